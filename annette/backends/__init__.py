@@ -1,0 +1,1 @@
+"""Backends: the code that talks to devices, one module a kind of device."""

@@ -1,0 +1,1 @@
+"""The annette command: one thin file a command."""

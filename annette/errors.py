@@ -1,0 +1,39 @@
+"""The errors annette raises: few and typed; a message says where, what was found, expected, and what to do."""
+
+__all__ = [
+    "AnnetteError",
+    "GraphError",
+    "HardwareError",
+    "MeasurementError",
+    "ModelError",
+    "StoreError",
+    "UsageError",
+]
+
+
+class AnnetteError(Exception):
+    """Base of every error that annette raises on purpose; its text is one line meant for the user."""
+
+
+class GraphError(AnnetteError, ValueError):
+    """A network, or the file it is read from, is not what annette can work with."""
+
+
+class HardwareError(AnnetteError, ValueError):
+    """A description of an accelerator is wrong or cannot run what it is asked to run."""
+
+
+class MeasurementError(AnnetteError, RuntimeError):
+    """A device could not be opened, or did not answer."""
+
+
+class StoreError(AnnetteError, OSError):
+    """A campaign store or a platform folder is missing, damaged or of another schema version."""
+
+
+class ModelError(AnnetteError, ValueError):
+    """A model cannot be fitted to, or asked about, what it was given."""
+
+
+class UsageError(AnnetteError, ValueError):
+    """A call names something that does not exist or asks for something impossible (exit code 2)."""

@@ -1,0 +1,1 @@
+"""Estimates: map the network, price its kernels, add up."""

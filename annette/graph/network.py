@@ -1,0 +1,353 @@
+"""The network: an immutable directed acyclic graph of layers whose tensor shapes are all known."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+from annette.errors import GraphError
+
+__all__ = ["ELEMENT_BITS", "AttributeValue", "Layer", "Network", "Scalar", "Tensor"]
+
+Scalar = int | float | bool | str
+AttributeValue = int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
+
+ELEMENT_BITS: Mapping[str, int] = MappingProxyType(
+    {
+        "float64": 64, "float32": 32, "float16": 16, "bfloat16": 16, "float8": 8, "float4": 4,
+        "int64": 64, "int32": 32, "int16": 16, "int8": 8, "int4": 4, "int2": 2,
+        "uint64": 64, "uint32": 32, "uint16": 16, "uint8": 8, "uint4": 4, "uint2": 2,
+        "bool": 8, "string": 64, "complex64": 64, "complex128": 128, "opaque": 0,
+    }
+)  # fmt: skip
+"""Bits of one element by dtype; ``string`` counts a pointer, ``opaque`` (sequences, optionals) nothing."""
+
+MAX_ELEMENTS = 1 << 40
+"""A tensor with more elements than this is a mistake in the file, not a network (2**40 = 1 T elements)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tensor:
+    """What is known of a tensor: its name, shape and dtype, and the contents where shapes depend on them.
+
+    Raises
+    ------
+    GraphError
+        For a negative dimension, an unknown dtype or an absurd size.
+    """
+
+    name: str
+    """Unique within its network."""
+    shape: tuple[int, ...]
+    """Known dimensions, each >= 0; ``()`` is a scalar."""
+    dtype: str = "float32"
+    """A key of `ELEMENT_BITS`."""
+    is_constant: bool = False
+    """True for weights and other initialisers: it does not depend on the network's inputs."""
+    value: tuple[Scalar, ...] | None = None
+    """Row-major contents of a small constant that shapes depend on; ``None`` means not known."""
+
+    def __post_init__(self) -> None:
+        if self.dtype not in ELEMENT_BITS:
+            raise GraphError(
+                f"tensor {self.name!r}: dtype {self.dtype!r}, expected one of {', '.join(ELEMENT_BITS)}"
+            )
+        if any(size < 0 for size in self.shape):
+            raise GraphError(f"tensor {self.name!r}: shape {self.shape}, expected dimensions >= 0")
+        if self.size > MAX_ELEMENTS:
+            raise GraphError(
+                f"tensor {self.name!r}: shape {self.shape} has more than {MAX_ELEMENTS} elements; "
+                "check the shapes bound to the network's inputs"
+            )
+        if self.value is not None and len(self.value) != self.size:
+            raise GraphError(
+                f"tensor {self.name!r}: {len(self.value)} values for shape {self.shape}, expected {self.size}"
+            )
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes at the tensor's own dtype, rounded up to whole bytes."""
+        return (self.size * ELEMENT_BITS[self.dtype] + 7) // 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """One node of a network, in ONNX's vocabulary."""
+
+    name: str
+    """Unique within its network."""
+    op_type: str
+    """ONNX operator type, for example ``Conv``."""
+    domain: str = ""
+    """Operator domain; empty for ``ai.onnx``."""
+    inputs: tuple[str, ...] = ()
+    """Tensor names in ONNX's order; the empty string stands for an omitted optional input."""
+    outputs: tuple[str, ...] = ()
+    """Tensor names in ONNX's order; the empty string stands for an omitted optional output."""
+    attributes: tuple[tuple[str, AttributeValue], ...] = ()
+    """Name and value pairs; kept sorted by name."""
+    _lookup: dict[str, AttributeValue] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        lookup = dict(self.attributes)
+        if len(lookup) != len(self.attributes):
+            raise GraphError(f"layer {self.name!r}: an attribute is given twice, expected each once")
+        for key, value in lookup.items():
+            numbers = value if isinstance(value, tuple) else (value,)
+            if any(isinstance(number, float) and math.isnan(number) for number in numbers):
+                raise GraphError(f"layer {self.name!r}: attribute {key!r} holds NaN, expected a number")
+        object.__setattr__(self, "attributes", tuple(sorted(lookup.items())))
+        object.__setattr__(self, "_lookup", lookup)
+
+    def int_attribute(self, name: str, default: int) -> int:
+        """The integer attribute ``name``, or ``default`` where the layer does not carry it."""
+        value = self._lookup.get(name, default)
+        if not isinstance(value, int):
+            raise GraphError(f"layer {self.name!r}: attribute {name!r} is {value!r}, expected an integer")
+        return value
+
+    def ints_attribute(self, name: str, default: tuple[int, ...] | None = None) -> tuple[int, ...] | None:
+        """The integers of attribute ``name``, or ``default`` where the layer does not carry it."""
+        value = self._lookup.get(name, default)
+        if value is None:
+            return None
+        if not isinstance(value, tuple) or not all(isinstance(item, int) for item in value):
+            raise GraphError(f"layer {self.name!r}: attribute {name!r} is {value!r}, expected integers")
+        return tuple(int(item) for item in value)
+
+    def attribute(self, name: str, default: AttributeValue | None = None) -> AttributeValue | None:
+        """The attribute ``name`` of any type, or ``default`` where the layer does not carry it."""
+        return self._lookup.get(name, default)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """An immutable DAG of layers with known shapes.
+
+    Layers are brought into a topological order that keeps the given order wherever that is one already.
+
+    Raises
+    ------
+    GraphError
+        For names defined twice, inputs nobody defines, and cycles.
+
+    Examples
+    --------
+    >>> network = Network(
+    ...     name="one", inputs=("x",), outputs=("y",),
+    ...     layers=(Layer(name="act", op_type="Relu", inputs=("x",), outputs=("y",)),),
+    ...     tensors={"x": Tensor(name="x", shape=(1, 3)), "y": Tensor(name="y", shape=(1, 3))},
+    ... )
+    >>> network.producer("y").name
+    'act'
+    """
+
+    name: str
+    """For people; not part of the identity."""
+    inputs: tuple[str, ...]
+    """Names of the tensors fed from outside."""
+    outputs: tuple[str, ...]
+    """Names of the tensors handed out."""
+    layers: tuple[Layer, ...]
+    """In topological order."""
+    tensors: Mapping[str, Tensor]
+    """Every tensor by its name: inputs, constants and layer outputs."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tensors", MappingProxyType(dict(self.tensors)))
+        self._check_names()
+        object.__setattr__(self, "layers", _sort_layers(self))
+
+    def _check_names(self) -> None:
+        names: set[str] = set()
+        produced: set[str] = set()
+        for layer in self.layers:
+            if layer.name in names:
+                raise GraphError(f"network {self.name!r}: two layers are named {layer.name!r}")
+            names.add(layer.name)
+            for tensor in filter(None, layer.outputs):
+                if tensor in produced or tensor in self.inputs:
+                    raise GraphError(f"network {self.name!r}: tensor {tensor!r} is produced twice")
+                produced.add(tensor)
+        used = {name for layer in self.layers for name in (*layer.inputs, *layer.outputs) if name}
+        for name in used.union(self.inputs, self.outputs):
+            tensor_value = self.tensors.get(name)
+            if tensor_value is None:
+                raise GraphError(f"network {self.name!r}: nothing is known of tensor {name!r}")
+            if name not in produced and name not in self.inputs and not tensor_value.is_constant:
+                raise GraphError(
+                    f"network {self.name!r}: tensor {name!r} is used, but it is neither an input, "
+                    "nor a constant, nor the output of a layer"
+                )
+
+    @cached_property
+    def id(self) -> str:
+        """32 hexadecimal digits that depend on the content alone: not on the name of anything."""
+        return hashlib.sha256(json.dumps(_canonical(self), separators=(",", ":")).encode()).hexdigest()[:32]
+
+    @cached_property
+    def _producers(self) -> dict[str, Layer]:
+        return {tensor: layer for layer in self.layers for tensor in layer.outputs if tensor}
+
+    @cached_property
+    def _consumers(self) -> dict[str, tuple[Layer, ...]]:
+        consumers: dict[str, list[Layer]] = {}
+        for layer in self.layers:
+            for tensor in dict.fromkeys(filter(None, layer.inputs)):
+                consumers.setdefault(tensor, []).append(layer)
+        return {tensor: tuple(layers) for tensor, layers in consumers.items()}
+
+    @cached_property
+    def _by_name(self) -> dict[str, Layer]:
+        return {layer.name: layer for layer in self.layers}
+
+    def layer(self, name: str) -> Layer:
+        """The layer of that name.
+
+        Raises
+        ------
+        GraphError
+            If there is none.
+        """
+        try:
+            return self._by_name[name]
+        except KeyError:
+            raise GraphError(f"network {self.name!r}: no layer is named {name!r}") from None
+
+    def producer(self, tensor: str) -> Layer | None:
+        """The layer that computes ``tensor``; ``None`` for inputs and constants."""
+        return self._producers.get(tensor)
+
+    def consumers(self, tensor: str) -> tuple[Layer, ...]:
+        """The layers that read ``tensor``, in topological order, each once."""
+        return self._consumers.get(tensor, ())
+
+    def predecessors(self, layer: Layer) -> tuple[Layer, ...]:
+        """The layers whose outputs ``layer`` reads, in the order of its inputs, each once."""
+        found = (self._producers.get(name) for name in layer.inputs)
+        return tuple(dict.fromkeys(item for item in found if item is not None))
+
+    def successors(self, layer: Layer) -> tuple[Layer, ...]:
+        """The layers that read any output of ``layer``, each once."""
+        return tuple(dict.fromkeys(item for name in layer.outputs for item in self.consumers(name)))
+
+    def activation_inputs(self, layer: Layer) -> tuple[Tensor, ...]:
+        """The inputs of ``layer`` that are computed at run time (not constants), one entry per use."""
+        found = (self.tensors[name] for name in layer.inputs if name)
+        return tuple(tensor for tensor in found if not tensor.is_constant)
+
+    def constant_inputs(self, layer: Layer) -> tuple[Tensor, ...]:
+        """The inputs of ``layer`` that are constants: weights, biases, axes."""
+        found = (self.tensors[name] for name in layer.inputs if name)
+        return tuple(tensor for tensor in found if tensor.is_constant)
+
+    def output_tensors(self, layer: Layer) -> tuple[Tensor, ...]:
+        """The outputs of ``layer`` that are not omitted."""
+        return tuple(self.tensors[name] for name in layer.outputs if name)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Network) and self.id == other.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __repr__(self) -> str:
+        return f"Network({self.name!r}, {len(self.layers)} layers, id={self.id[:8]})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        fields = ("name", "inputs", "outputs", "layers")
+        return {**{name: getattr(self, name) for name in fields}, "tensors": dict(self.tensors)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, MappingProxyType(value) if name == "tensors" else value)
+
+
+def _sort_layers(network: Network) -> tuple[Layer, ...]:
+    """Stable topological order: the first layer in the given order that is ready comes next."""
+    producer = {name: index for index, layer in enumerate(network.layers) for name in layer.outputs if name}
+    if all(
+        producer.get(name, -1) < index for index, layer in enumerate(network.layers) for name in layer.inputs
+    ):
+        return network.layers
+    needs = [
+        sorted({producer[name] for name in layer.inputs if name in producer}) for layer in network.layers
+    ]
+    order: list[int] = []
+    started = [False] * len(needs)
+    done = [False] * len(needs)
+    for start in range(len(needs)):
+        stack = [] if done[start] else [(start, iter(needs[start]))]  # explicit: graphs may be deep
+        while stack:
+            node, rest = stack[-1]
+            started[node] = True
+            need = next((item for item in rest if not done[item]), None)
+            if need is None:
+                done[node] = True
+                order.append(node)
+                stack.pop()
+            elif started[need]:
+                raise GraphError(
+                    f"network {network.name!r}: the graph has a cycle through layer "
+                    f"{network.layers[need].name!r}, expected a directed acyclic graph"
+                )
+            else:
+                stack.append((need, iter(needs[need])))
+    return tuple(network.layers[index] for index in order)
+
+
+def _canonical(network: Network) -> list[Any]:
+    """The content as JSON, with tensors renamed by their first use."""
+    numbers: dict[str, int] = {}
+    table: list[Any] = []
+
+    def number(name: str) -> int:
+        if not name:
+            return -1
+        if name not in numbers:
+            tensor = network.tensors[name]
+            numbers[name] = len(numbers)
+            value = None if tensor.value is None else list(tensor.value)
+            table.append([list(tensor.shape), tensor.dtype, int(tensor.is_constant), value])
+        return numbers[name]
+
+    inputs = [number(name) for name in network.inputs]
+    layers = [
+        [
+            layer.op_type,
+            layer.domain,
+            [number(name) for name in layer.inputs],
+            [number(name) for name in layer.outputs],
+            [[key, list(value) if isinstance(value, tuple) else value] for key, value in layer.attributes],
+        ]
+        for layer in network.layers
+    ]
+    outputs = [number(name) for name in network.outputs]
+    return [inputs, layers, outputs, table]
+
+
+def tensors_by_name(tensors: Iterable[Tensor]) -> dict[str, Tensor]:
+    """A mapping from name to tensor.
+
+    Raises
+    ------
+    GraphError
+        If two tensors share a name.
+    """
+    found: dict[str, Tensor] = {}
+    for tensor in tensors:
+        if tensor.name in found:
+            raise GraphError(f"two tensors are named {tensor.name!r}")
+        found[tensor.name] = tensor
+    return found

@@ -1,0 +1,1 @@
+"""What is learned from measurements: layer models and the mapping model."""

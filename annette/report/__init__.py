@@ -1,0 +1,1 @@
+"""What people look at: summaries as tables, JSON and HTML."""

@@ -1,0 +1,1 @@
+"""What lasts: campaign stores (SQLite) and platform bundles (folders without pickles)."""

@@ -1,0 +1,1 @@
+"""Networks people know, NAS search spaces, and the suites used for evaluation."""
