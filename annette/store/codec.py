@@ -1,0 +1,138 @@
+"""Measurements, device identities and networks as the text and bytes that a campaign store keeps."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zlib
+from typing import Any
+
+from annette.errors import AnnetteError, StoreError
+from annette.graph.codec import network_from_json, network_to_json
+from annette.graph.mapping import Kernel
+from annette.graph.network import Network
+from annette.measurement import DeviceInfo, KernelMeasurement, Measurement
+
+__all__ = [
+    "device_from_json",
+    "device_to_json",
+    "measurement_from_json",
+    "measurement_to_json",
+    "network_from_bytes",
+    "network_to_bytes",
+]
+
+MAX_NETWORK_BYTES = 64 * 1024 * 1024
+"""A network's text is never larger once unpacked: the largest of a campaign has some 50 kB."""
+
+_MALFORMED = (KeyError, TypeError, ValueError, AttributeError)
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+def device_to_json(device: DeviceInfo) -> str:
+    """The device's identity as JSON; equal identities give equal text."""
+    return json.dumps(dataclasses.asdict(device), separators=(",", ":"), allow_nan=False, sort_keys=True)
+
+
+def device_from_json(text: str) -> DeviceInfo:
+    """The device's identity from `device_to_json`'s text.
+
+    Raises
+    ------
+    StoreError
+        If the text is not one.
+    """
+    try:
+        fields = json.loads(text)
+        environment = tuple((str(key), str(value)) for key, value in fields.pop("environment"))
+        return DeviceInfo(**fields, environment=environment)
+    except _MALFORMED as err:
+        raise StoreError(f"device of the store: {err}, expected a device's identity as JSON") from err
+
+
+def measurement_to_json(measurement: Measurement) -> str:
+    """The values of a successful measurement as JSON, floats without loss; network and device apart."""
+    kernels = None
+    if measurement.kernels is not None:
+        kernels = [_kernel_fields(item) for item in measurement.kernels]
+    return _dump(
+        {"values_s": measurement.values_s, "kernels": kernels, "eliminated": measurement.eliminated_layers}
+    )
+
+
+def _kernel_fields(item: KernelMeasurement) -> dict[str, object]:
+    kernel = item.kernel
+    return {
+        "layers": kernel.layers,
+        "primary": kernel.primary,
+        "unit": kernel.unit,
+        "values_s": item.values_s,
+        "bound": item.bound,
+        "counters": dict(item.counters),
+    }
+
+
+def measurement_from_json(text: str, *, network_id: str, device: DeviceInfo, seed: int | None) -> Measurement:
+    """The successful measurement from `measurement_to_json`'s text.
+
+    Raises
+    ------
+    StoreError
+        If the text is not one.
+    """
+    try:
+        fields = json.loads(text)
+        kernels = fields["kernels"]
+        return Measurement(
+            network_id=network_id,
+            device=device,
+            values_s=tuple(map(float, fields["values_s"])),
+            kernels=None if kernels is None else tuple(_read_kernel(item) for item in kernels),
+            eliminated_layers=tuple(fields["eliminated"]),
+            seed=seed,
+        )
+    except (*_MALFORMED, AnnetteError) as err:
+        raise StoreError(
+            f"measurement of network {network_id}: {err}; the store is damaged, restore a copy of it"
+        ) from err
+
+
+def _read_kernel(fields: dict[str, Any]) -> KernelMeasurement:
+    return KernelMeasurement(
+        kernel=Kernel(layers=tuple(fields["layers"]), primary=fields["primary"], unit=fields["unit"]),
+        values_s=tuple(map(float, fields["values_s"])),
+        bound=fields["bound"],
+        counters={str(key): float(value) for key, value in fields["counters"].items()},
+    )
+
+
+def network_to_bytes(network: Network) -> bytes:
+    """The network as compressed JSON."""
+    return zlib.compress(network_to_json(network).encode(), 6)
+
+
+def network_from_bytes(data: bytes, *, network_id: str) -> Network:
+    """The network from `network_to_bytes`, checked against its id.
+
+    Raises
+    ------
+    StoreError
+        If the bytes are damaged, too large once unpacked, or another network's.
+    """
+    damaged = f"network {network_id} of the store"
+    try:
+        unpacker = zlib.decompressobj()
+        text = unpacker.decompress(data, MAX_NETWORK_BYTES)
+        if unpacker.unconsumed_tail or not unpacker.eof:
+            raise StoreError(
+                f"{damaged}: truncated, or more than {MAX_NETWORK_BYTES} bytes once unpacked; restore a copy"
+            )
+        network = network_from_json(text.decode())
+    except (*_MALFORMED, zlib.error) as err:
+        raise StoreError(f"{damaged}: {err}; the store is damaged, restore a copy of it") from err
+    if network.id != network_id:
+        raise StoreError(f"{damaged}: holds network {network.id}; the store is damaged, restore a copy of it")
+    return network

@@ -1,0 +1,223 @@
+"""SQLite for campaign stores: opening, one writer at a time, and its errors as ours in one line."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from annette.errors import StoreError
+
+__all__ = ["SCHEMA_VERSION", "WriterLock", "connect_reader", "connect_writer", "store_errors"]
+
+SCHEMA_VERSION = 1
+"""Version of the tables below, kept in ``PRAGMA user_version``."""
+
+_APPLICATION_ID = 0x414E4E45  # "ANNE": tells a campaign store from any other SQLite file
+
+_MAGIC = b"SQLite format 3\x00"
+
+_SCHEMA = """
+CREATE TABLE campaign (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    device TEXT NOT NULL,
+    plan_name TEXT NOT NULL,
+    plan_seed INTEGER NOT NULL,
+    plan_text TEXT NOT NULL,
+    plan_hash TEXT NOT NULL,
+    provenance TEXT NOT NULL
+);
+CREATE TABLE tasks (
+    ordinal INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    category TEXT NOT NULL,
+    group_name TEXT NOT NULL,
+    tags TEXT NOT NULL,
+    network_id TEXT NOT NULL,
+    network BLOB NOT NULL
+);
+CREATE TABLE measurements (
+    ordinal INTEGER PRIMARY KEY REFERENCES tasks (ordinal),
+    result TEXT,
+    error TEXT,
+    seed INTEGER,
+    CHECK ((result IS NULL) <> (error IS NULL))
+);
+"""
+
+_ADVICE = {
+    "SQLITE_NOTADB": "it is not a campaign store; name another file",
+    "SQLITE_CORRUPT": "the file is damaged; restore a copy, or start a new store",
+    "SQLITE_FULL": "the disk is full; free some space and run the same command again to continue",
+    "SQLITE_CANTOPEN": "check that the folder exists and may be written",
+    "SQLITE_READONLY": "the file or its folder may not be written; choose another place",
+    "SQLITE_IOERR": "the disk did not answer; check it and run the same command again to continue",
+    "SQLITE_BUSY": "another process is writing to it; wait for it to end, or stop it",
+    "SQLITE_LOCKED": "another process is writing to it; wait for it to end, or stop it",
+}
+
+
+@contextmanager
+def store_errors(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors about ``path`` into a `StoreError` of one line that says what to do.
+
+    Raises
+    ------
+    StoreError
+        In place of any `sqlite3.Error`.
+    """
+    try:
+        yield
+    except sqlite3.Error as err:
+        code = getattr(err, "sqlite_errorname", "") or ""
+        advice = next((text for name, text in _ADVICE.items() if code.startswith(name)), None)
+        if advice is None:
+            advice = "the file is damaged or not a campaign store; restore a copy, or start a new store"
+        raise StoreError(f"store {path}: {err}; {advice}") from err
+
+
+class WriterLock:
+    """Exclusive right to write a store; it ends with the process that holds it, however that ends.
+
+    It is a lock of SQLite's own on an empty side file (``NAME-lock``), so it works wherever SQLite does. The
+    side file stays: removing it would let two processes hold locks on two files of one name.
+
+    Raises
+    ------
+    StoreError
+        If another process, or another open store in this one, holds it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.with_name(f"{path.name}-lock")
+        connection: sqlite3.Connection | None = None
+        try:
+            connection = sqlite3.connect(self.path, timeout=0.0, isolation_level=None)
+            connection.execute("BEGIN EXCLUSIVE")
+        except sqlite3.Error as err:
+            if connection is not None:
+                connection.close()
+            if (getattr(err, "sqlite_errorname", "") or "").startswith("SQLITE_BUSY"):
+                raise StoreError(
+                    f"store {path}: another process is writing to it; wait for it to end, or stop it"
+                ) from err
+            with store_errors(self.path):
+                raise
+        self._connection = connection
+
+    def release(self) -> None:
+        """Give the right back; a second call does nothing."""
+        self._connection.close()
+
+
+def connect_reader(path: Path) -> sqlite3.Connection:
+    """A connection that reads the store at ``path``, also while another process writes it.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing, damaged, not a campaign store or of another schema version.
+    """
+    if not path.is_file():
+        raise StoreError(f"store {path}: no such file; make one with `annette benchmark --store {path}`")
+    with store_errors(path):
+        connection = _open_read_only(path)
+        try:
+            _check_identity(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def connect_writer(path: Path) -> tuple[WriterLock, sqlite3.Connection]:
+    """The right to write the store at ``path`` and a connection to it; its tables are made if there are none.
+
+    Raises
+    ------
+    StoreError
+        As `connect_reader`, or if another process holds the right, or the place cannot be written.
+    """
+    if path.is_dir():
+        raise StoreError(f"store {path}: it is a folder, expected a file; add a file name such as run.db")
+    if not path.parent.is_dir():
+        raise StoreError(f"store {path}: folder {path.parent} does not exist; create it first")
+    _refuse_other_files(path)
+    lock = WriterLock(path)
+    try:
+        with store_errors(path):
+            return lock, _open_writable(path)
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _refuse_other_files(path: Path) -> None:
+    """Look at a file's first bytes before anything is written beside it."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(_MAGIC))
+    except FileNotFoundError:
+        return
+    except OSError as err:
+        raise StoreError(f"store {path}: {err.strerror}; check the file's permissions") from err
+    if head and head != _MAGIC:
+        raise StoreError(f"store {path}: {_ADVICE['SQLITE_NOTADB']}")
+
+
+def _open_writable(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=10.0, isolation_level=None)
+    try:
+        empty = _is_empty(connection)
+        if not empty:
+            _check_identity(connection, path)
+        # WAL with NORMAL keeps every committed transaction when the process is killed; only a power cut can
+        # take the last ones, and those are then planned again.
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        if empty:
+            connection.executescript(
+                f"BEGIN IMMEDIATE; PRAGMA application_id = {_APPLICATION_ID};"
+                f"PRAGMA user_version = {SCHEMA_VERSION}; {_SCHEMA} COMMIT;"
+            )
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _open_read_only(path: Path) -> sqlite3.Connection:
+    uri = path.resolve().as_uri()
+    connection = sqlite3.connect(f"{uri}?mode=ro", uri=True, timeout=10.0, isolation_level=None)
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        connection.close()
+        if path.with_name(f"{path.name}-wal").exists():
+            raise
+        # In a folder that may not be written SQLite cannot make the side files of WAL mode; without a log
+        # beside it the file holds everything.
+        connection = sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True, isolation_level=None)
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    return tables == 0 and connection.execute("PRAGMA application_id").fetchone()[0] == 0
+
+
+def _check_identity(connection: sqlite3.Connection, path: Path) -> None:
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if application != _APPLICATION_ID:
+        raise StoreError(f"store {path}: an SQLite file, but not a campaign store; name another file")
+    if version != SCHEMA_VERSION:
+        raise StoreError(
+            f"store {path}: schema version {version}, expected {SCHEMA_VERSION}; "
+            "read it with the version of annette that wrote it, or start a new store"
+        )
