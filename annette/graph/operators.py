@@ -1,0 +1,41 @@
+"""Groups of ONNX operator types that are treated alike: by shape, by work and by family."""
+
+from __future__ import annotations
+
+__all__ = ["BROADCASTING", "COMPARISONS", "MICROSOFT_UNARY", "REDUCTIONS", "SHAPE_KEEPING", "UNARY"]
+
+# fmt: off
+UNARY = (
+    "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BitwiseNot", "Ceil", "Celu", "Clip",
+    "Cos", "Cosh", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Log",
+    "Mish", "Neg", "Not", "Reciprocal", "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh",
+    "Softplus", "Softsign", "Sqrt", "Swish", "Tan", "Tanh", "ThresholdedRelu",
+)
+"""One output element from one input element, of the same dtype; bounds and slopes are parameters."""
+
+MICROSOFT_UNARY = (
+    "BiasGelu", "FastGelu", "Gelu", "QLinearLeakyRelu", "QLinearSigmoid", "QuickGelu",
+)
+"""The same in the domain ``com.microsoft``."""
+
+SHAPE_KEEPING = (
+    "Bernoulli", "CumProd", "CumSum", "Identity", "LRN", "LpNormalization", "MeanVarianceNormalization",
+    "ReverseSequence", "RotaryEmbedding", "Scatter", "ScatterElements", "ScatterND", "TensorScatter", "Trilu",
+)
+"""Other operators whose output has the shape and dtype of the first input."""
+
+BROADCASTING = (
+    "Add", "And", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Div", "Max", "Mean", "Min", "Mod",
+    "Mul", "Or", "Pow", "Sub", "Sum", "Xor",
+)
+"""Element by element over two or more inputs that broadcast, of the same dtype."""
+
+COMPARISONS = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
+"""Element by element over two inputs that broadcast, with booleans as result."""
+
+REDUCTIONS = (
+    "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin",
+    "ReduceProd", "ReduceSum", "ReduceSumSquare",
+)
+"""One number from all elements along some axes."""
+# fmt: on
