@@ -158,7 +158,7 @@ def _mobilenet_v3(
 def mobilenet_v3_large(
     *, resolution: int = 224, batch: int = 1, classes: int = 1000, width: float = 1.0
 ) -> Network:
-    """MobileNet v3 large: searched inverted residuals, squeeze-excite and hard swish (Howard et al., 2019)."""
+    """MobileNet v3 large: searched blocks with squeeze-excite and hard swish (Howard et al., 2019)."""
     build = NetworkBuilder("mobilenet_v3_large")
     x = build.input("image", (batch, 3, resolution, resolution))
     return _mobilenet_v3(build, _V3_LARGE, x, 1280, classes, width)
@@ -167,7 +167,7 @@ def mobilenet_v3_large(
 def mobilenet_v3_small(
     *, resolution: int = 224, batch: int = 1, classes: int = 1000, width: float = 1.0
 ) -> Network:
-    """MobileNet v3 small: searched inverted residuals, squeeze-excite and hard swish (Howard et al., 2019)."""
+    """MobileNet v3 small: searched blocks with squeeze-excite and hard swish (Howard et al., 2019)."""
     build = NetworkBuilder("mobilenet_v3_small")
     x = build.input("image", (batch, 3, resolution, resolution))
     return _mobilenet_v3(build, _V3_SMALL, x, 1024, classes, width)
