@@ -208,7 +208,8 @@ def _open_read_only(path: Path) -> sqlite3.Connection:
 
 def _is_empty(connection: sqlite3.Connection) -> bool:
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    return tables == 0 and connection.execute("PRAGMA application_id").fetchone()[0] == 0
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    return (tables, application) == (0, 0)
 
 
 def _check_identity(connection: sqlite3.Connection, path: Path) -> None:

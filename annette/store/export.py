@@ -52,7 +52,7 @@ def write_parquet(records: Iterable[Record], folder: Path) -> tuple[Path, Path]:
 
 
 def network_row(record: Record) -> dict[str, object]:
-    """What was asked and answered for one network: task, sizes (bytes at the network's dtypes) and seconds."""
+    """What was asked and answered for one network: task, sizes and seconds."""
     task, measurement = record.task, record.measurement
     work = network_work(task.network)
     return {
