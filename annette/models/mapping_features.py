@@ -1,0 +1,501 @@
+"""What mapping decisions may look at: named features of a layer, of the kernel it may join, and of the graph.
+
+Each feature is a function of a `Site`; numbers are compared with thresholds, sets of words asked for
+membership. The order of the tables is the order of preference between equally good conditions: the graph
+before the operators, the operators before sizes, plain sizes before products.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from annette.graph.geometry import Geometry
+from annette.models.mapping_walk import Operand, Site
+
+__all__ = ["FEATURES", "MERGE_FEATURES", "PLACEMENT_FEATURES", "VANISH_FEATURES", "Feature", "sample_of"]
+
+Feature = Callable[[Site], float | frozenset[str]]
+
+_SIZES = (
+    "kernel_h", "kernel_w", "stride_h", "stride_w", "dilation_h", "dilation_w", "in_channels", "out_channels",
+    "groups", "in_h", "in_w", "out_h", "out_w", "batch",
+)  # fmt: skip
+_NETWORK_INPUT = frozenset({"network input"})
+
+
+# The graph around --------------------------------------------------------------------------------
+
+
+def _layer_readers(site: Site) -> float:
+    return float(len(site.walk.view.readers(site.layer)))
+
+
+def _feeds_output(site: Site) -> float:
+    return float(site.walk.view.feeds_output(site.layer))
+
+
+def _feeder_readers(site: Site) -> float:
+    return float(len(site.walk.view.readers(site.feeder)))
+
+
+def _feeder_feeds_output(site: Site) -> float:
+    return float(site.walk.view.feeds_output(site.feeder))
+
+
+def _is_latest(site: Site) -> float:
+    """Whether this operand is computed after all others: the rest waits in memory by then."""
+    return float(site.feeder == max(feeder for _, feeder in site.walk.layer_sources(site.layer)))
+
+
+def _is_latest_kernel(site: Site) -> float:
+    """Whether this operand's kernel starts after the others'."""
+    kernels = site.walk.kernels
+    starts = (kernels[kernel].primary for kernel, _ in site.walk.layer_sources(site.layer))
+    return float(kernels[site.kernel].primary == max(starts))
+
+
+def _all_from_kernel(site: Site) -> float:
+    sources = site.walk.layer_sources(site.layer)
+    return float(
+        all(kernel == site.kernel for kernel, _ in sources)
+        and all(site.walk.sources(operand) for operand in _operands(site))
+    )
+
+
+def _reads_input(site: Site) -> float:
+    return float(any(not site.walk.sources(operand) for operand in _operands(site)))
+
+
+def _other_is_input(site: Site) -> float:
+    return float(any(not site.walk.sources(operand) for operand in _others(site)))
+
+
+def _is_direct(site: Site) -> float:
+    """Whether the layer reads the kernel's tensor itself, with no vanished layer between."""
+    operand = _operands(site)[site.operand]
+    return float(operand.tensor in site.walk.view.layers[site.feeder].outputs)
+
+
+def _joined_sources(site: Site) -> float:
+    """How many kernels' outputs the operand is made of (more than one behind a vanished join)."""
+    return float(len(site.walk.sources(_operands(site)[site.operand])))
+
+
+def _rejoins(site: Site) -> float:
+    """Whether a reader of this layer also reads what this layer reads (x * sigmoid(x))."""
+    view = site.walk.view
+    own = set(view.readers(site.layer))
+    feeders = [feeder for _, feeder in site.walk.layer_sources(site.layer)]
+    return float(any(own.intersection(view.readers(feeder)) for feeder in feeders))
+
+
+def _source_count(site: Site) -> float:
+    return float(len({kernel for kernel, _ in site.walk.layer_sources(site.layer)}))
+
+
+def _has_shared_operand(site: Site) -> float:
+    """Whether a layer that feeds this one is also read by others."""
+    view = site.walk.view
+    sources = site.walk.layer_sources(site.layer)
+    return float(any(len(view.readers(feeder)) > 1 or view.feeds_output(feeder) for _, feeder in sources))
+
+
+def _reads_twice(site: Site) -> float:
+    names = [operand.tensor for operand in _operands(site)]
+    return float(len(set(names)) < len(names))
+
+
+def _operand_count(site: Site) -> float:
+    return float(len(_operands(site)))
+
+
+def _kernel_size(site: Site) -> float:
+    return float(len(site.walk.kernels[site.kernel].layers))
+
+
+def _operands(site: Site) -> list[Operand]:
+    return site.walk.view.operands[site.layer]
+
+
+def _others(site: Site) -> list[Operand]:
+    return [operand for place, operand in enumerate(_operands(site)) if place != site.operand]
+
+
+# Words -------------------------------------------------------------------------------------------
+
+
+def _kernel_operators(site: Site) -> frozenset[str]:
+    ops = site.walk.view.op_types
+    return frozenset(ops[number] for number in site.walk.kernels[site.kernel].layers)
+
+
+def _feeder_operator(site: Site) -> frozenset[str]:
+    return frozenset((site.walk.view.op_types[site.feeder],))
+
+
+def _kernel_family(site: Site) -> frozenset[str]:
+    return frozenset((site.walk.view.family(site.walk.kernels[site.kernel].primary),))
+
+
+def _family(site: Site) -> frozenset[str]:
+    return frozenset((site.walk.view.family(site.layer),))
+
+
+def _operator(site: Site) -> frozenset[str]:
+    return frozenset((site.walk.view.op_types[site.layer],))
+
+
+def _next_operators(site: Site) -> frozenset[str]:
+    view = site.walk.view
+    return frozenset(view.op_types[number] for number in view.readers(site.layer))
+
+
+def _next_families(site: Site) -> frozenset[str]:
+    view = site.walk.view
+    return frozenset(view.family(number) for number in view.readers(site.layer))
+
+
+def _sibling_operators(site: Site) -> frozenset[str]:
+    """Who else reads what the kernel hands to this layer."""
+    view = site.walk.view
+    readers = (number for number in view.readers(site.feeder) if number != site.layer)
+    return frozenset(view.op_types[number] for number in readers)
+
+
+def _other_operators(site: Site) -> frozenset[str]:
+    """Who computes the other operands."""
+    ops = site.walk.view.op_types
+    words: set[str] = set()
+    for operand in _others(site):
+        sources = site.walk.sources(operand)
+        words.update((ops[feeder] for _, feeder in sources) if sources else _NETWORK_INPUT)
+    return frozenset(words)
+
+
+def _other_kernels(site: Site) -> frozenset[str]:
+    """The primary operators of the kernels that compute the other operands."""
+    kernels = site.walk.kernels
+    found = (item for operand in _others(site) for item in site.walk.sources(operand))
+    return frozenset(kernels[kernel].primary_op for kernel, _ in found)
+
+
+def _producer_operators(site: Site) -> frozenset[str]:
+    ops = site.walk.view.op_types
+    words: set[str] = set()
+    for operand in _operands(site):
+        sources = site.walk.sources(operand)
+        words.update((ops[feeder] for _, feeder in sources) if sources else _NETWORK_INPUT)
+    return frozenset(words)
+
+
+def _producer_kernels(site: Site) -> frozenset[str]:
+    kernels = site.walk.kernels
+    return frozenset(kernels[kernel].primary_op for kernel, _ in site.walk.layer_sources(site.layer))
+
+
+def _producer_families(site: Site) -> frozenset[str]:
+    view, kernels = site.walk.view, site.walk.kernels
+    return frozenset(
+        view.family(kernels[kernel].primary) for kernel, _ in site.walk.layer_sources(site.layer)
+    )
+
+
+def _producer_content(site: Site) -> frozenset[str]:
+    """All operators in the kernels that compute the operands."""
+    ops, kernels = site.walk.view.op_types, site.walk.kernels
+    sources = site.walk.layer_sources(site.layer)
+    return frozenset(ops[number] for kernel, _ in sources for number in kernels[kernel].layers)
+
+
+def _options(site: Site) -> frozenset[str]:
+    """Attributes whose values are words or orders: mode=linear, perm=0,2,3,1."""
+    words = set()
+    for name, value in site.walk.view.layers[site.layer].attributes:
+        if isinstance(value, str) and len(value) <= 40:
+            words.add(f"{name}={value}")
+        elif name == "perm" and isinstance(value, tuple):
+            words.add("perm=" + ",".join(map(str, value)))
+    return frozenset(words)
+
+
+def _dtype(site: Site) -> frozenset[str]:
+    view = site.walk.view
+    return frozenset(view.tensors[name].dtype for name in view.layers[site.layer].outputs[:1] if name)
+
+
+# Shapes ------------------------------------------------------------------------------------------
+
+
+def _output_shape(site: Site) -> tuple[int, ...]:
+    view = site.walk.view
+    return next((view.tensors[name].shape for name in view.layers[site.layer].outputs if name), ())
+
+
+def _input_shape(site: Site) -> tuple[int, ...]:
+    operands = _operands(site)
+    return site.walk.view.tensors[operands[0].tensor].shape if operands else ()
+
+
+def _edge_shape(site: Site) -> tuple[int, ...]:
+    return site.walk.view.tensors[_operands(site)[site.operand].tensor].shape
+
+
+def _keeps_shape(site: Site) -> float:
+    return float(_input_shape(site) == _output_shape(site))
+
+
+def _edge_keeps_shape(site: Site) -> float:
+    return float(_edge_shape(site) == _output_shape(site))
+
+
+def _operands_agree(site: Site) -> float:
+    """Whether all activations have the shape of the output: no broadcasting."""
+    tensors, shape = site.walk.view.tensors, _output_shape(site)
+    return float(all(tensors[operand.tensor].shape == shape for operand in _operands(site)))
+
+
+def _keeps_order(site: Site) -> float:
+    """Whether a permutation leaves the axes longer than 1 in their order, so that no element moves."""
+    perm = site.walk.view.layers[site.layer].attribute("perm")
+    shape = _input_shape(site)
+    if not isinstance(perm, tuple) or len(perm) != len(shape):
+        return 0.0
+    moved = [int(axis) for axis in perm if shape[int(axis)] > 1]
+    return float(moved == sorted(moved))
+
+
+def _rank_in(site: Site) -> float:
+    return float(len(_input_shape(site)))
+
+
+def _rank_out(site: Site) -> float:
+    return float(len(_output_shape(site)))
+
+
+def _axis(site: Site) -> float:
+    """The attribute ``axis`` counted from the front; 0 where there is none."""
+    axis = site.walk.view.layers[site.layer].attribute("axis", 0)
+    return float(axis + len(_input_shape(site)) if axis < 0 else axis) if isinstance(axis, int) else 0.0
+
+
+def _axis_from_end(site: Site) -> float:
+    return len(_input_shape(site)) - _axis(site)
+
+
+def _constant_count(site: Site) -> float:
+    view = site.walk.view
+    names = view.layers[site.layer].inputs
+    return float(sum(1 for name in names if name and view.tensors[name].is_constant))
+
+
+def _constant_size(site: Site) -> float:
+    """Elements of the largest constant input."""
+    view = site.walk.view
+    names = view.layers[site.layer].inputs
+    return float(max((view.tensors[n].size for n in names if n and view.tensors[n].is_constant), default=0))
+
+
+def _pads(site: Site) -> tuple[int, ...]:
+    return site.walk.view.layers[site.layer].ints_attribute("pads", ()) or ()
+
+
+def _padding(site: Site) -> float:
+    return float(max(_pads(site), default=0))
+
+
+def _uneven_padding(site: Site) -> float:
+    pads = _pads(site)
+    return float(pads[: len(pads) // 2] != pads[len(pads) // 2 :])
+
+
+def _channel_alignment(site: Site) -> float:
+    """The greatest power of two, up to 1024, that divides the channels of every operand."""
+    tensors = site.walk.view.tensors
+    channels = (tensors[operand.tensor].shape[1:2] or (1,) for operand in _operands(site))
+    common = math.gcd(1024, *(size for sizes in channels for size in sizes))
+    return float(common & -common)
+
+
+def _input_elements(site: Site) -> float:
+    tensors = site.walk.view.tensors
+    return float(sum(tensors[operand.tensor].size for operand in _operands(site)))
+
+
+def _output_elements(site: Site) -> float:
+    return float(math.prod(_output_shape(site)))
+
+
+def _edge_elements(site: Site) -> float:
+    return float(math.prod(_edge_shape(site)))
+
+
+def _edge_line(site: Site) -> float:
+    """Elements of one line of the edge's tensor over all channels."""
+    shape = _edge_shape(site)
+    return float(shape[1] * shape[-1]) if len(shape) > 2 else float(math.prod(shape))
+
+
+def _edge_window(site: Site) -> float:
+    """Elements of the lines that the layer's window spans."""
+    return _edge_line(site) * site.walk.view.geometry(site.layer).kernel_h
+
+
+def _geometry(site: Site) -> Geometry:
+    return site.walk.view.geometry(site.layer)
+
+
+def _kernel_geometry(site: Site) -> Geometry:
+    return site.walk.view.geometry(site.walk.kernels[site.kernel].primary)
+
+
+def _size_of(geometry: Callable[[Site], Geometry], name: str) -> Feature:
+    return lambda site: float(getattr(geometry(site), name))
+
+
+def _window_area(geometry: Callable[[Site], Geometry]) -> Feature:
+    def area(site: Site) -> float:
+        found = geometry(site)
+        return float(found.kernel_h * found.kernel_w)
+
+    return area
+
+
+def _overlap(site: Site) -> float:
+    """How far neighbouring windows overlap, in lines; 0 and less where they do not."""
+    found = _geometry(site)
+    return float(found.kernel_h - found.stride_h)
+
+
+def _left_over(site: Site) -> float:
+    """Input lines and columns that whole strides do not divide."""
+    found = _geometry(site)
+    return float(found.in_h % found.stride_h + found.in_w % found.stride_w)
+
+
+def _weight_elements(geometry: Callable[[Site], Geometry]) -> Feature:
+    def elements(site: Site) -> float:
+        found = geometry(site)
+        return float(found.in_channels // found.groups * found.out_channels * found.kernel_h * found.kernel_w)
+
+    return elements
+
+
+def _flag(name: str) -> Feature:
+    def flag(site: Site) -> float:
+        value = site.walk.view.layers[site.layer].attribute(name, 0)
+        return float(value) if isinstance(value, int | float) else 0.0
+
+    return flag
+
+
+# Tables ------------------------------------------------------------------------------------------
+
+_LAYER_SIZES: dict[str, Feature] = {name: _size_of(_geometry, name) for name in _SIZES}
+_KERNEL_SIZES: dict[str, Feature] = {f"kernel's {name}": _size_of(_kernel_geometry, name) for name in _SIZES}
+_LAYER: dict[str, Feature] = {
+    "padding": _padding,
+    "uneven_padding": _uneven_padding,
+    "axis": _axis,
+    "axis_from_end": _axis_from_end,
+    "ceil_mode": _flag("ceil_mode"),
+    "count_include_pad": _flag("count_include_pad"),
+    "alpha": _flag("alpha"),
+    "options": _options,
+    "rank_in": _rank_in,
+    "rank_out": _rank_out,
+    "dtype": _dtype,
+    **_LAYER_SIZES,
+    "window_area": _window_area(_geometry),
+    "overlap": _overlap,
+    "left_over": _left_over,
+    "constant_size": _constant_size,
+    "weight_elements": _weight_elements(_geometry),
+    "channel_alignment": _channel_alignment,
+    "output_elements": _output_elements,
+    "input_elements": _input_elements,
+}
+_AROUND: dict[str, Feature] = {
+    "operand_count": _operand_count,
+    "constant_count": _constant_count,
+    "operands_agree": _operands_agree,
+}
+_MERGE: dict[str, Feature] = {
+    "producer_readers": _feeder_readers,
+    "producer_is_output": _feeder_feeds_output,
+    "is_latest": _is_latest,
+    "is_latest_kernel": _is_latest_kernel,
+    "only_from_kernel": _all_from_kernel,
+    "other_is_input": _other_is_input,
+    "edge_keeps_shape": _edge_keeps_shape,
+    **_AROUND,
+    "is_direct": _is_direct,
+    "joined_sources": _joined_sources,
+    "rejoins": _rejoins,
+    "kernel": _kernel_operators,
+    "kernel's family": _kernel_family,
+    "producer": _feeder_operator,
+    "layer": _operator,
+    "family": _family,
+    "next": _next_operators,
+    "others": _other_operators,
+    "other kernels": _other_kernels,
+    "siblings": _sibling_operators,
+    "readers": _layer_readers,
+    "is_output": _feeds_output,
+    "kernel_layers": _kernel_size,
+    **_LAYER,
+    **_KERNEL_SIZES,
+    "kernel's window_area": _window_area(_kernel_geometry),
+    "kernel's weight_elements": _weight_elements(_kernel_geometry),
+    "edge_elements": _edge_elements,
+    "edge_line": _edge_line,
+    "edge_window": _edge_window,
+}
+_VANISH: dict[str, Feature] = {
+    "keeps_shape": _keeps_shape,
+    "keeps_order": _keeps_order,
+    "reads_input": _reads_input,
+    "is_output": _feeds_output,
+    "producers": _producer_operators,
+    "producer kernels": _producer_kernels,
+    "producer families": _producer_families,
+    "producer content": _producer_content,
+    "next": _next_operators,
+    "next families": _next_families,
+    "shared_operand": _has_shared_operand,
+    "reads_twice": _reads_twice,
+    "source_count": _source_count,
+    "readers": _layer_readers,
+    "layer": _operator,
+    **_AROUND,
+    **_LAYER,
+}
+_PLACEMENT: dict[str, Feature] = {
+    "kernel": _kernel_operators,
+    "layer": _operator,
+    "family": _family,
+    "keeps_shape": _keeps_shape,
+    **_AROUND,
+    **_LAYER,
+    "producer kernels": _producer_kernels,
+    "producers": _producer_operators,
+    "next": _next_operators,
+    "is_output": _feeds_output,
+    "reads_input": _reads_input,
+}
+
+FEATURES: Mapping[str, Feature] = MappingProxyType({**_PLACEMENT, **_VANISH, **_MERGE})
+"""Every feature by its name."""
+MERGE_FEATURES = tuple(_MERGE)
+"""Names that merges may look at, most telling first."""
+VANISH_FEATURES = tuple(_VANISH)
+"""Names that vanishing may look at, most telling first."""
+PLACEMENT_FEATURES = tuple(_PLACEMENT)
+"""Names that placement may look at, most telling first."""
+
+
+def sample_of(site: Site, names: tuple[str, ...]) -> dict[str, float | frozenset[str]]:
+    """The values of these features at one site."""
+    return {name: FEATURES[name](site) for name in names}

@@ -1,0 +1,186 @@
+"""Turns observed mappings into decisions, and decisions into rules by operator and by family."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from annette.graph.mapping import Mapping
+from annette.graph.network import Network
+from annette.models.mapping_features import MERGE_FEATURES, PLACEMENT_FEATURES, VANISH_FEATURES, sample_of
+from annette.models.mapping_walk import GraphView, Site, Walk, operator_key
+from annette.models.rule_tree import Leaf, Sample, Tree, fit_tree, leaf_of
+
+__all__ = [
+    "APART",
+    "MERGED",
+    "STAYS",
+    "VANISHES",
+    "Key",
+    "Observation",
+    "fit_rules",
+    "merge_keys",
+    "own_keys",
+]
+
+MERGED, APART = "merged", "apart"
+VANISHES, STAYS = "vanishes", "stays"
+
+Key = tuple[str, ...]
+"""Operators, or ``family:NAME`` where a rule stands for a family."""
+
+MIN_EVIDENCE = 3
+"""Operators (or pairs) seen less often than this are decided with their family's observations."""
+MAX_FAMILY_SAMPLES = 2000
+"""Family rules are a fall-back; more observations than this only cost time."""
+
+_FEATURES = {"vanish": VANISH_FEATURES, "merge": MERGE_FEATURES, "placement": PLACEMENT_FEATURES}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One network, what the device made of it, and the group that it belongs to in cross-validation."""
+
+    network: Network
+    mapping: Mapping
+    group: str
+
+
+@dataclass(slots=True)
+class _Decisions:
+    """All decisions under one key."""
+
+    labels: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+
+
+Visit = Callable[[str, Site, str], None]
+
+
+def own_keys(site: Site) -> tuple[Key, ...]:
+    """Keys of a decision about one layer, most special first."""
+    view = site.walk.view
+    return ((view.op_types[site.layer],), (f"family:{view.family(site.layer)}",))
+
+
+def merge_keys(site: Site) -> tuple[Key, ...]:
+    """Keys of a decision about a kernel and a layer, most special first."""
+    view = site.walk.view
+    kernel = site.walk.kernels[site.kernel]
+    layer_op, layer_family = view.op_types[site.layer], f"family:{view.family(site.layer)}"
+    kernel_family = f"family:{view.family(kernel.primary)}"
+    return (
+        (kernel.primary_op, layer_op),
+        (kernel.primary_op, layer_family),
+        (kernel_family, layer_op),
+        (kernel_family, layer_family),
+    )
+
+
+def transparent_operators(observations: Iterable[Observation]) -> frozenset[str]:
+    """The operators that vanish at least every other time: asking who reads a layer looks through them."""
+    seen: Counter[str] = Counter()
+    gone: Counter[str] = Counter()
+    for observation in observations:
+        vanished = set(observation.mapping.eliminated_layers)
+        for layer in observation.network.layers:
+            seen[operator_key(layer)] += 1
+            gone[operator_key(layer)] += layer.name in vanished
+    return frozenset(op for op, count in seen.items() if 2 * gone[op] >= count)
+
+
+def fit_rules(observations: Sequence[Observation], transparent: frozenset[str]) -> dict[str, dict[Key, Tree]]:
+    """Rules by kind of decision (``vanish``, ``merge``, ``placement``) and key."""
+    tables: dict[str, dict[Key, _Decisions]] = {kind: {} for kind in _FEATURES}
+
+    def count(kind: str, site: Site, label: str) -> None:
+        for key in _keys(kind, site):
+            tables[kind].setdefault(key, _Decisions()).labels.append(label)
+
+    views = [GraphView(observation.network, transparent) for observation in observations]
+    for view, observation in zip(views, observations, strict=True):
+        replay(view, observation.mapping, count)
+    pure = {
+        kind: {key: leaf_of(item.labels) for key, item in table.items() if len(set(item.labels)) == 1}
+        for kind, table in tables.items()
+    }
+    mixed = {
+        kind: {key: _Decisions() for key in table if key not in pure[kind]} for kind, table in tables.items()
+    }
+    group = ""
+
+    def collect(kind: str, site: Site, label: str) -> None:
+        wanted = [mixed[kind][key] for key in _keys(kind, site) if key in mixed[kind]]
+        sample = sample_of(site, _FEATURES[kind]) if wanted else {}
+        for item in wanted:
+            item.labels.append(label)
+            item.groups.append(group)
+            item.samples.append(sample)
+
+    for view, observation in zip(views, observations, strict=True):
+        group = observation.group
+        replay(view, observation.mapping, collect)
+    fitted: dict[str, dict[Key, Tree]] = {}
+    for kind in _FEATURES:
+        trees: dict[Key, Tree] = dict(pure[kind])
+        trees.update({key: _fit(kind, key, item) for key, item in mixed[kind].items()})
+        fitted[kind] = {key: trees[key] for key in sorted(trees) if _is_kept(key, tables[kind][key].labels)}
+    return fitted
+
+
+def _keys(kind: str, site: Site) -> tuple[Key, ...]:
+    return merge_keys(site) if kind == "merge" else own_keys(site)
+
+
+def _is_family(key: Key) -> bool:
+    return any(part.startswith("family:") for part in key)
+
+
+def _is_kept(key: Key, labels: Sequence[str]) -> bool:
+    return _is_family(key) or len(labels) >= MIN_EVIDENCE
+
+
+def _fit(kind: str, key: Key, item: _Decisions) -> Tree:
+    step = -(-len(item.labels) // MAX_FAMILY_SAMPLES) if _is_family(key) else 1
+    return fit_tree(item.samples[::step], item.labels[::step], item.groups[::step], features=_FEATURES[kind])
+
+
+def replay(view: GraphView, mapping: Mapping, visit: Visit) -> Walk:
+    """Walk through a network as an observed mapping tells, and report each decision on the way."""
+    truth = {name: number for number, kernel in enumerate(mapping.kernels) for name in kernel.layers}
+    walk = Walk(view)
+    opened: dict[int, int] = {}
+    for number, layer in enumerate(view.layers):
+        target = truth.get(layer.name)
+        visit("vanish", Site(walk, number), VANISHES if target is None else STAYS)
+        if target is None:
+            walk.vanish(number)
+            continue
+        home = opened.get(target, -1)
+        sites = walk.sites(number)
+        for site in sites:
+            visit("merge", site, MERGED if site.kernel == home else APART)
+        if any(site.kernel == home for site in sites):
+            walk.join(number, home)
+        else:
+            opened[target] = walk.open(number)
+    numbers = {layer.name: number for number, layer in enumerate(view.layers)}
+    for target, kernel in enumerate(mapping.kernels):
+        visit("placement", Site(walk, numbers[kernel.primary], opened[target]), kernel.unit)
+    return walk
+
+
+def majority(trees: Iterable[Tree], default: str) -> str:
+    """The most frequent label over all leaves of the trees."""
+    counts: Counter[str] = Counter()
+    for tree in trees:
+        pending = [tree]
+        while pending:
+            item = pending.pop()
+            if isinstance(item, Leaf):
+                counts.update(dict(item.counts))
+            else:
+                pending += (item.holds, item.fails)
+    return min(counts, key=lambda label: (-counts[label], label)) if counts else default

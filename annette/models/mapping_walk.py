@@ -1,0 +1,256 @@
+"""Walks a network in topological order while kernels grow: the state that every mapping decision looks at.
+
+The same walk serves training, where the observed mapping tells what happens to each layer, and prediction,
+where the learned rules do. Each layer meets one decision: it vanishes, it joins a kernel that computes one of
+its operands, or it opens a kernel. Edges see through layers that have vanished.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from annette.graph.families import layer_family
+from annette.graph.geometry import Geometry, layer_geometry
+from annette.graph.network import Layer, Network
+
+__all__ = ["GraphView", "KernelState", "Operand", "Site", "Walk", "operator_key", "usual_primary"]
+
+MAC_OPERATORS = frozenset(
+    {
+        "Conv", "ConvTranspose", "Gemm", "MatMul", "ConvInteger", "MatMulInteger", "QLinearConv",
+        "QLinearMatMul", "DeformConv", "com.microsoft::FusedConv", "com.microsoft::FusedGemm",
+    }
+)  # fmt: skip
+"""Operators that give a kernel its family whichever place they hold in it."""
+
+Source = tuple[int, int]
+"""Number of a kernel, and the number of the layer in it that computes the tensor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """One activation that a layer reads."""
+
+    position: int
+    """Place among the layer's inputs."""
+    tensor: str
+    """Name of the tensor."""
+
+
+def operator_key(layer: Layer) -> str:
+    """The operator type, preceded by its domain where that is not ONNX's own."""
+    return layer.op_type if layer.domain in ("", "ai.onnx") else f"{layer.domain}::{layer.op_type}"
+
+
+def usual_primary(op_types: Sequence[str]) -> str:
+    """The first operator that multiplies and accumulates, else the first."""
+    return next((op for op in op_types if op in MAC_OPERATORS), op_types[0])
+
+
+class GraphView:
+    """Adjacency of one network by layer number, with lazy look-ups that several decisions share."""
+
+    def __init__(self, network: Network, transparent: frozenset[str]) -> None:
+        """``transparent`` operators are looked through when asking who reads a layer."""
+        self.network = network
+        self.layers = network.layers
+        self.tensors = network.tensors
+        self.op_types = [operator_key(layer) for layer in network.layers]
+        self.transparent = [key in transparent for key in self.op_types]
+        self.output_names = frozenset(network.outputs)
+        tensors = network.tensors
+        self.operands: list[list[Operand]] = [
+            [
+                Operand(position, name)
+                for position, name in enumerate(layer.inputs)
+                if name and not tensors[name].is_constant
+            ]
+            for layer in network.layers
+        ]
+        self._readers_of: dict[str, list[int]] = {}
+        for number, operands in enumerate(self.operands):
+            for operand in operands:
+                readers = self._readers_of.setdefault(operand.tensor, [])
+                if not readers or readers[-1] != number:
+                    readers.append(number)
+        self._families: dict[int, str] = {}
+        self._geometries: dict[int, Geometry] = {}
+        self._readers: dict[int, tuple[tuple[int, ...], bool]] = {}
+
+    def family(self, number: int) -> str:
+        """The family of a layer."""
+        found = self._families.get(number)
+        if found is None:
+            found = self._families[number] = layer_family(self.network, self.layers[number])
+        return found
+
+    def geometry(self, number: int) -> Geometry:
+        """The sizes of a layer."""
+        found = self._geometries.get(number)
+        if found is None:
+            found = self._geometries[number] = layer_geometry(self.network, self.layers[number])
+        return found
+
+    def readers(self, number: int) -> tuple[int, ...]:
+        """The layers that read any output of a layer, in order, seen through transparent ones."""
+        return self._reach(number)[0]
+
+    def feeds_output(self, number: int) -> bool:
+        """Whether an output of a layer leaves the network, possibly through transparent layers."""
+        return self._reach(number)[1]
+
+    def _reach(self, number: int) -> tuple[tuple[int, ...], bool]:
+        found = self._readers.get(number)
+        if found is not None:
+            return found
+        readers: set[int] = set()
+        leaves = False
+        pending, seen = [number], {number}
+        while pending:
+            current = pending.pop()
+            for name in self.layers[current].outputs:
+                leaves = leaves or name in self.output_names
+                for reader in self._readers_of.get(name, ()):
+                    if not self.transparent[reader]:
+                        readers.add(reader)
+                    elif reader not in seen:
+                        seen.add(reader)
+                        pending.append(reader)
+        result = (tuple(sorted(readers)), leaves)
+        self._readers[number] = result
+        return result
+
+
+@dataclass(slots=True)
+class KernelState:
+    """A kernel while it grows."""
+
+    layers: list[int]
+    """Layer numbers, ascending."""
+    primary: int
+    """The first layer that multiplies and accumulates, else the first layer."""
+    primary_op: str
+    """Operator of `primary`."""
+    ancestors: int
+    """Bit set of the kernels that must have run before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a decision is taken: a layer, and for merges the kernel it may join and the edge to it."""
+
+    walk: Walk
+    layer: int
+    kernel: int = -1
+    """Number of the kernel; -1 where there is none."""
+    feeder: int = -1
+    """The layer in the kernel that computes the operand; -1 where there is none."""
+    operand: int = -1
+    """Place of the operand among the layer's activations; -1 where there is none."""
+
+
+class Walk:
+    """The state of one pass over a network."""
+
+    def __init__(self, view: GraphView) -> None:
+        self.view = view
+        self.kernels: list[KernelState] = []
+        self.kernel_of: list[int] = [-1] * len(view.layers)
+        self.vanished: list[int] = []
+        self._sources: dict[str, tuple[Source, ...]] = {}
+
+    def sources(self, operand: Operand) -> tuple[Source, ...]:
+        """The kernels that compute an operand: one, none for a network input, several through a join."""
+        return self._sources.get(operand.tensor, ())
+
+    def layer_sources(self, number: int) -> tuple[Source, ...]:
+        """The sources of all operands of a layer, each once, in order."""
+        operands = self.view.operands[number]
+        if len(operands) == 1:
+            return self._sources.get(operands[0].tensor, ())
+        return tuple(dict.fromkeys(item for operand in operands for item in self.sources(operand)))
+
+    def sites(self, number: int) -> list[Site]:
+        """The kernels that a layer may join without making two kernels wait for each other."""
+        operands = self.view.operands[number]
+        if len(operands) == 1:
+            sources = self._sources.get(operands[0].tensor, ())
+            if len(sources) == 1:
+                return [Site(self, number, sources[0][0], sources[0][1], 0)]
+        needed = 0
+        for kernel, _ in self.layer_sources(number):
+            needed |= self.kernels[kernel].ancestors
+        return [
+            Site(self, number, kernel, feeder, place)
+            for place, operand in enumerate(operands)
+            for kernel, feeder in self.sources(operand)
+            if not needed >> kernel & 1
+        ]
+
+    def vanish(self, number: int) -> None:
+        """The layer is no work: who reads it reads its operands."""
+        sources = self.layer_sources(number)
+        for name in self.view.layers[number].outputs:
+            self._sources[name] = sources
+        self.vanished.append(number)
+
+    def open(self, number: int) -> int:
+        """The layer starts a kernel, whose number comes back."""
+        ancestors = 0
+        for kernel, _ in self.layer_sources(number):
+            ancestors |= self.kernels[kernel].ancestors | 1 << kernel
+        self.kernels.append(KernelState([number], number, self.view.op_types[number], ancestors))
+        self._place(number, len(self.kernels) - 1)
+        return len(self.kernels) - 1
+
+    def join(self, number: int, kernel: int) -> None:
+        """The layer becomes part of a kernel."""
+        state = self.kernels[kernel]
+        state.layers.append(number)
+        op_type = self.view.op_types[number]
+        if op_type in MAC_OPERATORS and state.primary_op not in MAC_OPERATORS:
+            state.primary, state.primary_op = number, op_type
+        added = 0
+        for other, _ in self.layer_sources(number):
+            if other != kernel:
+                added |= self.kernels[other].ancestors | 1 << other
+        if added & ~state.ancestors:
+            state.ancestors |= added
+            for later in self.kernels:
+                if later.ancestors >> kernel & 1:
+                    later.ancestors |= state.ancestors
+        self._place(number, kernel)
+
+    def _place(self, number: int, kernel: int) -> None:
+        self.kernel_of[number] = kernel
+        source = ((kernel, number),)
+        for name in self.view.layers[number].outputs:
+            self._sources[name] = source
+
+    def order(self) -> Sequence[int]:
+        """Kernel numbers in an order of execution: each after those it needs, else by primary layer."""
+        kernels = self.kernels
+        order = sorted(range(len(kernels)), key=lambda number: kernels[number].primary)
+        done = 0
+        for number in order:
+            if kernels[number].ancestors & ~done:
+                return self._dependency_order()
+            done |= 1 << number
+        return order
+
+    def _dependency_order(self) -> Sequence[int]:
+        kernels = self.kernels
+        waiting = {number: state.ancestors for number, state in enumerate(kernels)}
+        ready: list[tuple[int, int]] = []
+        order: list[int] = []
+        done = 0
+        while waiting or ready:
+            for number in [n for n, needs in waiting.items() if not needs & ~done]:
+                heapq.heappush(ready, (kernels[number].primary, number))
+                del waiting[number]
+            _, number = heapq.heappop(ready)
+            order.append(number)
+            done |= 1 << number
+        return order

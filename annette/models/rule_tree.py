@@ -1,0 +1,339 @@
+"""Small decision trees over named features: fitted without chance, kept as JSON, readable as rules.
+
+Why not a library's tree: the decisions of a compiler are deterministic, so several features often split the
+observations equally well, and the one that comes first in the caller's order (the simplest, the most causal)
+must win, not the one that a random permutation visits first. Conditions on sets ("the kernel holds a
+MaxPool") stay readable, and nothing but this file is needed to evaluate a tree.
+
+References
+----------
+Breiman, Friedman, Olshen, Stone: Classification and Regression Trees (1984): Gini impurity, best split.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annette.errors import ModelError
+
+__all__ = [
+    "Leaf",
+    "Node",
+    "Sample",
+    "Tree",
+    "Value",
+    "decide",
+    "decide_sample",
+    "fit_tree",
+    "leaf_of",
+    "leaves",
+    "tree_from_json",
+    "tree_rules",
+    "tree_to_json",
+]
+
+Value = float | frozenset[str]
+Sample = Mapping[str, Value]
+"""One observation: a number, or a set of words, by feature name."""
+
+MAX_DEPTH = 8
+"""Deeper trees are not read by anybody; the compilers seen so far need five conditions at most."""
+MAX_BINS = 256
+"""Distinct thresholds looked at per feature."""
+MIN_SAMPLES = 6
+"""Fewer observations than this give a majority, not a tree."""
+LEAF_SIZES = (8, 4, 2, 1)
+"""Least observations in a leaf, tried by cross-validation; the largest of the equally good ones wins."""
+FOLDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """What was observed there: how often each label, most frequent first."""
+
+    counts: tuple[tuple[str, int], ...]
+
+    @property
+    def label(self) -> str:
+        """The most frequent label."""
+        return self.counts[0][0]
+
+    @property
+    def total(self) -> int:
+        """Number of observations."""
+        return sum(count for _, count in self.counts)
+
+    def fraction(self, label: str) -> float:
+        """Share of ``label`` among the observations, in [0, 1]."""
+        return dict(self.counts).get(label, 0) / self.total
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A condition: ``feature <= threshold``, or ``word in feature`` where a word is given."""
+
+    feature: str
+    threshold: float
+    word: str | None
+    holds: Leaf | Node
+    fails: Leaf | Node
+
+
+Tree = Leaf | Node
+
+
+def leaf_of(labels: Sequence[str]) -> Leaf:
+    """The leaf that holds these observations; ties are broken by name."""
+    return Leaf(tuple(sorted(Counter(labels).items(), key=lambda item: (-item[1], item[0]))))
+
+
+def leaves(tree: Tree) -> Iterator[Leaf]:
+    """All leaves, those where the condition holds first."""
+    if isinstance(tree, Leaf):
+        yield tree
+    else:
+        yield from leaves(tree.holds)
+        yield from leaves(tree.fails)
+
+
+def decide(tree: Tree, look: Callable[[str], Value]) -> Leaf:
+    """The leaf that a tree ends in when ``look`` tells the features' values."""
+    while isinstance(tree, Node):
+        value = look(tree.feature)
+        if isinstance(value, frozenset):
+            holds = tree.word in value
+        else:
+            holds = tree.word is None and value <= tree.threshold
+        tree = tree.holds if holds else tree.fails
+    return tree
+
+
+def decide_sample(tree: Tree, sample: Sample) -> Leaf:
+    """The leaf of one sample; a feature that the sample lacks counts as 0."""
+    return decide(tree, lambda name: sample.get(name, 0.0))
+
+
+# Fitting -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Samples as small integers: the bin of each value, column by column in order of preference."""
+
+    bins: NDArray[np.int64]
+    """Shape (n_samples, n_columns)."""
+    edges: tuple[NDArray[np.float64], ...]
+    """The distinct values of each column, ascending; bin b holds ``edges[b]`` and what follows."""
+    names: tuple[tuple[str, str | None], ...]
+    """Feature and word of each column."""
+
+
+def fit_tree(
+    samples: Sequence[Sample], labels: Sequence[str], groups: Sequence[str], *, features: Sequence[str]
+) -> Tree:
+    """The tree for these observations; a single leaf where conditions do not pay in cross-validation.
+
+    Parameters
+    ----------
+    samples, labels, groups : sequences of equal length
+        Observations of one group stay together in cross-validation.
+    features : sequence of str
+        Names in order of preference: of two equally good conditions the earlier one wins.
+
+    Raises
+    ------
+    ModelError
+        Without any observation.
+    """
+    if not samples:
+        raise ModelError("decision tree: no observations, expected at least one")
+    majority = leaf_of(labels)
+    if len(majority.counts) == 1 or len(samples) < MIN_SAMPLES:
+        return majority
+    columns = _columns(samples, features)
+    classes = sorted(set(labels))
+    targets = np.array([classes.index(label) for label in labels])
+    rows = np.arange(len(samples))
+    folds = _folds(groups)
+    if folds is None:
+        return _grow(columns, targets, classes, rows, 2, 3)
+    best_size, best_right = None, int(np.sum(targets == classes.index(majority.label)))
+    for size in LEAF_SIZES:
+        right = 0
+        for fold in range(FOLDS):
+            tree = _grow(columns, targets, classes, rows[folds != fold], size, MAX_DEPTH)
+            right += sum(
+                decide_sample(tree, samples[row]).label == labels[row] for row in rows[folds == fold]
+            )
+        if right > best_right:
+            best_size, best_right = size, right
+    return majority if best_size is None else _grow(columns, targets, classes, rows, best_size, MAX_DEPTH)
+
+
+def _folds(groups: Sequence[str]) -> NDArray[np.int64] | None:
+    """The fold of each sample: whole groups, largest first, to the fold with the fewest samples."""
+    sizes = Counter(groups)
+    if len(sizes) < FOLDS:
+        return None
+    filled = [0] * FOLDS
+    fold_of = {}
+    for group, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0])):
+        fold_of[group] = filled.index(min(filled))
+        filled[fold_of[group]] += size
+    return np.array([fold_of[group] for group in groups])
+
+
+def _columns(samples: Sequence[Sample], features: Sequence[str]) -> _Columns:
+    bins, edges, names = [], [], []
+    for feature in features:
+        values = [sample.get(feature, 0.0) for sample in samples]
+        words = sorted({word for value in values if isinstance(value, frozenset) for word in value})
+        for word in (*words,) or (None,):
+            if word is None:
+                column = np.array([0.0 if isinstance(value, frozenset) else value for value in values])
+            else:
+                column = np.array([float(isinstance(v, frozenset) and word in v) for v in values])
+            distinct = np.unique(column)
+            if len(distinct) < 2:
+                continue
+            if len(distinct) > MAX_BINS:
+                distinct = np.unique(np.quantile(column, np.linspace(0, 1, MAX_BINS), method="lower"))
+            bins.append(np.searchsorted(distinct, column, side="right") - 1)
+            edges.append(distinct)
+            names.append((feature, word))
+    stacked = np.stack(bins, axis=1) if bins else np.zeros((len(samples), 0), dtype=np.int64)
+    return _Columns(stacked, tuple(edges), tuple(names))
+
+
+def _grow(
+    columns: _Columns,
+    targets: NDArray[np.int64],
+    classes: Sequence[str],
+    rows: NDArray[np.int64],
+    leaf_size: int,
+    depth: int,
+) -> Tree:
+    found = targets[rows]
+    leaf = leaf_of([classes[target] for target in found.tolist()])
+    if depth == 0 or len(leaf.counts) == 1 or not columns.names:
+        return leaf
+    split = _best_split(columns.bins[rows], found, len(classes), leaf_size)
+    if split is None:
+        return leaf
+    column, bin_below, bin_above = split
+    below = columns.bins[rows, column] <= bin_below
+    feature, word = columns.names[column]
+    edges = columns.edges[column]
+    holds = below if word is None else ~below
+    children = [
+        _grow(columns, targets, classes, rows[side], leaf_size, depth - 1) for side in (holds, ~holds)
+    ]
+    threshold = _middle(float(edges[bin_below]), float(edges[bin_above])) if word is None else 0.0
+    below_leaf, above_leaf = children
+    if isinstance(below_leaf, Leaf) and isinstance(above_leaf, Leaf) and below_leaf.label == above_leaf.label:
+        return leaf
+    return Node(feature, threshold, word, children[0], children[1])
+
+
+def _middle(low: float, high: float) -> float:
+    """Between two neighbours: half-way for small numbers, the geometric mean where sizes span decades."""
+    return math.sqrt(low * high) if low >= 64 else (low + high) / 2
+
+
+def _best_split(
+    bins: NDArray[np.int64], targets: NDArray[np.int64], n_classes: int, leaf_size: int
+) -> tuple[int, int, int] | None:
+    """The column and the two neighbouring bins between which a cut lowers the Gini impurity most."""
+    n_rows, n_columns = bins.shape
+    width = int(bins.max()) + 1
+    cells = (np.arange(n_columns) * width + bins).ravel()
+    counts = np.empty((n_classes, n_columns, width))
+    for label in range(n_classes):
+        weights = np.repeat((targets == label).astype(np.float64), n_columns)
+        counts[label] = np.bincount(cells, weights, n_columns * width).reshape(n_columns, width)
+    below = np.cumsum(counts, axis=2)
+    above = below[:, :, -1:] - below
+    n_below, n_above = below.sum(axis=0), above.sum(axis=0)
+    allowed = (n_below >= leaf_size) & (n_above >= leaf_size)
+    if not allowed.any():
+        return None
+    purity = (below**2).sum(axis=0) / np.maximum(n_below, 1) + (above**2).sum(axis=0) / np.maximum(n_above, 1)
+    purity = np.where(allowed, purity, -1.0)
+    per_column = purity.max(axis=1)
+    best = float(per_column.max())
+    start = float((np.bincount(targets) ** 2.0).sum()) / n_rows
+    if best <= start * (1 + 1e-9):
+        return None
+    column = int(np.argmax(per_column >= best * (1 - 1e-9)))
+    bin_below = int(np.argmax(purity[column] >= best * (1 - 1e-9)))
+    occupied = np.flatnonzero(counts[:, column, :].sum(axis=0))
+    return column, bin_below, int(occupied[occupied > bin_below][0])
+
+
+# JSON and text -------------------------------------------------------------------------------------
+
+
+def tree_to_json(tree: Tree) -> object:
+    """The tree as lists and dicts."""
+    if isinstance(tree, Leaf):
+        return {"counts": dict(tree.counts)}
+    condition: dict[str, object] = {"feature": tree.feature}
+    condition.update({"at_most": tree.threshold} if tree.word is None else {"has": tree.word})
+    return {**condition, "holds": tree_to_json(tree.holds), "fails": tree_to_json(tree.fails)}
+
+
+def tree_from_json(data: object, where: str, features: Container[str], depth: int = 0) -> Tree:
+    """The tree that `tree_to_json` wrote, on these features.
+
+    Raises
+    ------
+    ModelError
+        Naming ``where``, if it is not one.
+    """
+    if not isinstance(data, dict) or depth > 2 * MAX_DEPTH:
+        raise ModelError(f"{where}: expected a decision tree; train the platform again")
+    counts = data.get("counts")
+    if isinstance(counts, dict):
+        pairs = [
+            (str(label), count) for label, count in counts.items() if isinstance(count, int) and count > 0
+        ]
+        if not pairs or len(pairs) != len(counts):
+            raise ModelError(f"{where}: counts {counts}, expected numbers of observations > 0")
+        return Leaf(tuple(sorted(pairs, key=lambda item: (-item[1], item[0]))))
+    feature, threshold, word = data.get("feature"), data.get("at_most", 0.0), data.get("has")
+    if not isinstance(feature, str) or feature not in features or not isinstance(threshold, int | float):
+        raise ModelError(f"{where}: node on {feature!r}, expected a known feature; train the platform again")
+    if word is not None and not isinstance(word, str):
+        raise ModelError(f"{where}: word {word!r}, expected text")
+    holds, fails = (tree_from_json(data.get(key), where, features, depth + 1) for key in ("holds", "fails"))
+    return Node(feature, float(threshold), word, holds, fails)
+
+
+def tree_rules(tree: Tree, label: str) -> tuple[tuple[str, Leaf], ...]:
+    """The paths to the leaves that answer ``label``: conditions joined by ``and``, and the leaf."""
+    return tuple(
+        (" and ".join(path) or "always", leaf) for path, leaf in _paths(tree, ()) if leaf.label == label
+    )
+
+
+def _paths(tree: Tree, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Leaf]]:
+    if isinstance(tree, Leaf):
+        yield path, tree
+        return
+    yield from _paths(tree.holds, (*path, _condition(tree, True)))
+    yield from _paths(tree.fails, (*path, _condition(tree, False)))
+
+
+def _condition(node: Node, holds: bool) -> str:
+    if node.word is not None:
+        return f"{node.feature} {'has' if holds else 'lacks'} {node.word}"
+    if node.threshold == 0.5:
+        return f"not {node.feature}" if holds else node.feature
+    limit = math.floor(node.threshold) if node.threshold >= 1 else node.threshold
+    return f"{node.feature} {'<=' if holds else '>'} {limit:.9g}"
