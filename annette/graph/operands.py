@@ -1,0 +1,101 @@
+"""The roles of a layer's inputs: activations, weights, learned parameters, and mere settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from annette.graph.network import Layer, Network, Tensor
+from annette.graph.operators import REDUCTIONS
+
+__all__ = ["DOMAINS", "is_weight", "operands", "parameter_tensors"]
+
+DOMAINS = frozenset({"", "ai.onnx", "com.microsoft"})
+"""Operator domains whose operator types mean what ONNX and ONNX Runtime say."""
+
+_SETTINGS: Mapping[str, frozenset[int]] = MappingProxyType(
+    {
+        **dict.fromkeys(REDUCTIONS, frozenset({1})),
+        **dict.fromkeys(("Shape", "Size", "EyeLike", "ConstantOfShape"), frozenset({0})),
+        **dict.fromkeys(("Reshape", "Upsample", "Expand", "Tile", "Squeeze", "Unsqueeze"), frozenset({1})),
+        **dict.fromkeys(("Split", "TopK", "CumSum", "CumProd", "Trilu", "CenterCropPad"), frozenset({1})),
+        **dict.fromkeys(("AffineGrid", "CastLike", "ReverseSequence"), frozenset({1})),
+        **dict.fromkeys(("Clip", "Dropout", "OneHot", "Col2Im"), frozenset({1, 2})),
+        **dict.fromkeys(("Pad", "Resize"), frozenset({1, 2, 3})),
+        "MaxUnpool": frozenset({2}),
+        "Range": frozenset({0, 1, 2}),
+        "Slice": frozenset({1, 2, 3, 4}),
+    }
+)
+"""Inputs that say how, not what: shapes, axes, bounds. A device does not stream them as data."""
+
+_QUANTISATION = frozenset({1, 2, 4, 5, 6, 7})
+_NOT_LEARNED: Mapping[str, frozenset[int]] = MappingProxyType(
+    {
+        **dict.fromkeys(("QuantizeLinear", "DequantizeLinear"), frozenset({1, 2})),
+        **dict.fromkeys(("ConvInteger", "MatMulInteger", "DynamicQuantizeMatMul"), frozenset({2, 3})),
+        **dict.fromkeys(("QLinearConv", "QLinearMatMul", "QLinearAdd", "QLinearMul"), _QUANTISATION),
+        **dict.fromkeys(("LSTM", "GRU", "RNN"), frozenset({4, 5, 6})),
+        **dict.fromkeys(("QLinearAveragePool", "QLinearGlobalAveragePool"), frozenset({1, 2, 3, 4})),
+        **dict.fromkeys(("QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax"), frozenset({1, 2, 3, 4})),
+        **dict.fromkeys(("Gather", "GatherElements", "GatherND"), frozenset({1})),
+        "Attention": frozenset({3, 4, 5, 6}),
+        "BatchNormalization": frozenset({3, 4}),
+        "MatMulIntegerToFloat": frozenset({2, 3, 4, 5}),
+        "MatMulNBits": frozenset({2, 3, 4}),
+        "QGemm": frozenset({1, 2, 4, 5, 7, 8}),
+    }
+)
+"""Weights that no training step learns: scales, zero points, indices, running statistics, masks."""
+
+_NOT_LEARNED_DTYPES = frozenset({"int64", "uint64", "bool", "string", "opaque"})
+_PASSING = frozenset(
+    {"Cast", "DequantizeLinear", "Identity", "QuantizeLinear", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
+)
+"""Operators through which a weight stays a weight."""
+_NONE: frozenset[int] = frozenset()
+
+
+def is_weight(network: Network, tensor: str) -> bool:
+    """Whether ``tensor`` is a constant, or made from constants by casts, (de)quantisation or views.
+
+    So the weights of a network in ONNX's QDQ form count as weights.
+    """
+    if network.tensors[tensor].is_constant:
+        return True
+    layer = network.producer(tensor)
+    if layer is None or layer.op_type not in _PASSING:
+        return False
+    return all(is_weight(network, name) for name in layer.inputs if name)
+
+
+def operands(network: Network, layer: Layer) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """The activations and the weights that ``layer`` reads as data, each tensor once.
+
+    Settings such as the shape of a Reshape belong to neither.
+    """
+    settings = _SETTINGS.get(layer.op_type, _NONE) if layer.domain in DOMAINS else _NONE
+    activations: dict[str, Tensor] = {}
+    weights: dict[str, Tensor] = {}
+    for index, name in enumerate(layer.inputs):
+        if name and index not in settings:
+            (weights if is_weight(network, name) else activations)[name] = network.tensors[name]
+    return tuple(activations.values()), tuple(weights.values())
+
+
+def parameter_tensors(network: Network, layer: Layer) -> tuple[Tensor, ...]:
+    """The constants of ``layer`` that training learns, each once.
+
+    Left out: settings, scalars, indices and booleans, quantisation scales and zero points, and the running
+    mean and variance of a BatchNormalization, which published parameter counts leave out, too.
+    """
+    known = layer.domain in DOMAINS
+    settings = _SETTINGS.get(layer.op_type, _NONE) if known else _NONE
+    others = _NOT_LEARNED.get(layer.op_type, _NONE) if known else _NONE
+    found: dict[str, Tensor] = {}
+    for index, name in enumerate(layer.inputs):
+        if name and index not in settings and index not in others:
+            tensor = network.tensors[name]
+            if tensor.is_constant and tensor.shape and tensor.dtype not in _NOT_LEARNED_DTYPES:
+                found[name] = tensor
+    return tuple(found.values())
