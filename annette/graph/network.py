@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import math
@@ -318,7 +319,7 @@ def _canonical(network: Network) -> list[Any]:
         if name not in numbers:
             tensor = network.tensors[name]
             numbers[name] = len(numbers)
-            value = None if tensor.value is None else list(tensor.value)
+            value = None if tensor.value is None else [_as_stored(v, tensor.dtype) for v in tensor.value]
             table.append([list(tensor.shape), tensor.dtype, int(tensor.is_constant), value])
         return numbers[name]
 
@@ -329,12 +330,24 @@ def _canonical(network: Network) -> list[Any]:
             layer.domain,
             [number(name) for name in layer.inputs],
             [number(name) for name in layer.outputs],
-            [[key, list(value) if isinstance(value, tuple) else value] for key, value in layer.attributes],
+            [
+                [key, [_as_stored(v) for v in value] if isinstance(value, tuple) else _as_stored(value)]
+                for key, value in layer.attributes
+            ],
         ]
         for layer in network.layers
     ]
     outputs = [number(name) for name in network.outputs]
     return [inputs, layers, outputs, table]
+
+
+def _as_stored(value: Scalar, dtype: str = "") -> Scalar:
+    """The number that an ONNX file gives back: single precision for attributes and float32, 1 for true."""
+    if dtype in ("float32", "bfloat16", "float16") or (not dtype and isinstance(value, float)):
+        return ctypes.c_float(float(value)).value
+    if dtype == "bool" or (not dtype and isinstance(value, bool)):
+        return int(value)
+    return value
 
 
 def tensors_by_name(tensors: Iterable[Tensor]) -> dict[str, Tensor]:
