@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from annette.errors import GraphError
 from annette.graph.builder import NetworkBuilder
 from annette.graph.network import Network
 from annette.zoo.blocks import conv_bn
@@ -30,6 +31,8 @@ def deeplabv3_mobilenet_v2(
     L.-C. Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation", arXiv 1706.05587;
     M. Sandler et al., "MobileNetV2", CVPR 2018, section 6.3.
     """
+    if output_stride not in (8, 16, 32):
+        raise GraphError(f"deeplabv3_mobilenet_v2: output stride {output_stride}, expected 8, 16 or 32")
     build = NetworkBuilder("deeplabv3_mobilenet_v2")
     image = build.input("image", (batch, 3, resolution, resolution))
     features = mobilenet_v2_features(build, image, width=width, output_stride=output_stride).c5

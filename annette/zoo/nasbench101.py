@@ -1,15 +1,12 @@
-"""The NAS-Bench-101 search space: cells, their exact CIFAR skeleton, and seeded sampling of unique cells."""
+"""NAS-Bench-101: its cells and the exact CIFAR network of each."""
 
 from __future__ import annotations
 
 import hashlib
-import itertools
-import random
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from annette.errors import GraphError, UsageError
+from annette.errors import GraphError
 from annette.graph.builder import NetworkBuilder
 from annette.graph.network import Network
 from annette.zoo.blocks import conv_bn
@@ -19,12 +16,14 @@ __all__ = [
     "CONV3X3",
     "INPUT",
     "MAXPOOL3X3",
+    "MAX_EDGES",
+    "MAX_VERTICES",
+    "OPERATIONS",
+    "OPERATION_CODES",
     "OUTPUT",
-    "UNIQUE_CELLS",
+    "Matrix",
     "Nasbench101Cell",
-    "iterate_cells",
     "nasbench101_network",
-    "sample_cells",
     "vertex_channels",
 ]
 
@@ -36,11 +35,8 @@ MAXPOOL3X3 = "maxpool3x3"
 
 MAX_VERTICES = 7
 MAX_EDGES = 9
-UNIQUE_CELLS = 423_624
-"""Cells of the search space that differ after pruning and renumbering (section 3 of the paper)."""
-
-_OPERATIONS = (CONV1X1, CONV3X3, MAXPOOL3X3)
-_LABELS = {INPUT: -1, OUTPUT: -2, CONV3X3: 0, CONV1X1: 1, MAXPOOL3X3: 2}
+OPERATIONS = (CONV1X1, CONV3X3, MAXPOOL3X3)
+OPERATION_CODES = {INPUT: -1, OUTPUT: -2, CONV3X3: 0, CONV1X1: 1, MAXPOOL3X3: 2}
 _MODULES_PER_STACK = 3
 _STACKS = 3
 
@@ -111,9 +107,9 @@ class Nasbench101Cell:
                 f"cell: first and last operation are {self.ops[0]!r} and {self.ops[-1]!r}, "
                 f"expected {INPUT!r} and {OUTPUT!r}"
             )
-        unknown = [item for item in self.ops[1:-1] if item not in _OPERATIONS]
+        unknown = [item for item in self.ops[1:-1] if item not in OPERATIONS]
         if unknown:
-            raise GraphError(f"cell: operation {unknown[0]!r}, expected one of {', '.join(_OPERATIONS)}")
+            raise GraphError(f"cell: operation {unknown[0]!r}, expected one of {', '.join(OPERATIONS)}")
 
     @property
     def edges(self) -> int:
@@ -143,7 +139,7 @@ class Nasbench101Cell:
         size = range(len(cell.ops))
         out_degree = [sum(row) for row in cell.matrix]
         in_degree = [sum(row[vertex] for row in cell.matrix) for vertex in size]
-        codes = [_md5(str((out_degree[v], in_degree[v], _LABELS[cell.ops[v]]))) for v in size]
+        codes = [_md5(str((out_degree[v], in_degree[v], OPERATION_CODES[cell.ops[v]]))) for v in size]
         for _ in size:
             codes = [
                 _md5(
@@ -290,56 +286,3 @@ def _sum(build: NetworkBuilder, inputs: list[str]) -> str:
     for item in inputs[1:]:
         total = build.add("Add", total, item)
     return total
-
-
-def iterate_cells(*, seed: int) -> Iterator[Nasbench101Cell]:
-    """Random cells, each valid, pruned and different from all before; ends with the search space.
-
-    Seven vertices are drawn, each of the 21 possible edges with probability 1/2 and each operation alike;
-    dead vertices are pruned, and what has no path or more than 9 edges is rejected, as in the random search
-    of the data set's authors. Cells of an equal `Nasbench101Cell.fingerprint` count as one.
-
-    Examples
-    --------
-    >>> next(iterate_cells(seed=1)) == next(iterate_cells(seed=1))
-    True
-    """
-    generator = random.Random(seed)
-    seen: set[str] = set()
-    while len(seen) < UNIQUE_CELLS:
-        bits = generator.getrandbits(MAX_VERTICES * (MAX_VERTICES - 1) // 2)
-        drawn = tuple(generator.randrange(len(_OPERATIONS)) for _ in range(MAX_VERTICES - 2))
-        ops = (INPUT, *(_OPERATIONS[index] for index in drawn), OUTPUT)
-        matrix = _matrix_of_bits(bits)
-        keep = _live_vertices(matrix)
-        pruned = _submatrix(matrix, keep)
-        if not keep or _count_edges(pruned) > MAX_EDGES:
-            continue
-        cell = Nasbench101Cell(matrix=pruned, ops=tuple(ops[vertex] for vertex in keep))
-        if cell.fingerprint not in seen:
-            seen.add(cell.fingerprint)
-            yield cell
-
-
-def _matrix_of_bits(bits: int) -> Matrix:
-    """Upper triangle of a 7 x 7 matrix, column by column from the lowest bit."""
-    size = range(MAX_VERTICES)
-    return tuple(tuple(bits >> (i + j * (j - 1) // 2) & 1 if i < j else 0 for j in size) for i in size)
-
-
-def sample_cells(count: int, *, seed: int) -> tuple[Nasbench101Cell, ...]:
-    """The first ``count`` cells of `iterate_cells`: a longer sample begins with every shorter one.
-
-    Raises
-    ------
-    UsageError
-        If ``count`` is negative or beyond the 423,624 cells of the search space.
-
-    Examples
-    --------
-    >>> len(sample_cells(3, seed=0))
-    3
-    """
-    if not 0 <= count <= UNIQUE_CELLS:
-        raise UsageError(f"nasbench101: {count} cells asked for, expected 0 to {UNIQUE_CELLS}")
-    return tuple(itertools.islice(iterate_cells(seed=seed), count))
