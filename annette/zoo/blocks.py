@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+from annette.errors import GraphError
 from annette.graph.builder import NetworkBuilder
 
 __all__ = [
@@ -38,6 +40,11 @@ class SqueezeExcite:
 def make_divisible(value: float, divisor: int = 8) -> int:
     """The multiple of ``divisor`` nearest to ``value``, but never more than 10 % below it.
 
+    Raises
+    ------
+    GraphError
+        If ``value`` is no positive number: a network's width was zero, negative or not finite.
+
     References
     ----------
     The rounding of the MobileNet papers' code (Sandler et al., CVPR 2018), which torchvision shares.
@@ -47,13 +54,15 @@ def make_divisible(value: float, divisor: int = 8) -> int:
     >>> make_divisible(83), make_divisible(84), make_divisible(11.9)
     (80, 88, 16)
     """
+    if not (math.isfinite(value) and value > 0):
+        raise GraphError(f"a layer would have {value} channels, expected more than 0; check the width")
     rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * value else rounded
 
 
 def scale_channels(channels: int, width: float, divisor: int = 8) -> int:
     """Channels of a layer in a network ``width`` times as wide; exactly ``channels`` for width 1."""
-    return channels if width == 1.0 else make_divisible(channels * width, divisor)
+    return channels if width == 1 else make_divisible(channels * width, divisor)
 
 
 def conv_bn(
