@@ -1,0 +1,294 @@
+"""The accelerator: what a data sheet and a compiler manual say about a device, as frozen values."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from annette.errors import HardwareError
+from annette.hardware.checks import FieldFault, check_fields, quantity
+from annette.hardware.rules import CompilerRules
+
+__all__ = [
+    "OPERANDS",
+    "Accelerator",
+    "ExternalMemory",
+    "Host",
+    "MacArray",
+    "Memory",
+    "Noise",
+    "Precision",
+    "Provenance",
+    "Rates",
+    "Unroll",
+    "VectorUnit",
+]
+
+OPERANDS = ("input", "weight", "output")
+"""What an on-chip memory may hold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Precision:
+    """Bytes of one element in memory and in the accumulators."""
+
+    activation_bytes: float = quantity(above=0, at_most=16)
+    """Bytes of one activation element."""
+    weight_bytes: float = quantity(above=0, at_most=16)
+    """Bytes of one weight element."""
+    accumulator_bytes: float = quantity(above=0, at_most=16)
+    """Bytes of one partial sum."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unroll:
+    """How many iterations of each loop of a convolution the array does in one cycle."""
+
+    batch: int = quantity(at_least=1, default=1)
+    groups: int = quantity(at_least=1, default=1)
+    out_h: int = quantity(at_least=1, default=1)
+    out_w: int = quantity(at_least=1, default=1)
+    out_channels: int = quantity(at_least=1, default=1)
+    """Within one group."""
+    in_channels: int = quantity(at_least=1, default=1)
+    """Within one group."""
+    kernel_h: int = quantity(at_least=1, default=1)
+    kernel_w: int = quantity(at_least=1, default=1)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    @property
+    def macs_per_cycle(self) -> int:
+        """Multiply-accumulates per cycle when every loop fills its share."""
+        loops = (self.batch, self.groups, self.out_h, self.out_w, self.out_channels, self.in_channels)
+        return math.prod((*loops, self.kernel_h, self.kernel_w))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MacArray:
+    """The unit that does convolutions and matrix products."""
+
+    unroll: Unroll
+    """Loops done in parallel."""
+    depthwise_unroll: Unroll | None = None
+    """Loops done in parallel where a group has one input channel; ``None``: as `unroll`."""
+    pass_cycles: float = quantity(at_least=0, default=0.0)
+    """Cycles to fill and drain the pipeline, once per block of output channels of a tile."""
+    weight_switch_cycles: float = quantity(at_least=0, default=0.0)
+    """Cycles to exchange the array's weights, once per block of weights of a tile."""
+    tile_cycles: float = quantity(at_least=0, default=0.0)
+    """Cycles to decode and synchronise, once per tile."""
+    post_elements_per_cycle: float = quantity(above=0, default=64.0)
+    """Throughput of the post-processor (residual adds, pools) behind the accumulators."""
+    launch_s: float = quantity(at_least=0)
+    """Seconds to start a kernel."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """What a vector unit or a host does in one cycle, by kind of work."""
+
+    macs: float = quantity(above=0)
+    """Multiply-accumulates of convolutions, matrix products and attention."""
+    elementwise: float = quantity(above=0)
+    """Elements of binary and n-ary operators (one operation each)."""
+    activation: float = quantity(above=0)
+    """Elements of cheap unary operators (Relu, Clip, Neg, ...)."""
+    transcendental: float = quantity(above=0)
+    """Elements of costly unary operators (Sigmoid, Tanh, Exp, Gelu, ...)."""
+    pool: float = quantity(above=0)
+    """Window positions of pools."""
+    softmax: float = quantity(above=0)
+    """Elements of Softmax and LogSoftmax."""
+    normalization: float = quantity(above=0)
+    """Elements of normalisations with statistics of their own."""
+    reduce: float = quantity(above=0)
+    """Input elements of reductions."""
+    copy: float = quantity(above=0)
+    """Elements that are moved or converted."""
+    gather: float = quantity(above=0)
+    """Elements that are looked up."""
+    resize: float = quantity(above=0)
+    """Taps of interpolations (1 nearest, 4 linear, 16 cubic a position)."""
+    opaque: float = quantity(above=0)
+    """Elements of operators the simulator knows nothing of."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VectorUnit:
+    """The unit for everything element-wise: a fixed-function engine, or vector cores."""
+
+    clock_hz: float = quantity(above=0)
+    rates: Rates
+    """Work per cycle."""
+    buffer_bytes: int = quantity(above=0, hint="give the size of its tile buffer")
+    """On-chip bytes for the tiles of one kernel."""
+    tile_cycles: float = quantity(at_least=0, default=0.0)
+    """Cycles to start a tile."""
+    launch_s: float = quantity(at_least=0)
+    """Seconds to start a kernel."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """The processor that runs what the device cannot."""
+
+    clock_hz: float = quantity(above=0)
+    rates: Rates
+    """Work per cycle."""
+    bandwidth_bytes_per_s: float = quantity(above=0)
+    """Between the device's memory and the host, both directions together."""
+    round_trip_s: float = quantity(at_least=0)
+    """Seconds to hand over and back: interrupt, cache maintenance, scheduling."""
+    activation_bytes: float = quantity(above=0, default=4.0)
+    """Bytes of one element on the host, to which activations are converted."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """One on-chip memory; tiles are double-buffered in it where two of them fit."""
+
+    name: str
+    """For people."""
+    holds: tuple[str, ...]
+    """Some of `OPERANDS`."""
+    size_bytes: int = quantity(above=0, hint="give the capacity for tiles in bytes")
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        for operand in self.holds:
+            if operand not in OPERANDS:
+                raise FieldFault("holds", f"found {operand!r}, expected some of {', '.join(OPERANDS)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExternalMemory:
+    """The memory that holds all tensors between kernels."""
+
+    bandwidth_bytes_per_s: float = quantity(above=0)
+    """Loads and stores together."""
+    latency_s: float = quantity(at_least=0)
+    """Seconds from the request of a tile to its first byte."""
+    burst_bytes: int = quantity(at_least=1)
+    """Every contiguous run is moved in multiples of this."""
+    layout: str = "channels_last"
+    """``channels_last`` or ``channels_first``: which axis is contiguous."""
+    channel_alignment: int = quantity(at_least=1, default=1)
+    """Channels are stored in multiples of this many elements (``channels_last`` only)."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.layout not in ("channels_last", "channels_first"):
+            raise FieldFault("layout", f"found {self.layout!r}, expected channels_last or channels_first")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noise:
+    """How the device's profiler errs."""
+
+    resolution_s: float = quantity(at_least=0, default=0.0)
+    """Step of the timer."""
+    sigma: float = quantity(at_least=0, at_most=1, default=0.0)
+    """Standard deviation of the logarithm of a value."""
+    run_sigma: float = quantity(at_least=0, at_most=1, default=0.0)
+    """The same for the factor common to all kernels of one run."""
+    outlier_probability: float = quantity(at_least=0, at_most=0.5, default=0.0)
+    """Share of values that are disturbed."""
+    outlier_factor: float = quantity(at_least=1, default=1.0)
+    """How much longer a disturbed value is."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Where one number of a description comes from."""
+
+    path: str
+    """The field, for example ``memories[1].size_bytes``."""
+    source: str
+    """Document, study or reason."""
+    assumed: bool
+    """True where nothing public says it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accelerator:
+    """A device as its documents describe it."""
+
+    name: str
+    """Short name, for example ``zcu102-dpu``."""
+    description: str
+    """One line for people."""
+    clock_hz: float = quantity(above=0)
+    """Clock of the array."""
+    precision: Precision
+    array: MacArray
+    memories: tuple[Memory, ...]
+    """On-chip memories; each of `OPERANDS` is held by exactly one."""
+    external_memory: ExternalMemory
+    vector: VectorUnit | None = None
+    """``None``: no such unit."""
+    host: Host | None = None
+    """``None``: nothing to fall back to."""
+    compiler: CompilerRules
+    noise: Noise = field(default_factory=Noise)
+    provenance: tuple[Provenance, ...] = field(default=(), compare=False)
+    """Of the numbers whose description says so."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        held = [operand for memory in self.memories for operand in memory.holds]
+        if sorted(held) != sorted(OPERANDS):
+            raise FieldFault(
+                "memories",
+                f"found memories for {', '.join(held) or 'nothing'}, expected exactly one for each of "
+                f"{', '.join(OPERANDS)}; one unified memory lists all three under holds",
+            )
+        units = {"array", *(["vector"] if self.vector else []), *(["host"] if self.host else [])}
+        for index, rule in enumerate(self.compiler.placement):
+            if rule.unit not in units:
+                raise FieldFault(
+                    f"compiler.placement[{index}].unit",
+                    f"found {rule.unit!r}, expected a unit the description has ({', '.join(sorted(units))})",
+                )
+
+    @property
+    def peak_ops_per_s(self) -> float:
+        """Peak of the array (1 MAC = 2 ops)."""
+        return 2.0 * self.array.unroll.macs_per_cycle * self.clock_hz
+
+    @property
+    def assumed_fields(self) -> tuple[str, ...]:
+        """Paths of the numbers that are assumed, not published."""
+        return tuple(item.path for item in self.provenance if item.assumed)
+
+    def memory_index(self, operand: str) -> int:
+        """Position in `memories` of the one that holds ``operand``.
+
+        Raises
+        ------
+        HardwareError
+            If ``operand`` is not one of `OPERANDS`.
+        """
+        for index, memory in enumerate(self.memories):
+            if operand in memory.holds:
+                return index
+        raise HardwareError(f"accelerator {self.name!r}: no memory holds {operand!r}, expected {OPERANDS}")
