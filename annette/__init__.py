@@ -1,3 +1,42 @@
-"""annette predicts how long a neural network runs on a device, without the device at hand."""
+"""annette predicts how long a neural network runs on a device, without the device at hand.
+
+Examples
+--------
+>>> import annette
+>>> annette.load("zcu102-dpu").estimate("zoo:resnet50").model
+'mixed'
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from annette.estimation.platform import Platform
+
+__all__ = ["__version__", "list_platforms", "load"]
 
 __version__ = "0.1.0"
+
+
+def load(name_or_path: str | PathLike[str]) -> Platform:
+    """The trained platform of that name, or in that folder.
+
+    Raises
+    ------
+    UsageError
+        If there is none; the message names the nearest.
+    StoreError
+        If it is damaged or of another schema version.
+    """
+    from annette.estimation.platform import load_platform
+
+    return load_platform(name_or_path)
+
+
+def list_platforms() -> tuple[tuple[str, str], ...]:
+    """Names and one-line descriptions of the platforms that ship with annette."""
+    from annette.estimation.platform import list_platforms as listed
+
+    return listed()

@@ -1,0 +1,117 @@
+"""The estimate: predicted latency of one network, kernel by kernel, with its coverage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["ESTIMATE_SCHEMA_VERSION", "Coverage", "Estimate", "KernelEstimate"]
+
+ESTIMATE_SCHEMA_VERSION = 1
+"""Version of `Estimate.to_dict`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelEstimate:
+    """One kernel that the device is expected to execute."""
+
+    name: str
+    """The primary layer's name, then the other layers'."""
+    family: str
+    """Family of the primary layer."""
+    layers: tuple[str, ...]
+    """Names of the merged layers, in topological order."""
+    unit: str
+    """The part of the device that is expected to run it."""
+    latency_s: float
+    """Seconds; > 0."""
+    bound: str
+    """What limits it: ``compute``, ``memory`` or ``overhead``."""
+    is_generic: bool
+    """Whether the generic model priced it, since its family was not measured often enough."""
+    is_out_of_range: bool
+    """Whether a size lies outside what was measured for its family."""
+
+    def to_dict(self) -> dict[str, object]:
+        """The kernel as JSON types."""
+        return {
+            "name": self.name,
+            "family": self.family,
+            "layers": list(self.layers),
+            "latency_s": self.latency_s,
+            "bound": self.bound,
+            "unit": self.unit,
+            "generic": self.is_generic,
+            "out_of_range": self.is_out_of_range,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """How much of an estimate rests on measurements of its like."""
+
+    modelled_fraction: float
+    """Share of the latency from kernels priced by their own family's model, in [0, 1]."""
+    generic_fraction: float
+    """Share of the latency from kernels priced by the generic model, in [0, 1]."""
+    out_of_range_fraction: float
+    """Share of the latency from kernels outside the measured range, in [0, 1]."""
+    generic_operators: tuple[str, ...]
+    """The operators that the generic model priced, sorted."""
+
+    def to_dict(self) -> dict[str, object]:
+        """The coverage as JSON types."""
+        return {
+            "modelled_fraction": self.modelled_fraction,
+            "generic_kernels": self.generic_fraction,
+            "out_of_range_kernels": self.out_of_range_fraction,
+            "generic_operators": list(self.generic_operators),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What a platform predicts for one network."""
+
+    network: str
+    """The network's name."""
+    network_id: str
+    """`Network.id`."""
+    platform: str
+    """The platform's name."""
+    device: str
+    """The device that the platform was trained on."""
+    model: str
+    """The layer model that priced the kernels."""
+    latency_s: float
+    """Seconds; >= 0, and 0 only for a network without work."""
+    kernels: tuple[KernelEstimate, ...]
+    """In order of execution."""
+    eliminated_layers: tuple[str, ...]
+    """Names of the layers that are expected to vanish."""
+    coverage: Coverage
+    """How much of the latency rests on measurements of its like."""
+
+    def to_dict(self) -> dict[str, object]:
+        """The estimate as JSON types; seconds everywhere."""
+        return {
+            "schema_version": ESTIMATE_SCHEMA_VERSION,
+            "network": self.network,
+            "device": self.device,
+            "platform": self.platform,
+            "model": self.model,
+            "latency_s": self.latency_s,
+            "coverage": self.coverage.to_dict(),
+            "kernels": [kernel.to_dict() for kernel in self.kernels],
+            "eliminated_layers": list(self.eliminated_layers),
+        }
+
+    def to_frame(self) -> pandas.DataFrame:
+        """The kernels as a pandas table, one row each, in order of execution."""
+        import pandas
+
+        columns = ["name", "family", "layers", "latency_s", "bound", "unit", "generic", "out_of_range"]
+        return pandas.DataFrame([kernel.to_dict() for kernel in self.kernels], columns=columns)

@@ -1,0 +1,352 @@
+"""The platform: everything learned about one device, and the estimates it gives."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Mapping as MappingType
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annette.errors import StoreError, UsageError
+from annette.estimation.estimate import Coverage, Estimate, KernelEstimate
+from annette.graph.families import layer_family
+from annette.graph.mapping import Mapping, require_complete
+from annette.graph.network import Network
+from annette.measurement import DeviceInfo
+from annette.models.generator import PlatformParts
+from annette.models.kernel_table import KernelTable, build_kernel_table
+from annette.models.layer_models import MODEL_NAMES, LayerModels
+from annette.models.mapping_model import MappingModel
+from annette.models.mapping_walk import operator_key
+from annette.resources import resource_folder
+from annette.store.bundle import MANIFEST_NAME, read_bundle, write_bundle
+from annette.store.codec import device_from_json, device_to_json
+
+__all__ = ["Platform", "list_platforms", "load_platform"]
+
+MAPPING_FILE = "mapping.json"
+UNITS = MappingProxyType({"latency": "s", "size": "bytes", "work": "ops (1 MAC = 2 ops)", "mape": "fraction"})
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Platform:
+    """Mapping model and layer models of one device, with where they come from.
+
+    Examples
+    --------
+    >>> import annette
+    >>> platform = annette.load("zcu102-dpu")
+    >>> estimate = platform.estimate("zoo:resnet18")
+    >>> 0.001 < estimate.latency_s < 0.1
+    True
+    """
+
+    name: str
+    """Short name, for example ``zcu102-dpu``."""
+    description: str
+    """One line for people."""
+    device: DeviceInfo
+    """The device that was measured, with its data sheet."""
+    mapping_model: MappingModel
+    """Predicts which layers form which kernels."""
+    layer_models: LayerModels
+    """Predict seconds for kernels."""
+    provenance: MappingType[str, Any] = field(default_factory=dict)
+    """Versions, plan, store and seed that it was made from."""
+    metrics: MappingType[str, Any] = field(default_factory=dict)
+    """What cross-validation on the campaign said."""
+
+    # On disk -----------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_parts(cls, parts: PlatformParts) -> Platform:
+        """The platform that a campaign gave."""
+        return cls(
+            name=parts.name,
+            description=parts.description,
+            device=parts.device,
+            mapping_model=parts.mapping_model,
+            layer_models=parts.layer_models,
+            provenance=MappingProxyType(dict(parts.provenance)),
+            metrics=MappingProxyType(dict(parts.metrics)),
+        )
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Platform:
+        """The platform in a folder.
+
+        Raises
+        ------
+        StoreError
+            If the folder is missing, damaged or of another schema version.
+        ModelError
+            If a model in it cannot be read.
+        """
+        folder = Path(path)
+        bundle = read_bundle(folder)
+        manifest, files = bundle.manifest, dict(bundle.files)
+        mapping = files.pop(MAPPING_FILE, None)
+        if mapping is None:
+            raise StoreError(f"{folder}: no {MAPPING_FILE}; restore a copy or train the platform again")
+        try:
+            text = mapping.decode()
+        except UnicodeDecodeError as err:
+            raise StoreError(f"{folder / MAPPING_FILE}: not text: {err}; train the platform again") from err
+        where = folder / MANIFEST_NAME
+        return cls(
+            name=_text(manifest, "name", where),
+            description=_text(manifest, "description", where),
+            device=device_from_json(json.dumps(manifest.get("device"))),
+            mapping_model=MappingModel.from_json(text),
+            layer_models=LayerModels.from_files(files),
+            provenance=MappingProxyType(_table(manifest, "provenance", where)),
+            metrics=MappingProxyType(_table(manifest, "metrics", where)),
+        )
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the platform as a folder; the same platform gives the same bytes.
+
+        Raises
+        ------
+        StoreError
+            If the path is taken by something else or cannot be written.
+        """
+        files = self.layer_models.to_files()
+        manifest = {
+            "name": self.name,
+            "description": self.description,
+            "device": json.loads(device_to_json(self.device)),
+            "units": dict(UNITS),
+            "provenance": dict(self.provenance),
+            "metrics": dict(self.metrics),
+        }
+        write_bundle(Path(path), manifest, {**files, MAPPING_FILE: self.mapping_model.to_json().encode()})
+
+    # Asking ------------------------------------------------------------------------------------------
+
+    def estimate(
+        self, network: Network | str | PathLike[str], *, model: str = "mixed", mapping: Mapping | None = None
+    ) -> Estimate:
+        """Predict the latency of one network.
+
+        Parameters
+        ----------
+        network : Network, str or path
+            A network, an ONNX file, or ``zoo:NAME``.
+        model : str
+            One of `MODEL_NAMES`.
+        mapping : Mapping, optional
+            Use this mapping instead of the predicted one: tells errors of the mapping from errors of the
+            layer models.
+
+        Raises
+        ------
+        UsageError
+            For an unknown model or network name.
+        GraphError
+            If the network cannot be read or the mapping does not fit it.
+
+        Examples
+        --------
+        >>> from annette.estimation.platform import load_platform
+        >>> estimate = load_platform("zcu102-dpu").estimate("zoo:mobilenet_v2")
+        >>> abs(sum(kernel.latency_s for kernel in estimate.kernels) - estimate.latency_s) < 1e-12
+        True
+        """
+        return self.estimate_models(network, models=(model,), mapping=mapping)[model]
+
+    def estimate_models(
+        self,
+        network: Network | str | PathLike[str],
+        *,
+        models: Sequence[str] = MODEL_NAMES,
+        mapping: Mapping | None = None,
+    ) -> dict[str, Estimate]:
+        """Predict the latency of one network with several layer models, mapping it once; by model name.
+
+        Raises
+        ------
+        UsageError, GraphError
+            As `estimate`.
+        """
+        for model in models:
+            _require_model(model)
+        network = _open(network)
+        if mapping is None:
+            mapping = self.mapping_model.predict(network)
+        else:
+            require_complete(network, mapping)
+        table = build_kernel_table([(network, mapping)], self.device)
+        bounds = self.layer_models.bounds(table)
+        generic = self.layer_models.generic_mask(table)
+        outside = self.layer_models.out_of_range_mask(table)
+        estimates = {}
+        for model in models:
+            latency_s = self.layer_models.predict_s(table, model)
+            estimates[model] = Estimate(
+                network=network.name,
+                network_id=network.id,
+                platform=self.name,
+                device=self.device.name,
+                model=model,
+                latency_s=float(_sum_by_network(table, latency_s)[0]),
+                kernels=_kernels(network, mapping, latency_s, bounds, generic, outside),
+                eliminated_layers=mapping.eliminated_layers,
+                coverage=_coverage(network, mapping, latency_s, generic, outside),
+            )
+        return estimates
+
+    def estimate_latencies(self, networks: Sequence[Network], *, model: str = "mixed") -> NDArray[np.float64]:
+        """Seconds for each network, shape (n_networks,): the numbers that `estimate` gives one by one.
+
+        Raises
+        ------
+        UsageError
+            For an unknown model.
+        """
+        _require_model(model)
+        items = [(network, self.mapping_model.predict(network)) for network in networks]
+        table = build_kernel_table(items, self.device)
+        return _sum_by_network(table, self.layer_models.predict_s(table, model))
+
+    @cached_property
+    def manifest(self) -> MappingType[str, Any]:
+        """Name, description, device, provenance and metrics as one table."""
+        fields = {"name": self.name, "description": self.description, "device": self.device}
+        return MappingProxyType({**fields, "provenance": self.provenance, "metrics": self.metrics})
+
+    def describe(self) -> tuple[str, ...]:
+        """The mapping rules as text, one a line."""
+        return self.mapping_model.describe()
+
+
+def load_platform(name_or_path: str | PathLike[str]) -> Platform:
+    """A platform that ships with annette, by name, or one in a folder.
+
+    A name without a path separator means the platform that ships, if there is one of that name; write
+    ``./NAME`` for a folder of the same name.
+
+    Raises
+    ------
+    UsageError
+        If there is neither; the message names the nearest.
+    StoreError
+        If it is damaged or of another schema version.
+    """
+    text = str(name_or_path)
+    if _NAME.fullmatch(text):
+        shipped = resource_folder("trained_models") / text
+        if (shipped / MANIFEST_NAME).is_file():
+            return Platform.load(shipped)
+    folder = Path(name_or_path)
+    if folder.is_dir():
+        return Platform.load(folder)
+    names = [name for name, _ in list_platforms()]
+    near = difflib.get_close_matches(text, names, n=3, cutoff=0.5) or names
+    hint = f"did you mean {' or '.join(near)}?" if near else "train one with `annette train`"
+    raise UsageError(f"platform {text!r}: neither a name that ships with annette nor a folder; {hint}")
+
+
+def list_platforms() -> tuple[tuple[str, str], ...]:
+    """Names and one-line descriptions of the platforms that ship with annette."""
+    folder = resource_folder("trained_models")
+    if not folder.is_dir():
+        return ()
+    found = sorted(item for item in folder.iterdir() if (item / MANIFEST_NAME).is_file())
+    return tuple((item.name, _describe_folder(item)) for item in found)
+
+
+def _describe_folder(folder: Path) -> str:
+    """The description in the manifest; a damaged platform is listed with its fault."""
+    try:
+        with (folder / MANIFEST_NAME).open("rb") as file:
+            manifest = json.loads(file.read(1 << 20))
+        return str(manifest["description"])
+    except (OSError, ValueError, KeyError, TypeError) as err:
+        return f"not usable: {type(err).__name__}: {err}"
+
+
+def _open(network: Network | str | PathLike[str]) -> Network:
+    if isinstance(network, Network):
+        return network
+    from annette.zoo.registry import open_network
+
+    return open_network(str(network))
+
+
+def _require_model(model: str) -> None:
+    if model not in MODEL_NAMES:
+        raise UsageError(f"layer model {model!r}: not known, expected one of {', '.join(MODEL_NAMES)}")
+
+
+def _sum_by_network(table: KernelTable, latency_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    sums = np.bincount(table.network_index, weights=latency_s, minlength=table.n_networks)
+    return np.asarray(sums, dtype=np.float64)
+
+
+def _kernels(
+    network: Network,
+    mapping: Mapping,
+    latency_s: NDArray[np.float64],
+    bounds: Sequence[str],
+    generic: NDArray[np.bool_],
+    outside: NDArray[np.bool_],
+) -> tuple[KernelEstimate, ...]:
+    rows = zip(mapping.kernels, latency_s.tolist(), bounds, generic.tolist(), outside.tolist(), strict=True)
+    return tuple(
+        KernelEstimate(
+            name=kernel.name,
+            family=layer_family(network, network.layer(kernel.primary)),
+            layers=kernel.layers,
+            unit=kernel.unit,
+            latency_s=seconds,
+            bound=bound,
+            is_generic=is_generic,
+            is_out_of_range=is_outside,
+        )
+        for kernel, seconds, bound, is_generic, is_outside in rows
+    )
+
+
+def _coverage(
+    network: Network,
+    mapping: Mapping,
+    latency_s: NDArray[np.float64],
+    generic: NDArray[np.bool_],
+    outside: NDArray[np.bool_],
+) -> Coverage:
+    total = float(latency_s.sum())
+    shares = [float(latency_s[mask].sum()) / total if total > 0 else 0.0 for mask in (generic, outside)]
+    kernels = (kernel for kernel, is_generic in zip(mapping.kernels, generic, strict=True) if is_generic)
+    operators = {operator_key(network.layer(kernel.primary)) for kernel in kernels}
+    return Coverage(
+        modelled_fraction=max(0.0, 1.0 - shares[0]),
+        generic_fraction=min(1.0, shares[0]),
+        out_of_range_fraction=min(1.0, shares[1]),
+        generic_operators=tuple(sorted(operators)),
+    )
+
+
+def _text(manifest: MappingType[str, Any], name: str, where: Path) -> str:
+    value = manifest.get(name)
+    if not isinstance(value, str):
+        raise StoreError(f"{where}: {name!r} is {value!r}, expected text; train the platform again")
+    return value
+
+
+def _table(manifest: MappingType[str, Any], name: str, where: Path) -> dict[str, Any]:
+    value = manifest.get(name)
+    if not isinstance(value, dict):
+        raise StoreError(f"{where}: {name!r} is {type(value).__name__}, expected an object; train it again")
+    return value

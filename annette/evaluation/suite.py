@@ -1,0 +1,233 @@
+"""Evaluates a platform on networks that it never saw: predicted against measured, for every layer model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from annette.backends.protocol import Backend
+from annette.backends.registry import open_device
+from annette.errors import AnnetteError, MeasurementError, UsageError
+from annette.estimation.platform import Platform
+from annette.evaluation.metrics import Accuracy, accuracy
+from annette.graph.network import Network
+from annette.measurement import Measurement
+from annette.models.layer_models import MODEL_NAMES
+from annette.models.mapping_model import exact_kernels
+from annette.zoo.suites import suite_networks
+
+__all__ = ["EVALUATION_SCHEMA_VERSION", "Evaluation", "FailedNetwork", "NetworkResult", "evaluate_suite"]
+
+EVALUATION_SCHEMA_VERSION = 1
+"""Version of `Evaluation.to_dict`."""
+
+OnProgress = Callable[[int, int], None]
+"""Called with how many networks are measured and how many there are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkResult:
+    """One network: measured, and predicted by each layer model."""
+
+    name: str
+    measured_s: float
+    """Median seconds over the runs; > 0."""
+    predicted_s: tuple[tuple[str, float], ...]
+    """Seconds by layer model, in the order of `MODEL_NAMES`."""
+    measured_kernels: int | None
+    """Kernels that the device reported; ``None`` if it reports none."""
+    exact_kernels: int | None
+    """How many of them were predicted with the same layers on the same unit."""
+    kernel_errors: tuple[tuple[str, tuple[float, ...]], ...]
+    """By layer model the relative errors of the exactly predicted kernels, predicted / measured - 1."""
+
+    def to_dict(self) -> dict[str, object]:
+        """The result as JSON types; kernel errors are left to the summary."""
+        exact = None
+        if self.measured_kernels is not None and self.exact_kernels is not None:
+            exact = self.exact_kernels / self.measured_kernels if self.measured_kernels else 1.0
+        return {
+            "name": self.name,
+            "measured_s": self.measured_s,
+            **{f"{model}_s": seconds for model, seconds in self.predicted_s},
+            "measured_kernels": self.measured_kernels,
+            "exact_kernels": self.exact_kernels,
+            "mapping_accuracy": exact,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedNetwork:
+    """A network that could not be measured or predicted, and why; it is left out of the figures."""
+
+    name: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """A platform against a device on a set of networks."""
+
+    platform: str
+    suite: str
+    device: str
+    seed: int
+    """Seed of the device's noise."""
+    networks: tuple[NetworkResult, ...]
+    """At least one."""
+    failed: tuple[FailedNetwork, ...]
+
+    @property
+    def mapping_accuracy(self) -> float | None:
+        """Share of all measured kernels predicted exactly; ``None`` if the device reports no kernels."""
+        measured = sum(item.measured_kernels or 0 for item in self.networks)
+        return sum(item.exact_kernels or 0 for item in self.networks) / measured if measured else None
+
+    def accuracy(self, model: str) -> Accuracy:
+        """The figures of merit of one layer model over the networks."""
+        measured_s = [item.measured_s for item in self.networks]
+        return accuracy(measured_s, [dict(item.predicted_s)[model] for item in self.networks])
+
+    def kernel_mape(self, model: str) -> float | None:
+        """Mean absolute relative error over the exactly predicted kernels; ``None`` if there are none."""
+        errors = [error for item in self.networks for error in dict(item.kernel_errors).get(model, ())]
+        return float(np.abs(errors).mean()) if errors else None
+
+    def to_dict(self) -> dict[str, object]:
+        """The evaluation as JSON types; seconds everywhere, errors as fractions."""
+        models = {
+            model: {**self.accuracy(model).to_dict(), "kernel_mape": self.kernel_mape(model)}
+            for model in MODEL_NAMES
+        }
+        return {
+            "schema_version": EVALUATION_SCHEMA_VERSION,
+            "platform": self.platform,
+            "suite": self.suite,
+            "device": self.device,
+            "seed": self.seed,
+            "mapping_accuracy": self.mapping_accuracy,
+            "models": models,
+            "networks": [item.to_dict() for item in self.networks],
+            "failed": [{"name": item.name, "error": item.error} for item in self.failed],
+        }
+
+
+def evaluate_suite(
+    platform: Platform,
+    suite: str | Sequence[Network],
+    *,
+    device: str | Backend | None = None,
+    seed: int = 0,
+    jobs: int = 1,
+    on_progress: OnProgress | None = None,
+) -> Evaluation:
+    """Measure the networks of a suite on a device and predict them with every layer model.
+
+    Parameters
+    ----------
+    platform : Platform
+        What predicts.
+    suite : str or sequence of Network
+        A suite's name, or networks.
+    device : str or Backend, optional
+        What measures: a backend or a device's name; by default the device that the platform was trained on.
+    seed : int
+        Seed of the device's noise; each network has its own from it.
+    jobs : int
+        Processes that measure.
+    on_progress : callable, optional
+        Called with the networks done and the networks there are.
+
+    Raises
+    ------
+    UsageError
+        For an unknown suite or device, or without networks.
+    MeasurementError
+        If no network could be measured; the message gives the first reason.
+    """
+    networks = suite_networks(suite) if isinstance(suite, str) else tuple(suite)
+    if not networks:
+        raise UsageError("evaluation: no networks, expected at least one")
+    backend = _open(platform, device)
+    results: list[NetworkResult] = []
+    failed: list[FailedNetwork] = []
+    for done, (network, measurement) in enumerate(_measure(backend, networks, seed, jobs), start=1):
+        result = _compare(platform, network, measurement)
+        if isinstance(result, FailedNetwork):
+            failed.append(result)
+        else:
+            results.append(result)
+        if on_progress is not None:
+            on_progress(done, len(networks))
+    if not results:
+        raise MeasurementError(
+            f"evaluation: no network could be measured; {failed[0].name}: {failed[0].error}"
+        )
+    return Evaluation(
+        platform=platform.name,
+        suite=suite if isinstance(suite, str) else "given networks",
+        device=backend.info.name,
+        seed=seed,
+        networks=tuple(results),
+        failed=tuple(failed),
+    )
+
+
+def _open(platform: Platform, device: str | Backend | None) -> Backend:
+    if device is None:
+        return open_device(f"{platform.device.backend}:{platform.device.name}")
+    return open_device(device) if isinstance(device, str) else device
+
+
+def _measure(
+    backend: Backend, networks: Sequence[Network], seed: int, jobs: int
+) -> Iterator[tuple[Network, Measurement]]:
+    """Each network with its measurement, in order; with several jobs in as many processes."""
+    seeds = [seed * 1_000_003 + number for number in range(len(networks))]
+    if jobs == 1 or len(networks) == 1:
+        for network, own_seed in zip(networks, seeds, strict=True):
+            yield network, backend.measure(network, seed=own_seed)
+        return
+    from joblib import Parallel, delayed
+
+    parallel = Parallel(n_jobs=jobs, return_as="generator")
+    answers = parallel(
+        delayed(backend.measure)(network, seed=own) for network, own in zip(networks, seeds, strict=True)
+    )
+    yield from zip(networks, answers, strict=True)
+
+
+def _compare(platform: Platform, network: Network, measurement: Measurement) -> NetworkResult | FailedNetwork:
+    if measurement.error is not None:
+        return FailedNetwork(name=network.name, error=measurement.error)
+    if measurement.latency_s <= 0:
+        return FailedNetwork(name=network.name, error="measured as 0 s, expected seconds > 0")
+    try:
+        mapping = platform.mapping_model.predict(network)
+        estimates = platform.estimate_models(network, mapping=mapping)
+    except AnnetteError as err:
+        return FailedNetwork(name=network.name, error=f"cannot be predicted: {err}")
+    measured = measurement.mapping
+    errors: dict[str, tuple[float, ...]] = {}
+    exact: int | None = None
+    if measured is not None and measurement.kernels is not None:
+        flags = exact_kernels(measured, mapping)
+        exact = sum(flags)
+        measured_s = {
+            frozenset(item.kernel.layers): item.latency_s
+            for item, flag in zip(measurement.kernels, flags, strict=True)
+            if flag and item.latency_s > 0
+        }
+        for model, estimate in estimates.items():
+            pairs = ((item.latency_s, measured_s.get(frozenset(item.layers))) for item in estimate.kernels)
+            errors[model] = tuple(mine / theirs - 1.0 for mine, theirs in pairs if theirs is not None)
+    return NetworkResult(
+        name=network.name,
+        measured_s=measurement.latency_s,
+        predicted_s=tuple((model, estimate.latency_s) for model, estimate in estimates.items()),
+        measured_kernels=None if measured is None else len(measured.kernels),
+        exact_kernels=exact,
+        kernel_errors=tuple(errors.items()),
+    )

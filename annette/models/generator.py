@@ -1,0 +1,189 @@
+"""The model generator: a campaign's measurements become a mapping model, layer models and their metrics."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping as MappingType
+from dataclasses import dataclass
+
+import annette
+from annette.errors import ModelError
+from annette.graph.mapping import Mapping
+from annette.graph.network import Network
+from annette.measurement import DeviceInfo
+from annette.models.layer_models import LayerModels, fit_layer_models
+from annette.models.mapping_model import MappingModel, exact_kernels, fit_mapping_model
+from annette.models.training import training_data
+from annette.store.campaign import CampaignStore, Record
+from annette.store.codec import device_to_json, measurement_to_json
+
+__all__ = ["PlatformParts", "cross_validate_mapping", "generate_platform"]
+
+MIN_MEASUREMENTS = 20
+"""Fewer measured networks than this cannot carry a platform."""
+MAPPING_FOLDS = 3
+
+OnStage = Callable[[str], None]
+"""Called with the name of the stage that starts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlatformParts:
+    """What training gives: the models, and what is known of them."""
+
+    name: str
+    description: str
+    device: DeviceInfo
+    mapping_model: MappingModel
+    layer_models: LayerModels
+    provenance: MappingType[str, object]
+    """Versions, plan, store and seed; JSON types."""
+    metrics: MappingType[str, object]
+    """Cross-validated on the campaign; JSON types."""
+
+
+def generate_platform(
+    store: CampaignStore, *, seed: int = 0, name: str | None = None, on_progress: OnStage | None = None
+) -> PlatformParts:
+    """Fit all there is to learn about the store's device; the same store and seed give the same models.
+
+    Parameters
+    ----------
+    store : CampaignStore
+        Measurements; failed ones are left out and counted.
+    seed : int
+        Seed of everything random in the fits.
+    name : str, optional
+        Name of the platform; the device's by default.
+    on_progress : callable, optional
+        Called with the name of each stage as it starts.
+
+    Raises
+    ------
+    ModelError
+        If there are too few measurements.
+    """
+    stage = on_progress or _ignore
+    stage("reading the measurements")
+    records = tuple(store.records())
+    measured = [record for record in records if record.measurement.error is None]
+    if len(measured) < MIN_MEASUREMENTS:
+        raise ModelError(
+            f"store {store.path}: {len(measured)} networks measured of {len(records)} tried, expected at "
+            f"least {MIN_MEASUREMENTS}; go on with `annette benchmark --store {store.path}`"
+        )
+    observations, groups = _observations(measured)
+    stage("learning the mapping")
+    mapping_model = fit_mapping_model(observations, groups=groups)
+    stage("cross-validating the mapping")
+    mapping_metrics = cross_validate_mapping(observations, groups)
+    stage("fitting the layer models")
+    data = training_data(measured, store.device)
+    layer_models = fit_layer_models(data, seed=seed)
+    metrics = {
+        "measured_networks": len(measured),
+        "failed_networks": len(records) - len(measured),
+        "measured_kernels": len(data),
+        "mapping": mapping_metrics,
+    }
+    return PlatformParts(
+        name=name or store.device.name,
+        description=store.device.description,
+        device=store.device,
+        mapping_model=mapping_model,
+        layer_models=layer_models,
+        provenance=_provenance(store, records, seed),
+        metrics=metrics,
+    )
+
+
+def _ignore(stage: str) -> None:
+    """No one listens."""
+
+
+def _observations(records: Iterable[Record]) -> tuple[list[tuple[Network, Mapping]], list[str]]:
+    observations, groups = [], []
+    for record in records:
+        mapping = record.measurement.mapping
+        if mapping is not None:
+            observations.append((record.task.network, mapping))
+            groups.append(record.task.group)
+    if not observations:
+        raise ModelError(
+            "mapping model: the device reports no kernels, so no mapping was seen; use a backend that does"
+        )
+    return observations, groups
+
+
+def cross_validate_mapping(
+    observations: Sequence[tuple[Network, Mapping]], groups: Sequence[str]
+) -> dict[str, object]:
+    """How well mappings of held-out groups are predicted by a model fitted on the others.
+
+    Only networks of several layers count: a single layer has little to decide.
+
+    Returns
+    -------
+    dict
+        ``kernels``, ``exact_kernels`` and ``exact_fraction`` (None if nothing could be held out).
+    """
+    fold_of = _group_folds(groups)
+    n_kernels = n_exact = 0
+    for fold in range(MAPPING_FOLDS):
+        fitted = [number for number, group in enumerate(groups) if fold_of[group] != fold]
+        held_out = [
+            number
+            for number, group in enumerate(groups)
+            if fold_of[group] == fold and len(observations[number][0].layers) > 1
+        ]
+        if not fitted or not held_out:
+            continue
+        model = fit_mapping_model(
+            [observations[number] for number in fitted], groups=[groups[number] for number in fitted]
+        )
+        for number in held_out:
+            network, mapping = observations[number]
+            exact = exact_kernels(mapping, model.predict(network))
+            n_kernels, n_exact = n_kernels + len(exact), n_exact + sum(exact)
+    fraction = n_exact / n_kernels if n_kernels else None
+    return {"kernels": n_kernels, "exact_kernels": n_exact, "exact_fraction": fraction}
+
+
+def _group_folds(groups: Sequence[str]) -> dict[str, int]:
+    """The fold of each group: the largest first, to the fold with the fewest members."""
+    filled = [0] * MAPPING_FOLDS
+    fold_of: dict[str, int] = {}
+    for group, size in sorted(Counter(groups).items(), key=lambda item: (-item[1], item[0])):
+        fold_of[group] = filled.index(min(filled))
+        filled[fold_of[group]] += size
+    return fold_of
+
+
+def _provenance(store: CampaignStore, records: Sequence[Record], seed: int) -> dict[str, object]:
+    digest = hashlib.sha256(device_to_json(store.device).encode())
+    for record in records:
+        measurement = record.measurement
+        answer = measurement.error if measurement.error is not None else measurement_to_json(measurement)
+        digest.update(f"\n{record.task.id} {measurement.seed} {answer}".encode())
+    return {
+        "annette": annette.__version__,
+        "seed": seed,
+        "plan": store.plan.name,
+        "plan_seed": store.plan.seed,
+        "plan_hash": store.plan.hash,
+        "store_sha256": digest.hexdigest(),
+        "libraries": _versions(("numpy", "scikit-learn", "xgboost-cpu", "xgboost")),
+    }
+
+
+def _versions(names: Iterable[str]) -> dict[str, str]:
+    found = {}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
