@@ -1,0 +1,180 @@
+"""Writes networks as JSON text and reads them back; used by the store, and safe to read from strangers."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, cast
+
+from annette.errors import GraphError
+from annette.graph.network import AttributeValue, Layer, Network, Scalar, Tensor
+
+__all__ = ["SCHEMA_VERSION", "network_from_json", "network_to_json"]
+
+SCHEMA_VERSION = 1
+_KEYS = frozenset(("schema_version", "name", "inputs", "outputs", "tensors", "layers"))
+_NON_FINITE = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
+
+
+def network_to_json(network: Network) -> str:
+    """The network as compact JSON of one line.
+
+    Tensors are ``[name, shape, dtype, is_constant, value]``, layers ``[name, op_type, domain, inputs,
+    outputs, {attribute: value}]``. Floats that JSON does not have are ``{"float": "Infinity"}``.
+
+    Examples
+    --------
+    >>> from annette.graph.builder import NetworkBuilder
+    >>> build = NetworkBuilder("one")
+    >>> network = build.finish(build.relu(build.input("x", (1, 3))))
+    >>> network_from_json(network_to_json(network)).id == network.id
+    True
+    """
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "name": network.name,
+        "inputs": network.inputs,
+        "outputs": network.outputs,
+        "tensors": [
+            [
+                tensor.name,
+                tensor.shape,
+                tensor.dtype,
+                int(tensor.is_constant),
+                None if tensor.value is None else [_number(item) for item in tensor.value],
+            ]
+            for tensor in network.tensors.values()
+        ],
+        "layers": [
+            [
+                layer.name,
+                layer.op_type,
+                layer.domain,
+                layer.inputs,
+                layer.outputs,
+                {key: _attribute(value) for key, value in layer.attributes},
+            ]
+            for layer in network.layers
+        ],
+    }
+    return json.dumps(document, separators=(",", ":"), allow_nan=False)
+
+
+def network_from_json(text: str) -> Network:
+    """The network that `network_to_json` wrote.
+
+    Raises
+    ------
+    GraphError
+        If the text is no such JSON, its schema version is unknown, or the network is not sound.
+    """
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as err:
+        raise GraphError(f"network: no JSON ({err}), expected what network_to_json writes") from err
+    if not isinstance(document, dict) or "schema_version" not in document:
+        raise GraphError("network: a JSON text without schema_version, expected what network_to_json writes")
+    version = document["schema_version"]
+    if version != SCHEMA_VERSION or isinstance(version, bool):
+        raise GraphError(
+            f"network: schema version {version!r}, expected {SCHEMA_VERSION}; "
+            "a newer annette wrote it: update annette"
+        )
+    if document.keys() != _KEYS:
+        raise GraphError(f"network: keys {sorted(document)}, expected {sorted(_KEYS)}")
+    tensors = [_tensor(item, index) for index, item in enumerate(_list(document["tensors"], "tensors"))]
+    by_name = {tensor.name: tensor for tensor in tensors}
+    if len(by_name) != len(tensors):
+        raise GraphError("network: two tensors have the same name, expected each name once")
+    return Network(
+        name=_text(document["name"], "name"),
+        inputs=_texts(document["inputs"], "inputs"),
+        outputs=_texts(document["outputs"], "outputs"),
+        layers=tuple(_layer(item, index) for index, item in enumerate(_list(document["layers"], "layers"))),
+        tensors=by_name,
+    )
+
+
+def _number(value: Scalar) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"}
+    return value
+
+
+def _attribute(value: AttributeValue) -> Any:
+    return [_number(item) for item in value] if isinstance(value, tuple) else _number(value)
+
+
+def _tensor(item: Any, index: int) -> Tensor:
+    where = f"tensors[{index}]"
+    name, shape, dtype, constant, value = _row(item, 5, where)
+    sizes = _list(shape, f"{where}.shape")
+    if not all(isinstance(size, int) and not isinstance(size, bool) for size in sizes):
+        raise GraphError(f"network: {where}.shape is {shape!r}, expected integers")
+    if constant not in (0, 1):
+        raise GraphError(f"network: {where}.is_constant is {constant!r}, expected 0 or 1")
+    return Tensor(
+        name=_text(name, f"{where}.name"),
+        shape=tuple(sizes),
+        dtype=_text(dtype, f"{where}.dtype"),
+        is_constant=bool(constant),
+        value=None if value is None else _scalars(value, f"{where}.value"),
+    )
+
+
+def _layer(item: Any, index: int) -> Layer:
+    where = f"layers[{index}]"
+    name, op_type, domain, inputs, outputs, attributes = _row(item, 6, where)
+    if not isinstance(attributes, dict):
+        raise GraphError(f"network: {where}.attributes is {attributes!r}, expected an object")
+    return Layer(
+        name=_text(name, f"{where}.name"),
+        op_type=_text(op_type, f"{where}.op_type"),
+        domain=_text(domain, f"{where}.domain"),
+        inputs=_texts(inputs, f"{where}.inputs"),
+        outputs=_texts(outputs, f"{where}.outputs"),
+        attributes=tuple(
+            (
+                key,
+                cast(AttributeValue, _scalars(value, f"{where}.{key}"))
+                if isinstance(value, list)
+                else _scalar(value, f"{where}.{key}"),
+            )
+            for key, value in attributes.items()
+        ),
+    )
+
+
+def _scalars(value: Any, where: str) -> tuple[Scalar, ...]:
+    return tuple(_scalar(item, where) for item in _list(value, where))
+
+
+def _scalar(value: Any, where: str) -> Scalar:
+    if isinstance(value, dict) and value.keys() == {"float"} and str(value["float"]) in _NON_FINITE:
+        return _NON_FINITE[str(value["float"])]
+    if isinstance(value, int | float | str):
+        return value
+    raise GraphError(f"network: {where} holds {value!r}, expected a number or a text")
+
+
+def _row(item: Any, length: int, where: str) -> list[Any]:
+    found = _list(item, where)
+    if len(found) != length:
+        raise GraphError(f"network: {where} has {len(found)} entries, expected {length}")
+    return found
+
+
+def _list(value: Any, where: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise GraphError(f"network: {where} is {value!r:.80}, expected a list")
+    return value
+
+
+def _text(value: Any, where: str) -> str:
+    if not isinstance(value, str):
+        raise GraphError(f"network: {where} is {value!r:.80}, expected a text")
+    return value
+
+
+def _texts(value: Any, where: str) -> tuple[str, ...]:
+    return tuple(_text(item, where) for item in _list(value, where))
