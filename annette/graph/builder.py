@@ -18,7 +18,8 @@ class NetworkBuilder:
 
     Every method that adds a layer takes and returns tensor names. Layers without a given name are called
     after their operator and a running number. Spatial arguments are an int or one number per spatial axis;
-    ``padding="same"`` pads so that the output has ``ceil(input / stride)`` positions, extra at the end.
+    padding may also be all begins, then all ends; ``padding="same"`` pads so that the output has
+    ``ceil(input / stride)`` positions, extra at the end.
 
     Examples
     --------
@@ -43,7 +44,8 @@ class NetworkBuilder:
 
     def input(self, name: str, shape: Sequence[int], *, dtype: str = "float32") -> str:
         """Declare a tensor fed from outside."""
-        self._inputs.append(self._tensor(Tensor(name=name, shape=tuple(shape), dtype=dtype)))
+        self._tensor(Tensor(name=name, shape=tuple(shape), dtype=dtype))
+        self._inputs.append(name)
         return name
 
     def constant(
@@ -71,11 +73,17 @@ class NetworkBuilder:
 
     def shape(self, tensor: str) -> tuple[int, ...]:
         """The shape of a tensor declared or computed so far."""
-        return self._tensors[tensor].shape
+        found = self._tensors.get(tensor)
+        if found is None:
+            raise GraphError(f"network {self._name!r}: nothing is known of tensor {tensor!r}")
+        return found.shape
 
     def channels(self, tensor: str) -> int:
         """The size of axis 1."""
-        return self._tensors[tensor].shape[1]
+        shape = self.shape(tensor)
+        if len(shape) < 2:
+            raise GraphError(f"tensor {tensor!r}: shape {shape}, expected channels on axis 1")
+        return shape[1]
 
     def _tensor(self, tensor: Tensor) -> str:
         if tensor.name in self._tensors:
@@ -84,8 +92,12 @@ class NetworkBuilder:
         return tensor.name
 
     def _fresh(self, stem: str) -> str:
-        self._counts[stem] = self._counts.get(stem, 0) + 1
-        return f"{stem}_{self._counts[stem]}"
+        """A running name that no layer and no tensor has yet."""
+        while True:
+            self._counts[stem] = self._counts.get(stem, 0) + 1
+            name = f"{stem}_{self._counts[stem]}"
+            if name not in self._layer_names and name not in self._tensors:
+                return name
 
     # Any layer -------------------------------------------------------------------------------------
 
@@ -167,6 +179,10 @@ class NetworkBuilder:
         """Convolution over all spatial axes of ``x`` (N, C, spatial...)."""
         shape = self.shape(x)
         rank = len(shape) - 2
+        if groups < 1 or rank < 1:
+            raise GraphError(
+                f"convolution of {x!r}, shape {shape}, in {groups} groups: expected (N, C, spatial...)"
+            )
         kernel_shape, strides, dilations = (_spread(item, rank) for item in (kernel, stride, dilation))
         weight = self.constant((out_channels, shape[1] // groups, *kernel_shape))
         inputs = (x, weight, self.constant((out_channels,))) if bias else (x, weight)
@@ -353,7 +369,11 @@ class NetworkBuilder:
 
 
 def _spread(value: Pair, rank: int) -> tuple[int, ...]:
-    return (value,) * rank if isinstance(value, int) else tuple(value)
+    if isinstance(value, int):
+        return (value,) * rank
+    if len(value) != rank:
+        raise GraphError(f"{value} has {len(value)} numbers, expected one for each of {rank} spatial axes")
+    return tuple(value)
 
 
 def _pads(
@@ -372,5 +392,6 @@ def _pads(
             for size, window, step, dilation in zip(spatial, kernel, strides, dilations, strict=True)
         ]
         return (*(item // 2 for item in total), *(item - item // 2 for item in total))
-    spread = _spread(padding, len(spatial))
-    return spread * 2 if len(spread) == len(spatial) else spread
+    if not isinstance(padding, int) and len(padding) == 2 * len(spatial):
+        return tuple(padding)
+    return _spread(padding, len(spatial)) * 2

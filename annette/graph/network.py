@@ -14,7 +14,16 @@ from typing import Any
 
 from annette.errors import GraphError
 
-__all__ = ["ELEMENT_BITS", "AttributeValue", "Layer", "Network", "Scalar", "Tensor"]
+__all__ = [
+    "ELEMENT_BITS",
+    "MAX_ELEMENTS",
+    "AttributeValue",
+    "Layer",
+    "Network",
+    "Scalar",
+    "Tensor",
+    "tensors_by_name",
+]
 
 Scalar = int | float | bool | str
 AttributeValue = int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
@@ -59,17 +68,21 @@ class Tensor:
             raise GraphError(
                 f"tensor {self.name!r}: dtype {self.dtype!r}, expected one of {', '.join(ELEMENT_BITS)}"
             )
-        if any(size < 0 for size in self.shape):
-            raise GraphError(f"tensor {self.name!r}: shape {self.shape}, expected dimensions >= 0")
+        for size in self.shape:
+            if not isinstance(size, int) or size < 0:
+                raise GraphError(f"tensor {self.name!r}: shape {self.shape}, expected dimensions >= 0")
         if self.size > MAX_ELEMENTS:
             raise GraphError(
                 f"tensor {self.name!r}: shape {self.shape} has more than {MAX_ELEMENTS} elements; "
                 "check the shapes bound to the network's inputs"
             )
-        if self.value is not None and len(self.value) != self.size:
-            raise GraphError(
-                f"tensor {self.name!r}: {len(self.value)} values for shape {self.shape}, expected {self.size}"
-            )
+        if self.value is not None:
+            if len(self.value) != self.size:
+                raise GraphError(
+                    f"tensor {self.name!r}: {len(self.value)} values for shape {self.shape}, "
+                    f"expected {self.size}"
+                )
+            _require_scalars(self.value, f"tensor {self.name!r}: its value")
 
     @property
     def size(self) -> int:
@@ -97,7 +110,7 @@ class Layer:
     outputs: tuple[str, ...] = ()
     """Tensor names in ONNX's order; the empty string stands for an omitted optional output."""
     attributes: tuple[tuple[str, AttributeValue], ...] = ()
-    """Name and value pairs; kept sorted by name."""
+    """Name and value pairs; kept sorted by name. A value is a number, a string, or a tuple of them."""
     _lookup: dict[str, AttributeValue] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -105,8 +118,9 @@ class Layer:
         if len(lookup) != len(self.attributes):
             raise GraphError(f"layer {self.name!r}: an attribute is given twice, expected each once")
         for key, value in lookup.items():
-            numbers = value if isinstance(value, tuple) else (value,)
-            if any(isinstance(number, float) and math.isnan(number) for number in numbers):
+            items = value if isinstance(value, tuple) else (value,)
+            _require_scalars(items, f"layer {self.name!r}: attribute {key!r}")
+            if any(item != item for item in items):
                 raise GraphError(f"layer {self.name!r}: attribute {key!r} holds NaN, expected a number")
         object.__setattr__(self, "attributes", tuple(sorted(lookup.items())))
         object.__setattr__(self, "_lookup", lookup)
@@ -132,6 +146,12 @@ class Layer:
         return self._lookup.get(name, default)
 
 
+def _require_scalars(items: Iterable[object], where: str) -> None:
+    for item in items:
+        if not isinstance(item, int | float | str):
+            raise GraphError(f"{where} holds {item!r}, expected numbers or strings of Python")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Network:
     """An immutable DAG of layers with known shapes.
@@ -141,7 +161,7 @@ class Network:
     Raises
     ------
     GraphError
-        For names defined twice, inputs nobody defines, and cycles.
+        For names defined twice, tensors nobody defines, and cycles.
 
     Examples
     --------
@@ -173,20 +193,34 @@ class Network:
     def _check_names(self) -> None:
         names: set[str] = set()
         produced: set[str] = set()
+        inputs = set(self.inputs)
+        for name in self.inputs:
+            if self.inputs.count(name) > 1:
+                raise GraphError(f"network {self.name!r}: input {name!r} is declared twice")
+            if name in self.tensors and self.tensors[name].is_constant:
+                raise GraphError(f"network {self.name!r}: {name!r} is an input and a constant, expected one")
         for layer in self.layers:
             if layer.name in names:
                 raise GraphError(f"network {self.name!r}: two layers are named {layer.name!r}")
             names.add(layer.name)
             for tensor in filter(None, layer.outputs):
-                if tensor in produced or tensor in self.inputs:
+                if tensor in produced or tensor in inputs:
                     raise GraphError(f"network {self.name!r}: tensor {tensor!r} is produced twice")
                 produced.add(tensor)
-        used = {name for layer in self.layers for name in (*layer.inputs, *layer.outputs) if name}
-        for name in used.union(self.inputs, self.outputs):
+        used = dict.fromkeys(self.inputs)
+        for layer in self.layers:
+            used.update(dict.fromkeys((*layer.inputs, *layer.outputs)))
+        used.pop("", None)
+        used.update(dict.fromkeys(self.outputs))
+        for name in used:
             tensor_value = self.tensors.get(name)
             if tensor_value is None:
                 raise GraphError(f"network {self.name!r}: nothing is known of tensor {name!r}")
-            if name not in produced and name not in self.inputs and not tensor_value.is_constant:
+            if tensor_value.name != name:
+                raise GraphError(
+                    f"network {self.name!r}: the tensor under {name!r} calls itself {tensor_value.name!r}"
+                )
+            if name not in produced and name not in inputs and not tensor_value.is_constant:
                 raise GraphError(
                     f"network {self.name!r}: tensor {name!r} is used, but it is neither an input, "
                     "nor a constant, nor the output of a layer"
@@ -276,7 +310,7 @@ class Network:
 
 
 def _sort_layers(network: Network) -> tuple[Layer, ...]:
-    """Stable topological order: the first layer in the given order that is ready comes next."""
+    """A topological order: the given one, with each layer preceded by those it still waits for."""
     producer = {name: index for index, layer in enumerate(network.layers) for name in layer.outputs if name}
     if all(
         producer.get(name, -1) < index for index, layer in enumerate(network.layers) for name in layer.inputs
