@@ -1,0 +1,56 @@
+# The two commands of the README: `make demo` (set up and run the main job), `make test` (set up and run all checks).
+# Everything is installed into .venv beside this file; remove that folder to start afresh.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+
+.PHONY: help demo test lint format clean platforms results
+
+help:
+	@echo "make demo       set up, benchmark a simulated device, train a platform, predict twelve networks"
+	@echo "make test       set up, then lint, types and all tests"
+	@echo "make lint       ruff and mypy --strict"
+	@echo "make format     ruff format and safe fixes"
+	@echo "make platforms  retrain the shipped platforms (trained_models/)"
+	@echo "make results    rerun the accuracy and speed studies (benchmarks/results/)"
+	@echo "make clean      remove .venv and what the demo wrote"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "annette needs Python 3.11 or later; found $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.annette: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.annette-test: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $@ $(VENV)/.annette
+
+demo: $(VENV)/.annette
+	$(BIN)/annette demo --folder demo --jobs $(JOBS)
+
+lint: $(VENV)/.annette-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.annette-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: lint
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+platforms: $(VENV)/.annette-test
+	$(BIN)/python benchmarks/studies/train_platforms.py --jobs $(JOBS)
+
+results: $(VENV)/.annette-test
+	$(BIN)/python benchmarks/studies/accuracy.py --jobs $(JOBS)
+	$(BIN)/python benchmarks/studies/speed.py
+
+clean:
+	rm -rf $(VENV) demo

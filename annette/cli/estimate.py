@@ -1,0 +1,72 @@
+"""``annette estimate``: predicts the latency of one network from a trained platform."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from annette.cli.console import OutputFormat, print_json, print_line
+from annette.cli.kernels import print_kernels
+from annette.cli.options import (
+    BatchOption,
+    FormatOption,
+    ModelOption,
+    NetworkArgument,
+    PlatformOption,
+    ShapeOption,
+    check_model,
+    open_network_argument,
+)
+from annette.units import format_bytes, format_count, format_fraction, format_seconds
+
+__all__ = ["estimate"]
+
+
+def estimate(
+    network: NetworkArgument,
+    platform: PlatformOption,
+    model: ModelOption = "mixed",
+    shape: ShapeOption = None,
+    batch: BatchOption = None,
+    show_all: Annotated[bool, typer.Option("--all", "-a", help="Print every kernel.")] = False,
+    output: FormatOption = OutputFormat.TABLE,
+) -> None:
+    """Predict how long NETWORK runs, without the device.
+
+    Example: annette estimate zoo:resnet50 --platform zcu102-dpu
+    """
+    import annette
+    from annette.graph.work import network_work
+
+    check_model(model)
+    graph = open_network_argument(network, shape, batch)
+    answer = annette.load(platform).estimate(graph, model=model)
+    document = answer.to_dict()
+    if output is OutputFormat.JSON:
+        print_json(document)
+        return
+    work = network_work(graph)
+    print_line(
+        f"{document['network']} on {document['platform']}: {format_seconds(document['latency_s'])}", bold=True
+    )
+    print_line(
+        f"{model} model; {format_count(work.macs, 'MAC')}, {format_count(work.params)} parameters "
+        f"({format_bytes(work.weight_bytes)} in the file), {len(graph.layers)} layers in "
+        f"{len(document['kernels'])} kernels\n"
+    )
+    print_kernels(document["kernels"], document["latency_s"], show_all=show_all)
+    print_line(_coverage(document["coverage"]))
+
+
+def _coverage(coverage: dict[str, Any]) -> str:
+    generic, outside = coverage["generic_kernels"], coverage["out_of_range_kernels"]
+    text = f"coverage: {format_fraction(coverage['modelled_fraction'])} of the latency comes from kernels like those measured"
+    notes = []
+    if generic:
+        notes.append(
+            f"{format_fraction(generic)} from the generic model (no kernel of that family was measured)"
+        )
+    if outside:
+        notes.append(f"{format_fraction(outside)} from kernels outside the measured range")
+    return "; ".join((text, *notes))

@@ -1,0 +1,93 @@
+"""``annette evaluate``: predicted against measured latency on networks that were never measured for training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from annette.cli.console import OutputFormat, print_json, print_line, print_table, progress_bar
+from annette.cli.options import FormatOption, JobsOption, PlatformOption, SeedOption
+from annette.units import format_fraction, format_seconds
+
+__all__ = ["evaluate", "print_evaluation"]
+
+TITLES = {
+    "roofline": "roofline",
+    "refined_roofline": "refined",
+    "statistical": "statistical",
+    "mixed": "mixed",
+}
+
+
+def evaluate(
+    platform: PlatformOption,
+    suite: Annotated[
+        str, typer.Option("--suite", help="classic12, modern12, nasbench101-34, nasbench101-N.")
+    ],
+    device: Annotated[
+        str | None,
+        typer.Option("--device", "-d", help="The device to measure on; the platform's own if not given."),
+    ] = None,
+    seed: SeedOption = 0,
+    jobs: JobsOption = 1,
+    output: FormatOption = OutputFormat.TABLE,
+) -> None:
+    """Compare predicted with measured latencies on a suite of networks, for all four layer models.
+
+    Example: annette evaluate --platform zcu102-dpu --suite classic12
+    """
+    import annette
+    from annette.evaluation.suite import evaluate_suite
+
+    trained = annette.load(platform)
+    with progress_bar(f"measuring {suite}") as on_progress:
+        answer = evaluate_suite(trained, suite, device=device, seed=seed, jobs=jobs, on_progress=on_progress)
+    document = answer.to_dict()
+    if output is OutputFormat.JSON:
+        print_json(document)
+    else:
+        print_evaluation(document)
+
+
+def print_evaluation(document: Mapping[str, Any], *, most: int = 40) -> None:
+    """The networks with measured and predicted latencies, then the figures of merit of each layer model."""
+    models = [name for name in TITLES if name in document["models"]]
+    networks = document["networks"]
+    print_line(
+        f"{document['suite']} on {document['device']}, platform {document['platform']}: "
+        "predicted latency (error against the measurement)",
+        bold=True,
+    )
+    rows = [
+        (item["name"], format_seconds(item["measured_s"]), *(_against(item, name) for name in models))
+        for item in networks[:most]
+    ]
+    print_table(("network", "measured", *(TITLES[name] for name in models)), rows)
+    if len(networks) > most:
+        print_line(f"... and {len(networks) - most} more networks (--format json has them all)")
+    print_line()
+    figures = [
+        (
+            TITLES[name],
+            *(format_fraction(values[key]) for key in ("mape", "bias", "within_10_percent")),
+            *(_rank(values[key]) for key in ("spearman", "kendall_tau")),
+        )
+        for name, values in document["models"].items()
+        if name in TITLES
+    ]
+    print_table(("layer model", "MAPE", "bias", "within 10 %", "Spearman", "Kendall tau"), figures)
+    print_line(f"mapping: {format_fraction(document['mapping_accuracy'])} of the kernels predicted exactly")
+    for failure in document.get("failed", ()):
+        print_line(f"left out: {failure['name']}: {failure['error']}")
+
+
+def _against(item: Mapping[str, Any], model: str) -> str:
+    predicted, measured = item[f"{model}_s"], item["measured_s"]
+    error = f"{100 * (predicted / measured - 1):+.1f} %" if measured > 0 else "-"
+    return f"{format_seconds(predicted)} ({error})"
+
+
+def _rank(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

@@ -1,0 +1,94 @@
+"""The annette command: collects the sub-commands and turns every error into one line and an exit code."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from annette import __version__
+from annette.cli import benchmark, demo, estimate, evaluate, listing, measure, show, train
+from annette.cli.console import error_line
+from annette.errors import AnnetteError, UsageError
+
+__all__ = ["app", "run"]
+
+app = typer.Typer(
+    name="annette",
+    help=(
+        "Predicts how long a neural network runs on a device, without the device at hand.\n\n"
+        "Start with:  annette estimate zoo:resnet50 --platform zcu102-dpu"
+    ),
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+for command in (
+    estimate.estimate, measure.measure, evaluate.evaluate, benchmark.benchmark, train.train, show.show,
+    listing.networks, listing.devices, listing.platforms, demo.demo,
+):  # fmt: skip
+    app.command()(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"annette {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and leave."
+        ),
+    ] = False,
+    verbose: Annotated[
+        int, typer.Option("--verbose", "-v", count=True, help="Log to stderr; twice for more.")
+    ] = 0,
+) -> None:
+    levels = (logging.WARNING, logging.INFO, logging.DEBUG)
+    logging.basicConfig(
+        level=levels[min(verbose, 2)], format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+
+
+def run() -> None:
+    """Run the command line; exit code 0 done, 1 failed, 2 wrong call."""
+    sys.exit(exit_code(sys.argv[1:]))
+
+
+def exit_code(arguments: list[str]) -> int:
+    """Run one command and say how it ended, with one line on stderr for every failure."""
+    try:
+        answer = app(args=arguments, prog_name="annette", standalone_mode=False)
+        sys.stdout.flush()
+        return answer if isinstance(answer, int) else 0
+    except BrokenPipeError:  # the reader of our output has left: no failure of ours
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (KeyboardInterrupt, typer.Abort):
+        return _failed("interrupted; what was stored is kept, the same command goes on from there", 1)
+    except TyperException as error:
+        text = error.format_message()
+        return _failed(f"{text} (see annette --help, annette COMMAND --help)", error.exit_code) if text else 2
+    except UsageError as error:
+        return _failed(str(error), 2)
+    except AnnetteError as error:
+        return _failed(str(error), 1)
+    except MemoryError:
+        return _failed("out of memory: the input asks for more than this machine has", 1)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _failed(f"{where}{error.strerror or error}", 1)
+
+
+def _failed(text: str, code: int) -> int:
+    error_line(text)
+    return code

@@ -1,0 +1,111 @@
+"""Arguments and options that several commands share, and how a network argument is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from annette.cli.console import OutputFormat
+from annette.errors import UsageError
+from annette.graph.network import Network
+
+__all__ = [
+    "BatchOption",
+    "DeviceOption",
+    "FormatOption",
+    "JobsOption",
+    "ModelOption",
+    "NetworkArgument",
+    "PlatformOption",
+    "SeedOption",
+    "ShapeOption",
+    "StoreOption",
+    "check_model",
+    "open_network_argument",
+]
+
+NetworkArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NETWORK", help="An ONNX file, or zoo:NAME with parameters: zoo:mobilenet_v2,width=0.5"
+    ),
+]
+DeviceOption = Annotated[
+    str,
+    typer.Option("--device", "-d", help="A device: zcu102-dpu, simulator:FILE.yaml (see annette devices)."),
+]
+PlatformOption = Annotated[
+    str,
+    typer.Option("--platform", "-p", help="A trained platform: a name (see annette platforms) or a folder."),
+]
+ModelOption = Annotated[
+    str, typer.Option("--model", "-m", help="roofline, refined_roofline, statistical or mixed.")
+]
+FormatOption = Annotated[
+    OutputFormat, typer.Option("--format", "-f", help="Tables for people, or one JSON document, in seconds.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random; it is recorded.")]
+JobsOption = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes to work with.")]
+StoreOption = Annotated[
+    Path, typer.Option("--store", "-s", help="The campaign's file; an existing one is continued.")
+]
+ShapeOption = Annotated[
+    list[str] | None,
+    typer.Option("--shape", metavar="NAME=D,D,...", help="Bind an ONNX input's dimensions; may be repeated."),
+]
+BatchOption = Annotated[
+    int | None, typer.Option("--batch", min=1, help="Bind the batch dimension of every input.")
+]
+
+
+def open_network_argument(spec: str, shapes: Sequence[str] | None, batch: int | None) -> Network:
+    """The network a command was asked about.
+
+    Raises
+    ------
+    UsageError
+        For a malformed ``--shape``, a missing file or an unknown zoo name.
+    GraphError
+        If the file cannot be read.
+    """
+    from annette.zoo.registry import open_network
+
+    return open_network(spec, shapes=parse_shapes(shapes or ()), batch=batch)
+
+
+def parse_shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """``NAME=1,3,224,224`` to a dictionary.
+
+    Examples
+    --------
+    >>> parse_shapes(["image=1,3,224,224"])
+    {'image': (1, 3, 224, 224)}
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    for text in texts:
+        name, equals, dims = text.rpartition("=")
+        sizes = dims.replace("x", ",").split(",") if dims else []
+        if not equals or not name or not all(size.strip().isdigit() for size in sizes):
+            raise UsageError(
+                f"--shape {text}: expected NAME=D,D,... with whole numbers, as in image=1,3,224,224"
+            )
+        shapes[name] = tuple(int(size) for size in sizes)
+    return shapes
+
+
+def check_model(model: str) -> str:
+    """``model`` if it is one of the four layer models.
+
+    Raises
+    ------
+    UsageError
+        Otherwise.
+    """
+    from annette.models.layer_models import MODEL_NAMES
+
+    if model not in MODEL_NAMES:
+        raise UsageError(f"--model {model}: no such layer model; expected one of {', '.join(MODEL_NAMES)}")
+    return model

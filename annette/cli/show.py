@@ -1,0 +1,176 @@
+"""``annette show``: what is known of a platform, a network or an accelerator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from annette.cli.console import OutputFormat, print_json, print_line, print_table
+from annette.cli.options import BatchOption, FormatOption, ShapeOption, open_network_argument
+from annette.units import format_bytes, format_count, format_fraction, format_rate, format_seconds
+
+if TYPE_CHECKING:
+    from annette.estimation.platform import Platform
+    from annette.graph.network import Network
+    from annette.models.parameters import FamilyParameters
+
+__all__ = ["print_platform", "show"]
+
+
+def show(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="WHAT",
+            help="A platform (name or folder), a network (zoo:NAME or an ONNX file), or simulator:NAME.",
+        ),
+    ],
+    shape: ShapeOption = None,
+    batch: BatchOption = None,
+    output: FormatOption = OutputFormat.TABLE,
+) -> None:
+    """Print what is known of a platform, a network or an accelerator.
+
+    A platform shows its parameters and mapping rules, a network its layers and work, an accelerator every
+    number of its description with its source.
+
+    Examples: annette show zcu102-dpu; annette show zoo:resnet18; annette show simulator:ncs2
+    """
+    import annette
+
+    if what.startswith("simulator:"):
+        _show_accelerator(what.removeprefix("simulator:"), output)
+    elif what.startswith("zoo:") or Path(what).is_file():
+        _show_network(open_network_argument(what, shape, batch), output)
+    else:
+        platform = annette.load(what)
+        if output is OutputFormat.JSON:
+            print_json(platform_document(platform))
+        else:
+            print_platform(platform)
+
+
+def platform_document(platform: Platform) -> dict[str, Any]:
+    """All that a platform knows, as JSON types."""
+    return {
+        "schema_version": 1,
+        "name": platform.name,
+        "description": platform.description,
+        "device": platform.device.name,
+        "provenance": dict(platform.provenance),
+        "metrics": dict(platform.metrics),
+        "parameters": platform.layer_models.parameters.to_json(),
+        "mapping_rules": list(platform.describe()),
+    }
+
+
+def print_platform(platform: Platform, *, rules: bool = True) -> None:
+    """The parameters of each kernel family, the cross-validated figures and, if wanted, the mapping rules."""
+    parameters = platform.layer_models.parameters
+    print_line(f"{platform.name}: {platform.description}", bold=True)
+    print_line(
+        f"measured peak {format_rate(parameters.peak_ops_per_s, 'ops')}, "
+        f"bandwidth {format_rate(parameters.bandwidth_bytes_per_s, 'B')}"
+    )
+    made = platform.provenance
+    print_line(
+        f"made by annette {made.get('annette')} with seed {made.get('seed')} from plan {made.get('plan')}: "
+        f"{platform.metrics.get('measured_networks')} networks, "
+        f"{platform.metrics.get('measured_kernels')} kernels measured"
+    )
+    mapping = platform.metrics.get("mapping") or {}
+    if mapping.get("exact_fraction") is not None:
+        print_line(
+            f"mapping, cross-validated on held-out blocks: {format_fraction(mapping['exact_fraction'])} of "
+            f"{mapping['kernels']} kernels exact"
+        )
+    print_line()
+    print_table(
+        ("kernel family", "peak", "bandwidth", "overhead", "unroll (softness)", "refined error", "kernels"),
+        [_family_row(item) for item in parameters.families],
+    )
+    if rules:
+        print_line("\nmapping rules (observations)", bold=True)
+        for line in platform.describe():
+            print_line(f"  {line}")
+
+
+def _family_row(item: FamilyParameters) -> tuple[str, ...]:
+    unrolls = [f"{fit.dimension} {fit.factor} ({fit.softness:.2f})" for fit in item.unrolls if fit.factor > 1]
+    return (
+        "all others" if item.family == "*" else item.family,
+        "-" if item.peak_ops_per_s is None else format_rate(item.peak_ops_per_s, "ops"),
+        format_rate(item.bandwidth_bytes_per_s, "B"),
+        format_seconds(item.overhead_s),
+        ", ".join(unrolls) or "-",
+        format_fraction(item.error),
+        str(item.n_rows),
+    )
+
+
+def _show_network(network: Network, output: OutputFormat) -> None:
+    from annette.graph.families import layer_family
+    from annette.graph.work import layer_work, network_work
+
+    total = network_work(network)
+    layers = [(layer, layer_work(network, layer)) for layer in network.layers]
+    if output is OutputFormat.JSON:
+        names = ("macs", "ops", "params", "input_bytes", "weight_bytes", "output_bytes")
+        print_json(
+            {
+                "schema_version": 1,
+                "network": network.name,
+                "id": network.id,
+                "inputs": {name: list(network.tensors[name].shape) for name in network.inputs},
+                "outputs": {name: list(network.tensors[name].shape) for name in network.outputs},
+                **{name: getattr(total, name) for name in names},
+                "layers": [
+                    {
+                        "name": layer.name,
+                        "op_type": layer.op_type,
+                        "family": layer_family(network, layer),
+                        "output_shapes": [list(tensor.shape) for tensor in network.output_tensors(layer)],
+                        **{name: getattr(work, name) for name in names},
+                    }
+                    for layer, work in layers
+                ],
+            }
+        )
+        return
+    print_line(
+        f"{network.name}: {format_count(total.macs, 'MAC')}, {format_count(total.params)} parameters, "
+        f"{len(layers)} layers",
+        bold=True,
+    )
+    rows = [
+        (
+            layer.name,
+            layer.op_type,
+            " ".join(
+                "x".join(map(str, tensor.shape)) or "scalar" for tensor in network.output_tensors(layer)
+            ),
+            format_count(work.macs) if work.macs else "-",
+            format_count(work.ops) if work.ops else "-",
+            format_count(work.params) if work.params else "-",
+            format_bytes(work.input_bytes + work.weight_bytes + work.output_bytes),
+        )
+        for layer, work in layers
+    ]
+    print_table(("layer", "operator", "output", "MACs", "ops", "parameters", "moved"), rows, left=3)
+
+
+def _show_accelerator(name: str, output: OutputFormat) -> None:
+    from annette.hardware.codec import describe_accelerator
+
+    rows = describe_accelerator(name)
+    if output is OutputFormat.JSON:
+        print_json({"schema_version": 1, "accelerator": name, "fields": [row.to_dict() for row in rows]})
+        return
+    print_line(f"simulator:{name}", bold=True)
+    print_table(
+        ("field", "value", "source"),
+        [(row.path, row.value, f"{'assumed: ' if row.assumed else ''}{row.source or ''}") for row in rows],
+        left=3,
+    )

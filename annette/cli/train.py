@@ -1,0 +1,65 @@
+"""``annette train``: fits a platform to a campaign's measurements."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from annette.cli.console import OutputFormat, print_json, print_line, stages
+from annette.cli.options import FormatOption, SeedOption
+from annette.cli.show import print_platform
+from annette.errors import UsageError
+
+if TYPE_CHECKING:
+    from annette.estimation.platform import Platform
+
+__all__ = ["train", "train_platform"]
+
+
+def train(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="The file that annette benchmark wrote.")],
+    folder: Annotated[Path, typer.Option("--output", "-o", help="Folder of the new platform.")],
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the platform; the device's if not given.")
+    ] = None,
+    seed: SeedOption = 0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a platform that is in the folder already.")
+    ] = False,
+    output: FormatOption = OutputFormat.TABLE,
+) -> None:
+    """Fit the mapping model and the four layer models to the measurements in STORE.
+
+    Example: annette train run.db --output my-platform
+    """
+    platform = train_platform(store, folder, name=name, seed=seed, force=force)
+    if output is OutputFormat.JSON:
+        print_json({"schema_version": 1, "folder": str(folder), **platform.describe()})
+        return
+    print_platform(platform, rules=False)
+    print_line(f"\nkept in {folder}; next: annette estimate zoo:resnet50 --platform {folder}")
+
+
+def train_platform(
+    store: Path, folder: Path, *, name: str | None = None, seed: int = 0, force: bool = False
+) -> Platform:
+    """Fit a platform to the measurements in ``store`` and keep it in ``folder``.
+
+    Raises
+    ------
+    UsageError
+        If the folder is taken and ``force`` is not given.
+    """
+    from annette.estimation.platform import Platform
+    from annette.models.generator import generate_platform
+    from annette.store.campaign import CampaignStore
+
+    if folder.exists() and not force:
+        raise UsageError(f"{folder}: exists already; name a new folder, or replace the platform with --force")
+    with stages(f"training on {store}") as on_stage, CampaignStore.open(store) as kept:
+        parts = generate_platform(kept, seed=seed, name=name, on_progress=on_stage)
+    platform = Platform.from_parts(parts)
+    platform.save(folder)
+    return platform

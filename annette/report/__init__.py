@@ -1,1 +1,0 @@
-"""What people look at: summaries as tables, JSON and HTML."""

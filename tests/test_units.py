@@ -1,0 +1,47 @@
+"""Numbers to text: three digits, the right prefix, no surprise at the seams."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from annette.units import (
+    format_bytes,
+    format_count,
+    format_duration,
+    format_fraction,
+    format_rate,
+    format_seconds,
+)
+
+SCALES = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+
+
+@given(st.floats(min_value=1e-9, max_value=1e4))
+def test_printed_seconds_read_back_to_three_digits(value_s: float) -> None:
+    number, unit = format_seconds(value_s).split()
+    assert float(number) * SCALES[unit] == pytest.approx(value_s, rel=0.006)
+
+
+@given(st.floats(min_value=1, max_value=9.9e14))
+def test_printed_counts_read_back_to_three_digits(value: float) -> None:
+    number, _, prefix = format_count(value).partition(" ")
+    scale = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}[prefix]
+    assert float(number) * scale == pytest.approx(value, rel=0.006)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (format_seconds(0.9999), "1.00 s"),
+        (format_seconds(0.000999), "999 us"),
+        (format_seconds(25e-9), "25.0 ns"),
+        (format_bytes(999), "999 B"),
+        (format_bytes(1000), "1.00 kB"),
+        (format_rate(15.11e9, "B"), "15.1 GB/s"),
+        (format_fraction(0.9999), "100.0 %"),
+        (format_duration(59.6), "1 min 0 s"),
+        (format_duration(3700), "1 h 1 min"),
+    ],
+)
+def test_text_at_the_seams_between_units(text: str, expected: str) -> None:
+    assert text == expected
