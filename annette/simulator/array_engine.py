@@ -1,0 +1,351 @@
+"""Times a loop nest on the MAC array: chooses the tiling and runs its load / compute / store pipeline."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from annette.errors import HardwareError
+from annette.hardware.accelerator import Accelerator, ExternalMemory, Unroll
+from annette.simulator.nests import ArrayNest, KernelTime
+from annette.simulator.tiling import Tiles, tile_grid
+
+__all__ = ["ArrayMachine", "array_machine", "time_array"]
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrayMachine:
+    """What the array engine needs of an accelerator."""
+
+    clock_hz: float
+    unroll: Unroll
+    depthwise_unroll: Unroll
+    pass_cycles: float
+    weight_switch_cycles: float
+    tile_cycles: float
+    post_elements_per_cycle: float
+    launch_s: float
+    activation_bytes: float
+    weight_bytes: float
+    accumulator_bytes: float
+    sizes_bytes: tuple[int, ...]
+    """Of the on-chip memories."""
+    holders: tuple[int, int, int]
+    """Which memory holds input, weight and output."""
+    external: ExternalMemory
+
+
+def array_machine(accelerator: Accelerator) -> ArrayMachine:
+    """The part of ``accelerator`` that the array engine looks at."""
+    array, precision = accelerator.array, accelerator.precision
+    return ArrayMachine(
+        clock_hz=accelerator.clock_hz,
+        unroll=array.unroll,
+        depthwise_unroll=array.depthwise_unroll or array.unroll,
+        pass_cycles=array.pass_cycles,
+        weight_switch_cycles=array.weight_switch_cycles,
+        tile_cycles=array.tile_cycles,
+        post_elements_per_cycle=array.post_elements_per_cycle,
+        launch_s=array.launch_s,
+        activation_bytes=precision.activation_bytes,
+        weight_bytes=precision.weight_bytes,
+        accumulator_bytes=precision.accumulator_bytes,
+        sizes_bytes=tuple(memory.size_bytes for memory in accelerator.memories),
+        holders=(
+            accelerator.memory_index("input"),
+            accelerator.memory_index("weight"),
+            accelerator.memory_index("output"),
+        ),
+        external=accelerator.external_memory,
+    )
+
+
+@lru_cache(maxsize=65536)
+def time_array(nest: ArrayNest, machine: ArrayMachine) -> KernelTime:
+    """The time of ``nest`` with the fastest tiling of the grid, launch included.
+
+    The loops over tiles run either with the weights outside (a block of weights stays while the positions
+    stream by) or with the positions outside (a block of input stays while the weights stream by); the
+    reduction over input channels is innermost. Each tile is loaded, computed and stored. Where two tiles of
+    each operand fit, these overlap; where only one fits, they follow each other.
+
+    Raises
+    ------
+    HardwareError
+        If not even the smallest tile fits the on-chip memories.
+    """
+    unroll = machine.depthwise_unroll if nest.is_depthwise else machine.unroll
+    tiles = tile_grid(nest, unroll)
+    traffic = _traffic(nest, machine, tiles)
+    cycles = _cycles(nest, machine, unroll, traffic)
+    best: tuple[float, float, float, float] | None = None
+    for weights_outside in (True, False):
+        found = _fastest(nest, machine, tiles, traffic, cycles, weights_outside)
+        if found is not None and (best is None or found < best):
+            best = found
+    if best is None:
+        raise HardwareError(
+            f"a {nest.kernel_h}x{nest.kernel_w} kernel over {nest.in_channels} channels and "
+            f"{nest.in_w} columns: its smallest tile exceeds the on-chip memories, "
+            f"found {machine.sizes_bytes} bytes, expected room for one; enlarge memories[].size_bytes or place it on another unit"
+        )
+    pipeline_s, bus_s, overhead_cycles, moved = best
+    parts = {
+        "compute": cycles.useful / machine.clock_hz,
+        "memory": bus_s,
+        "overhead": machine.launch_s + overhead_cycles / machine.clock_hz,
+    }
+    return KernelTime(
+        latency_s=machine.launch_s + pipeline_s,
+        bound=max(parts, key=lambda name: parts[name]),
+        compute_s=parts["compute"],
+        memory_s=parts["memory"],
+        overhead_s=parts["overhead"],
+        moved_bytes=moved,
+        macs=nest.macs,
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Traffic:
+    """Tile counts, payload bytes of one pass, and what bursts make of them."""
+
+    n_positions: Floats
+    n_groups: Floats
+    n_out: Floats
+    """Tiles of output channels within a group."""
+    n_in: Floats
+    input_bytes: Floats
+    """All of the input once, rows shared by neighbouring tiles counted for each."""
+    input_factor: Floats
+    """Bytes on the bus per byte of input."""
+    store_factor: Floats
+    """Bytes on the bus per byte of output."""
+    last_fraction: Floats
+    """Share of the output in the last tile."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Cycles:
+    useful: float
+    """Cycles of the array if it never waits; partial blocks count as full ones."""
+    overhead: Floats
+    """Fills, exchanges of weights and synchronisation of all tiles, by tiling."""
+    total: Floats
+    """Both, or the post-processor's cycles where these are more."""
+
+
+def _traffic(nest: ArrayNest, machine: ArrayMachine, tiles: Tiles) -> _Traffic:
+    n_batch, n_h, n_w = (
+        np.ceil(size / tile)
+        for size, tile in (
+            (nest.batch, tiles.batch),
+            (nest.positions_h, tiles.positions_h),
+            (nest.positions_w, tiles.positions_w),
+        )
+    )
+    n_groups = np.ceil(nest.groups / tiles.groups)
+    n_out = np.ceil(nest.out_channels / tiles.out_channels)
+    rows = nest.in_h + (n_h - 1) * nest.halo_h
+    columns = nest.in_w + (n_w - 1) * nest.halo_w
+    tile_h, tile_w = _input_extent(nest, tiles)
+    ab = machine.activation_bytes
+    out_h = nest.store_h / n_h
+    out_w = nest.store_w / n_w
+    last = np.ones_like(n_batch)
+    for size, tile, count in (
+        (nest.batch, tiles.batch, n_batch),
+        (nest.positions_h, tiles.positions_h, n_h),
+        (nest.positions_w, tiles.positions_w, n_w),
+        (nest.groups, tiles.groups, n_groups),
+        (nest.out_channels, tiles.out_channels, n_out),
+    ):
+        last = last * ((size - (count - 1) * tile) / size)
+    return _Traffic(
+        n_positions=n_batch * n_h * n_w,
+        n_groups=n_groups,
+        n_out=n_out,
+        n_in=np.ceil(nest.in_channels / tiles.in_channels),
+        input_bytes=nest.batch * rows * columns * (nest.groups * nest.in_channels * ab),
+        input_factor=_burst_factor(
+            machine,
+            nest.groups * nest.in_channels,
+            tiles.groups * tiles.in_channels,
+            tile_h,
+            tile_w,
+            n_h,
+            n_w,
+        ),
+        store_factor=_burst_factor(
+            machine,
+            nest.groups * nest.out_channels,
+            tiles.groups * tiles.out_channels,
+            out_h,
+            out_w,
+            n_h,
+            n_w,
+        ),
+        last_fraction=last,
+    )
+
+
+def _input_extent(nest: ArrayNest, tiles: Tiles) -> tuple[Floats, Floats]:
+    """Rows and columns of input that one tile of positions reads."""
+    return (
+        np.minimum(nest.in_h, tiles.positions_h * nest.step_h + nest.halo_h),
+        np.minimum(nest.in_w, tiles.positions_w * nest.step_w + nest.halo_w),
+    )
+
+
+def _burst_factor(
+    machine: ArrayMachine,
+    all_channels: int,
+    channels: Floats,
+    tile_h: Floats,
+    tile_w: Floats,
+    n_h: Floats,
+    n_w: Floats,
+) -> Floats:
+    """Bytes on the bus per payload byte: contiguous runs fill whole bursts, channels are padded."""
+    external = machine.external
+    is_wide, is_high = n_w == 1, n_h == 1
+    if external.layout == "channels_last":
+        padded = math.ceil(all_channels / external.channel_alignment) * external.channel_alignment
+        padding = padded / all_channels
+        is_deep = channels >= all_channels
+        run = channels * np.where(is_deep, tile_w * np.where(is_wide, tile_h, 1.0), 1.0)
+    else:
+        padding = 1.0
+        run = tile_w * np.where(is_wide, tile_h * np.where(is_high, channels, 1.0), 1.0)
+    run_bytes = run * (machine.activation_bytes * padding)
+    burst = external.burst_bytes
+    return np.asarray(padding * np.ceil(run_bytes / burst) * burst / run_bytes)
+
+
+def _cycles(nest: ArrayNest, machine: ArrayMachine, unroll: Unroll, traffic: _Traffic) -> _Cycles:
+    positions = (
+        math.ceil(nest.batch / unroll.batch)
+        * math.ceil(nest.positions_h / unroll.out_h)
+        * math.ceil(nest.positions_w / unroll.out_w)
+    )
+    out_blocks = math.ceil(nest.groups / unroll.groups) * math.ceil(nest.out_channels / unroll.out_channels)
+    weight_blocks = (
+        out_blocks
+        * math.ceil(nest.in_channels / unroll.in_channels)
+        * math.ceil(nest.kernel_h / unroll.kernel_h)
+        * math.ceil(nest.kernel_w / unroll.kernel_w)
+    )
+    useful = float(positions * weight_blocks)
+    n_tiles = traffic.n_positions * traffic.n_groups * traffic.n_out * traffic.n_in
+    overhead = (
+        machine.pass_cycles * out_blocks * traffic.n_positions * traffic.n_in
+        + machine.weight_switch_cycles * weight_blocks * traffic.n_positions
+        + machine.tile_cycles * n_tiles
+    )
+    post = nest.post_elements / machine.post_elements_per_cycle
+    return _Cycles(useful=useful, overhead=overhead, total=np.maximum(useful + overhead, post))
+
+
+def _fastest(
+    nest: ArrayNest,
+    machine: ArrayMachine,
+    tiles: Tiles,
+    traffic: _Traffic,
+    cycles: _Cycles,
+    weights_outside: bool,
+) -> tuple[float, float, float, float] | None:
+    """Pipeline seconds, bus seconds, overhead cycles and moved bytes of the best tiling in one loop order."""
+    n_positions, n_channels = traffic.n_positions, traffic.n_groups * traffic.n_out
+    n_tiles = n_positions * n_channels * traffic.n_in
+    splits = traffic.n_in > 1  # partial sums stay on chip; nothing else can stay with them
+    if weights_outside:
+        input_loads = np.broadcast_to(traffic.n_out, n_tiles.shape)
+        weight_loads = np.where(splits, n_positions, 1.0)
+        n_fresh = np.where(splits, n_tiles, n_channels)
+    else:
+        input_loads = np.where(splits, traffic.n_out, 1.0)
+        weight_loads = np.where(splits | (n_channels > 1), n_positions, 1.0)
+        n_fresh = np.where(splits, n_tiles, n_positions * traffic.n_groups)
+    overlapped, possible = _fit(
+        nest, machine, tiles, n_tiles, n_fresh, n_positions * n_channels, weights_outside
+    )
+    if not possible.any():
+        return None
+    bandwidth = machine.external.bandwidth_bytes_per_s
+    input_s = traffic.input_bytes * traffic.input_factor * input_loads / bandwidth
+    weight_s = nest.weight_elements * machine.weight_bytes * weight_loads / bandwidth
+    scale = machine.activation_bytes * traffic.store_factor / bandwidth
+    extra_s, store_s = nest.extra_elements * scale, nest.store_elements * scale
+    kept_s, streamed_s = (weight_s, input_s) if weights_outside else (input_s, weight_s)
+    latency_s = machine.external.latency_s
+    steady_s = (streamed_s + extra_s) / n_tiles + latency_s
+    fresh_s = kept_s / n_fresh + steady_s
+    last_store_s = store_s * traffic.last_fraction
+    step_store_s = (store_s - last_store_s) / np.maximum(n_tiles - 1, 1)
+    compute_s = cycles.total / (machine.clock_hz * n_tiles)
+    overlap_s = (
+        fresh_s
+        + (n_fresh - 1) * np.maximum(compute_s, fresh_s + step_store_s)
+        + (n_tiles - n_fresh) * np.maximum(compute_s, steady_s + step_store_s)
+        + compute_s
+    )
+    serial_s = (
+        n_fresh * fresh_s + (n_tiles - n_fresh) * steady_s + n_tiles * compute_s + store_s - last_store_s
+    )
+    total_s = np.where(overlapped, overlap_s, serial_s) + last_store_s + latency_s
+    index = int(np.argmin(np.where(possible, total_s, np.inf)))
+    moved = (
+        traffic.input_bytes * input_loads
+        + nest.weight_elements * machine.weight_bytes * weight_loads
+        + (nest.extra_elements + nest.store_elements) * machine.activation_bytes
+    )
+    bus_s = input_s + weight_s + extra_s + store_s
+    picked = (np.broadcast_to(a, total_s.shape).flat[index] for a in (total_s, bus_s, cycles.overhead, moved))
+    pipeline_s, bus, overhead, bytes_moved = (float(value) for value in picked)
+    return pipeline_s, bus, overhead, bytes_moved
+
+
+def _fit(
+    nest: ArrayNest,
+    machine: ArrayMachine,
+    tiles: Tiles,
+    n_tiles: Floats,
+    n_fresh: Floats,
+    n_stores: Floats,
+    weights_outside: bool,
+) -> tuple[Bools, Bools]:
+    """Where two tiles of what changes fit the memories, and where at least one does."""
+    tile_h, tile_w = _input_extent(nest, tiles)
+    channels = tiles.groups * tiles.out_channels
+    input_tile = tiles.batch * tile_h * tile_w * tiles.groups * tiles.in_channels * machine.activation_bytes
+    weight_tile = channels * tiles.in_channels * (nest.kernel_h * nest.kernel_w * machine.weight_bytes)
+    element = np.where(
+        tiles.in_channels < nest.in_channels, machine.accumulator_bytes, machine.activation_bytes
+    )
+    output_tile = tiles.batch * tiles.positions_h * tiles.positions_w * channels * element
+    kept, streamed = np.where(n_fresh > 1, 2.0, 1.0), np.where(n_tiles > 1, 2.0, 1.0)
+    copies = (
+        streamed if weights_outside else kept,
+        kept if weights_outside else streamed,
+        np.where(n_stores > 1, 2.0, 1.0),
+    )
+    shape = n_tiles.shape
+    double = [np.zeros(shape) for _ in machine.sizes_bytes]
+    single = [np.zeros(shape) for _ in machine.sizes_bytes]
+    for holder, tile, count in zip(
+        machine.holders, (input_tile, weight_tile, output_tile), copies, strict=True
+    ):
+        double[holder] += tile * count
+        single[holder] += tile
+    overlapped, possible = np.ones(shape, dtype=bool), np.ones(shape, dtype=bool)
+    for size, two, one in zip(machine.sizes_bytes, double, single, strict=True):
+        overlapped &= two <= size
+        possible &= one <= size
+    return overlapped, possible

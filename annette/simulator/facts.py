@@ -1,0 +1,110 @@
+"""What the compiler asks about the layers of one network: geometry, work, family, rule features."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from functools import cached_property
+
+from annette.graph.families import layer_family
+from annette.graph.geometry import Geometry, layer_geometry
+from annette.graph.network import Layer, Network, Tensor
+from annette.graph.operands import operands
+from annette.graph.work import Work, layer_work
+from annette.hardware.rules import Condition
+
+__all__ = ["NetworkFacts"]
+
+_GEOMETRY = frozenset(Geometry.__dataclass_fields__)
+_STATIC = frozenset({"Constant", "ConstantOfShape", "Shape", "Size", "Range"})
+_VIEWS = frozenset({"Cast", "Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
+
+
+class NetworkFacts:
+    """Answers questions about the layers of ``network``, each computed once."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self._geometries: dict[str, Geometry] = {}
+        self._works: dict[str, Work] = {}
+        self._families: dict[str, str] = {}
+
+    def geometry(self, layer: Layer) -> Geometry:
+        """Sizes of the layer's loop nest."""
+        found = self._geometries.get(layer.name)
+        if found is None:
+            found = self._geometries[layer.name] = layer_geometry(self.network, layer)
+        return found
+
+    def work(self, layer: Layer) -> Work:
+        """MACs, ops, elements."""
+        found = self._works.get(layer.name)
+        if found is None:
+            found = self._works[layer.name] = layer_work(self.network, layer)
+        return found
+
+    def family(self, layer: Layer) -> str:
+        """Kernel family."""
+        found = self._families.get(layer.name)
+        if found is None:
+            found = self._families[layer.name] = layer_family(self.network, layer)
+        return found
+
+    @cached_property
+    def static_layers(self) -> frozenset[str]:
+        """Names of the layers whose results are known before the network runs."""
+        known: set[str] = set()
+        tensors: set[str] = set()
+        for layer in self.network.layers:
+            inputs = [item.name for item in self.network.activation_inputs(layer)]
+            if layer.op_type in _STATIC or all(name in tensors for name in inputs):
+                known.add(layer.name)
+                tensors.update(layer.outputs)
+        return frozenset(known)
+
+    def holds(self, layer: Layer, conditions: Sequence[Condition], *, from_kernels: bool = True) -> bool:
+        """Whether ``layer`` fulfils all ``conditions``; ``from_kernels`` is its ``inputs_from_kernels``."""
+        return all(item.holds(self._feature(layer, item.feature, from_kernels)) for item in conditions)
+
+    def _feature(self, layer: Layer, name: str, from_kernels: bool) -> float | str:
+        if name in _GEOMETRY:
+            return int(getattr(self.geometry(layer), name))
+        if name == "inputs_from_kernels":
+            return int(from_kernels)
+        if name == "output_elements":
+            return self.work(layer).output_elements
+        if name == "weight_elements":
+            return self.work(layer).weight_elements
+        if name == "mode":
+            return str(layer.attribute("mode", "nearest"))
+        outputs = self.network.output_tensors(layer)
+        if name == "rank":
+            return len(outputs[0].shape) if outputs else 0
+        if name == "axis":
+            axis = layer.int_attribute("axis", -1)
+            return axis + len(outputs[0].shape) if axis < 0 and layer.attribute("axis") is not None else axis
+        if name == "activation_inputs":
+            return self.activation_count(layer)
+        return _input_feature(name, operands(self.network, layer)[0], outputs)
+
+    def activation_count(self, layer: Layer) -> int:
+        """How many of the layer's inputs are activations; one that is used twice counts twice."""
+        names = {item.name for item in operands(self.network, layer)[0]}
+        return sum(name in names for name in layer.inputs)
+
+    def is_view_of(self, tensor: str, names: Collection[str]) -> bool:
+        """Whether ``tensor`` is one of ``names`` seen through layers with one activation as input."""
+        while True:
+            if tensor in names:
+                return True
+            layer = self.network.producer(tensor)
+            if layer is None or layer.op_type not in _VIEWS:
+                return False
+            tensor = layer.inputs[0]
+
+
+def _input_feature(name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> int:
+    if name == "broadcasts":
+        return int(any(item.shape != outputs[0].shape for item in inputs))
+    channels = [item.shape[1] if len(item.shape) > 1 else 1 for item in inputs]
+    return math.gcd(*channels)

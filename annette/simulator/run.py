@@ -1,0 +1,172 @@
+"""Runs a network on an accelerator: compiles it and times every kernel, without noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from annette.errors import HardwareError
+from annette.graph.mapping import Kernel, Mapping
+from annette.graph.network import Layer, Network
+from annette.hardware.accelerator import Accelerator
+from annette.simulator.array_engine import ArrayMachine, array_machine, time_array
+from annette.simulator.compiler import compile_facts, unit_of
+from annette.simulator.facts import NetworkFacts
+from annette.simulator.lowering import lower_to_array, lower_to_stream
+from annette.simulator.nests import KernelTime
+from annette.simulator.stream_engine import time_host, time_vector
+
+__all__ = ["SimulatedKernel", "SimulatedRun", "simulate"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedKernel:
+    """One kernel as the simulator ran it."""
+
+    kernel: Kernel
+    """Its layers and its unit."""
+    latency_s: float
+    """Seconds from launch to the last byte stored; > 0."""
+    cycles: float
+    """The same in cycles of the array's clock."""
+    bound: str
+    """What takes the most: ``compute``, ``memory``, ``overhead`` or ``host``."""
+    compute_s: float
+    """Seconds of useful work, were there nothing else."""
+    memory_s: float
+    """Seconds on the bus, were there nothing else."""
+    overhead_s: float
+    """Seconds of launches, pipeline fills and synchronisation."""
+    moved_bytes: float
+    """Bytes loaded and stored, repeated loads included."""
+    utilisation_fraction: float
+    """MACs done over the MACs the array could have done meanwhile; in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedRun:
+    """A network as the simulator ran it."""
+
+    kernels: tuple[SimulatedKernel, ...]
+    """In order of execution."""
+    eliminated_layers: tuple[str, ...]
+    """Names of the layers that vanished."""
+
+    @property
+    def latency_s(self) -> float:
+        """Sum over the kernels: the device runs one after the other."""
+        return sum(item.latency_s for item in self.kernels)
+
+    @property
+    def mapping(self) -> Mapping:
+        """What the compiler made of the network."""
+        kernels = tuple(item.kernel for item in self.kernels)
+        return Mapping(kernels=kernels, eliminated_layers=self.eliminated_layers)
+
+
+def simulate(network: Network, accelerator: Accelerator) -> SimulatedRun:
+    """Run ``network`` on ``accelerator`` without noise; the same answer every time.
+
+    Raises
+    ------
+    HardwareError
+        If no unit can run a layer, or a kernel does not fit the on-chip memories.
+
+    Examples
+    --------
+    >>> from annette.graph.builder import NetworkBuilder
+    >>> from annette.hardware.codec import load_accelerator
+    >>> build = NetworkBuilder("one")
+    >>> x = build.relu(build.conv(build.input("x", (1, 64, 32, 32)), 64, kernel=3, padding=1))
+    >>> run = simulate(build.finish(x), load_accelerator("zcu102-dpu"))
+    >>> [(item.kernel.name, item.bound) for item in run.kernels]
+    [('conv_1+relu_1', 'compute')]
+    """
+    facts = NetworkFacts(network)
+    mapping = compile_facts(facts, accelerator)
+    units = _units(accelerator)
+    peak_macs_per_s = accelerator.peak_ops_per_s / 2
+    kernels = []
+    for kernel in mapping.kernels:
+        layers = [network.layer(name) for name in kernel.layers]
+        time = _fused_time(facts, units, kernel.unit, layers)
+        kernels.append(
+            SimulatedKernel(
+                kernel=kernel,
+                latency_s=time.latency_s,
+                cycles=time.latency_s * accelerator.clock_hz,
+                bound=time.bound,
+                compute_s=time.compute_s,
+                memory_s=time.memory_s,
+                overhead_s=time.overhead_s,
+                moved_bytes=time.moved_bytes,
+                utilisation_fraction=min(time.macs / (time.latency_s * peak_macs_per_s), 1.0),
+            )
+        )
+    return SimulatedRun(kernels=tuple(kernels), eliminated_layers=mapping.eliminated_layers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Units:
+    accelerator: Accelerator
+    machine: ArrayMachine
+
+
+@lru_cache(maxsize=64)
+def _units(accelerator: Accelerator) -> _Units:
+    return _Units(accelerator=accelerator, machine=array_machine(accelerator))
+
+
+def _fused_time(facts: NetworkFacts, units: _Units, unit: str, layers: Sequence[Layer]) -> KernelTime:
+    """The time of layers merged into one kernel.
+
+    Layers are merged one by one, and each may only add time, at most as much as it takes as a kernel of its
+    own. Both limits are what a compiler does and not what the pipeline formula says by itself: a merged pool,
+    which shrinks the output, does not give the array back the time its accumulators need to drain, and a
+    compiler that sees no gain in merging runs the layer separately under the same launch.
+    """
+    time = _unit_time(facts, units, unit, layers[:1])
+    for count in range(2, len(layers) + 1):
+        merged = _unit_time(facts, units, unit, layers[:count])
+        if merged.latency_s <= time.latency_s:
+            time = _with_latency(merged, time.latency_s)
+            continue
+        alone = unit_of(facts, units.accelerator, layers[count - 1])
+        limit = time.latency_s + _unit_time(facts, units, alone, layers[count - 1 : count]).latency_s
+        time = _with_latency(merged, min(merged.latency_s, limit))
+    return time
+
+
+def _with_latency(time: KernelTime, latency_s: float) -> KernelTime:
+    if latency_s == time.latency_s:
+        return time
+    return KernelTime(
+        latency_s=latency_s,
+        bound=time.bound,
+        compute_s=time.compute_s,
+        memory_s=time.memory_s,
+        overhead_s=time.overhead_s,
+        moved_bytes=time.moved_bytes,
+        macs=time.macs,
+    )
+
+
+def _unit_time(facts: NetworkFacts, units: _Units, unit: str, layers: Sequence[Layer]) -> KernelTime:
+    """The time of a kernel on its unit as the engines say it."""
+    accelerator = units.accelerator
+    if unit == "array":
+        return time_array(lower_to_array(facts, layers), units.machine)
+    stream = lower_to_stream(facts, layers, accelerator.external_memory)
+    precision = accelerator.precision
+    if unit == "vector" and accelerator.vector is not None:
+        return time_vector(
+            stream,
+            accelerator.vector,
+            accelerator.external_memory,
+            precision.activation_bytes,
+            precision.weight_bytes,
+        )
+    if accelerator.host is None:
+        raise HardwareError(f"accelerator {accelerator.name!r}: kernel on {unit!r}, which it does not have")
+    return time_host(stream, accelerator.host, precision.weight_bytes)

@@ -1,0 +1,106 @@
+"""Times streams: element-wise passes on the vector unit, and whatever falls back to the host."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from annette.errors import HardwareError
+from annette.hardware.accelerator import ExternalMemory, Host, Rates, VectorUnit
+from annette.simulator.nests import KernelTime, Stream
+
+__all__ = ["time_host", "time_vector"]
+
+
+@lru_cache(maxsize=65536)
+def time_vector(
+    stream: Stream,
+    unit: VectorUnit,
+    external: ExternalMemory,
+    activation_bytes: float,
+    weight_bytes: float,
+) -> KernelTime:
+    """The time of ``stream`` on the vector unit with its fastest tiling, launch included.
+
+    The stream is cut into equal tiles that are loaded, worked on and stored; the three overlap where two
+    tiles fit the unit's buffer, and follow each other where only one fits.
+
+    Raises
+    ------
+    HardwareError
+        If not even one element fits the buffer.
+    """
+    load = stream.load_elements * activation_bytes
+    constants = stream.weight_elements * weight_bytes
+    store = stream.store_elements * activation_bytes
+    factor = stream.padding * _burst_factor(stream.run_elements * activation_bytes, external.burst_bytes)
+    bandwidth = external.bandwidth_bytes_per_s
+    load_s, store_s = (load * factor + constants) / bandwidth, store * factor / bandwidth
+    work_cycles = _cycles(stream, unit.rates)
+    tiles = _tile_counts(max(stream.load_elements + stream.weight_elements, stream.store_elements, 1))
+    tile_bytes = (load + constants + store) / tiles
+    overlapped = tile_bytes * np.where(tiles > 1, 2, 1) <= unit.buffer_bytes
+    possible = tile_bytes <= unit.buffer_bytes
+    if not possible.any():
+        raise HardwareError(
+            f"vector.buffer_bytes: found {unit.buffer_bytes}, expected room for the smallest tile; "
+            f"give it {tile_bytes[-1]:.0f} bytes at least"
+        )
+    compute_s = work_cycles / (unit.clock_hz * tiles) + unit.tile_cycles / unit.clock_hz
+    fetch_s = load_s / tiles + external.latency_s
+    put_s = store_s / tiles
+    overlap_s = fetch_s + (tiles - 1) * np.maximum(compute_s, fetch_s + put_s) + compute_s + put_s
+    serial_s = tiles * (fetch_s + compute_s + put_s)
+    total_s = np.where(possible, np.where(overlapped, overlap_s, serial_s), np.inf) + external.latency_s
+    index = int(np.argmin(total_s))
+    parts = {
+        "compute": work_cycles / unit.clock_hz,
+        "memory": load_s + store_s,
+        "overhead": unit.launch_s + float(tiles[index]) * unit.tile_cycles / unit.clock_hz,
+    }
+    return KernelTime(
+        latency_s=unit.launch_s + float(total_s[index]),
+        bound=max(parts, key=lambda name: parts[name]),
+        compute_s=parts["compute"],
+        memory_s=parts["memory"],
+        overhead_s=parts["overhead"],
+        moved_bytes=load + constants + store,
+        macs=stream.macs,
+    )
+
+
+@lru_cache(maxsize=65536)
+def time_host(stream: Stream, host: Host, weight_bytes: float) -> KernelTime:
+    """The time of ``stream`` on the host: hand over, convert and copy, compute, and back."""
+    moved = (stream.load_elements + stream.store_elements) * host.activation_bytes
+    constants = stream.weight_elements * weight_bytes
+    memory_s = (moved + constants) / host.bandwidth_bytes_per_s
+    compute_s = _cycles(stream, host.rates) / host.clock_hz
+    return KernelTime(
+        latency_s=host.round_trip_s + memory_s + compute_s,
+        bound="host",
+        compute_s=compute_s,
+        memory_s=memory_s,
+        overhead_s=host.round_trip_s,
+        moved_bytes=moved + constants,
+        macs=stream.macs,
+    )
+
+
+def _cycles(stream: Stream, rates: Rates) -> float:
+    return float(sum(amount / getattr(rates, kind) for kind, amount in stream.work))
+
+
+def _burst_factor(run_bytes: float, burst_bytes: int) -> float:
+    """Bytes on the bus per payload byte where every contiguous run fills whole bursts."""
+    return math.ceil(run_bytes / burst_bytes) * burst_bytes / run_bytes if run_bytes > 0 else 1.0
+
+
+@lru_cache(maxsize=4096)
+def _tile_counts(elements: int) -> npt.NDArray[np.float64]:
+    """Candidate numbers of tiles, from one to one an element."""
+    counts = {n for k in range(41) for n in (2**k, 3 * 2**k // 2) if 1 <= n < elements} | {elements}
+    return np.array(sorted(counts), dtype=np.float64)

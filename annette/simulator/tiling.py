@@ -1,0 +1,75 @@
+"""Candidate tile sizes of a loop nest: a fixed grid that depends on the nest and the array alone.
+
+The grid does not look at memory sizes, clocks or bandwidths: these only decide which candidates are possible
+and how long each takes. So a better machine, which chooses the best of them, is never slower.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from annette.hardware.accelerator import Unroll
+from annette.simulator.nests import ArrayNest
+
+__all__ = ["Tiles", "tile_grid"]
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tiles:
+    """The candidates, broadcastable to (n_positions, n_channels, n_reductions)."""
+
+    batch: Floats
+    positions_h: Floats
+    positions_w: Floats
+    groups: Floats
+    out_channels: Floats
+    in_channels: Floats
+
+
+def tile_grid(nest: ArrayNest, unroll: Unroll) -> Tiles:
+    """All combinations of position tiles, output-channel tiles and input-channel tiles of ``nest``.
+
+    Position tiles go from all images over whole images and whole rows down to parts of one row group; channel
+    tiles from all groups over whole groups to parts of one; sizes are whole multiples of the unroll.
+    """
+    positions = _nested_tiles(
+        (nest.batch, nest.positions_h, nest.positions_w), (unroll.batch, unroll.out_h, unroll.out_w)
+    )
+    channels = _nested_tiles((nest.groups, nest.out_channels), (unroll.groups, unroll.out_channels))
+    reductions = _nested_tiles((nest.in_channels,), (unroll.in_channels,))
+    return Tiles(
+        batch=positions[0][:, None, None],
+        positions_h=positions[1][:, None, None],
+        positions_w=positions[2][:, None, None],
+        groups=channels[0][None, :, None],
+        out_channels=channels[1][None, :, None],
+        in_channels=reductions[0][None, None, :],
+    )
+
+
+@lru_cache(maxsize=4096)
+def _nested_tiles(sizes: tuple[int, ...], unrolls: tuple[int, ...]) -> tuple[Floats, ...]:
+    """Tiles of nested loops, outermost first: a loop is split only when those outside it are at one block."""
+    rows: list[tuple[int, ...]] = []
+    for axis, (size, unroll) in enumerate(zip(sizes, unrolls, strict=True)):
+        outer = tuple(min(s, u) for s, u in zip(sizes[:axis], unrolls[:axis], strict=True))
+        inner = sizes[axis + 1 :]
+        rows.extend((*outer, tile, *inner) for tile in _axis_tiles(size, unroll))
+    columns = np.array(list(dict.fromkeys(rows)), dtype=np.float64).T.copy()
+    columns.setflags(write=False)
+    return tuple(columns)
+
+
+@lru_cache(maxsize=4096)
+def _axis_tiles(size: int, unroll: int) -> tuple[int, ...]:
+    """Balanced tiles of one loop in whole blocks of ``unroll``, largest first, down to one block."""
+    blocks = -(-size // unroll)
+    splits = sorted({n for k in range(41) for n in (2**k, 3 * 2**k // 2) if 1 <= n < blocks} | {blocks})
+    tiles = dict.fromkeys(min(size, -(-blocks // n) * unroll) for n in splits)
+    return tuple(tiles)
