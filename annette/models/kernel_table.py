@@ -1,0 +1,157 @@
+"""The kernel table: every kernel of one or many networks as one row of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annette.errors import ModelError
+from annette.graph.mapping import Mapping
+from annette.graph.network import Network
+from annette.measurement import DeviceInfo
+from annette.models.kernel_row import COLUMNS, KernelReader
+
+__all__ = ["COLUMNS", "KernelTable", "build_kernel_table", "concatenate_tables"]
+
+COLUMN_INDEX = MappingProxyType({name: index for index, name in enumerate(COLUMNS)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class KernelTable:
+    """One row a kernel, in the order of the networks and of their mappings.
+
+    Raises
+    ------
+    ModelError
+        If the parts differ in length or an index is out of range.
+    """
+
+    values: NDArray[np.float64]
+    """Shape (n_kernels, n_columns); the columns are `COLUMNS`, units in `annette.models.kernel_row`."""
+    family_names: tuple[str, ...]
+    """The distinct family keys; a key is a layer family, with ``@unit`` where the unit is unusual."""
+    family_index: NDArray[np.int64]
+    """Shape (n_kernels,): the row's family key as a position in `family_names`."""
+    network_index: NDArray[np.int64]
+    """Shape (n_kernels,): which network the row belongs to."""
+    n_networks: int
+    """Number of networks, those without kernels included."""
+
+    def __post_init__(self) -> None:
+        n_kernels = len(self.values)
+        if self.values.shape != (n_kernels, len(COLUMNS)):
+            raise ModelError(f"kernel table: shape {self.values.shape}, expected {len(COLUMNS)} columns")
+        for name, limit in (("family_index", len(self.family_names)), ("network_index", self.n_networks)):
+            index: NDArray[np.int64] = getattr(self, name)
+            if index.shape != (n_kernels,):
+                raise ModelError(f"kernel table: {name} has shape {index.shape}, expected ({n_kernels},)")
+            if n_kernels and not 0 <= int(index.min()) <= int(index.max()) < limit:
+                raise ModelError(f"kernel table: {name} is outside 0..{limit - 1}")
+        for array in (self.values, self.family_index, self.network_index):
+            array.setflags(write=False)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def column(self, name: str) -> NDArray[np.float64]:
+        """The column of that name, shape (n_kernels,).
+
+        Raises
+        ------
+        ModelError
+            If there is none.
+        """
+        try:
+            column: NDArray[np.float64] = self.values[:, COLUMN_INDEX[name]]
+        except KeyError:
+            raise ModelError(
+                f"kernel table: no column {name!r}, expected one of {', '.join(COLUMNS)}"
+            ) from None
+        return column
+
+    @property
+    def moved_bytes(self) -> NDArray[np.float64]:
+        """Bytes entering and leaving each kernel, weights included, shape (n_kernels,)."""
+        return self.column("input_bytes") + self.column("weight_bytes") + self.column("output_bytes")
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The family key of each row."""
+        return tuple(self.family_names[index] for index in self.family_index)
+
+    def rows_of(self, family: str) -> NDArray[np.int64]:
+        """Positions of the rows with this family key, ascending."""
+        if family not in self.family_names:
+            return np.empty(0, dtype=np.int64)
+        found: NDArray[np.int64] = np.flatnonzero(self.family_index == self.family_names.index(family))
+        return found
+
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> KernelTable:
+        """The table of these rows, in this order."""
+        return KernelTable(
+            values=self.values[rows],
+            family_names=self.family_names,
+            family_index=self.family_index[rows],
+            network_index=self.network_index[rows],
+            n_networks=self.n_networks,
+        )
+
+
+def build_kernel_table(items: Sequence[tuple[Network, Mapping]], device: DeviceInfo) -> KernelTable:
+    """The kernels of networks under their mappings, as a table.
+
+    Parameters
+    ----------
+    items : sequence of (Network, Mapping)
+        One pair a network; ``network_index`` counts them.
+    device : DeviceInfo
+        Says how many bytes an activation and a weight take; where it does not know, the tensors' own
+        dtypes count.
+
+    Raises
+    ------
+    GraphError
+        If a mapping names a layer its network does not have.
+    """
+    rows: list[tuple[float, ...]] = []
+    keys: dict[str, int] = {}
+    family_index: list[int] = []
+    network_index: list[int] = []
+    for number, (network, mapping) in enumerate(items):
+        reader = KernelReader(network, mapping, device)
+        for kernel in mapping.kernels:
+            rows.append(reader.row(kernel))
+            family_index.append(keys.setdefault(reader.family_key(kernel), len(keys)))
+            network_index.append(number)
+    return KernelTable(
+        values=np.array(rows, dtype=np.float64).reshape(len(rows), len(COLUMNS)),
+        family_names=tuple(keys),
+        family_index=np.array(family_index, dtype=np.int64),
+        network_index=np.array(network_index, dtype=np.int64),
+        n_networks=len(items),
+    )
+
+
+def concatenate_tables(tables: Sequence[KernelTable]) -> KernelTable:
+    """One table with the rows of all, the networks numbered on."""
+    keys: dict[str, int] = {}
+    family_index: list[NDArray[np.int64]] = [np.empty(0, dtype=np.int64)]
+    network_index: list[NDArray[np.int64]] = [np.empty(0, dtype=np.int64)]
+    n_networks = 0
+    for table in tables:
+        codes = np.array([keys.setdefault(name, len(keys)) for name in table.family_names], dtype=np.int64)
+        family_index.append(codes[table.family_index] if len(codes) else table.family_index)
+        network_index.append(table.network_index + n_networks)
+        n_networks += table.n_networks
+    empty = np.empty((0, len(COLUMNS)))
+    return KernelTable(
+        values=np.concatenate([empty, *(table.values for table in tables)]),
+        family_names=tuple(keys),
+        family_index=np.concatenate(family_index),
+        network_index=np.concatenate(network_index),
+        n_networks=n_networks,
+    )

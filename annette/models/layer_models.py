@@ -1,0 +1,285 @@
+"""The four layer models of a device: fitted by a function, frozen, asked for whole tables at once."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annette.errors import ModelError
+from annette.models.boosting import BoostedFit, fit_boosted
+from annette.models.features import FEATURE_NAMES, feature_matrix
+from annette.models.forest import Forest, read_forest
+from annette.models.kernel_table import KernelTable
+from annette.models.parameters import GENERIC_FAMILY, DeviceParameters, fit_parameters
+from annette.models.ranges import RANGE_COLUMNS, FamilyRange, measure_ranges, outside_mask
+from annette.models.roofline import MIN_LATENCY_S, RefinedTerms, refined_terms, roofline_s
+from annette.models.training import TrainingData
+
+__all__ = ["MODEL_NAMES", "LayerModels", "fit_layer_models"]
+
+MODEL_NAMES = ("roofline", "refined_roofline", "statistical", "mixed")
+"""The layer models, from the plainest to the best."""
+
+SCHEMA_VERSION = 1
+INDEX_FILE = "layer_models.json"
+_MAX_FOREST_BYTES = 16 * 1024 * 1024
+
+_MAX_LOG_RATIO = 8.0
+"""Forests are asked for log-ratios; beyond e**8 a file is damaged rather than a kernel that slow."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LayerModels:
+    """Everything learned about the cost of a device's kernels.
+
+    A family that was measured too seldom, or never, is priced by the generic model: the refined roofline of
+    all kernels together, corrected by a forest on operations and bytes.
+    """
+
+    parameters: DeviceParameters
+    """Readable parameters; they alone make the two rooflines."""
+    contents: Mapping[tuple[str, str], bytes]
+    """XGBoost files by (``statistical`` | ``mixed`` | ``generic``, family key)."""
+    ranges: Mapping[str, FamilyRange]
+    """What each family was measured with."""
+    scores: Mapping[str, Mapping[str, Mapping[str, float]]]
+    """Held-out errors by family and model: ``mape``, ``bias``, ``time_weighted_error``, ``n_rows``."""
+    _forests: dict[tuple[str, str], Forest] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("contents", "ranges", "scores"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+        if ("generic", GENERIC_FAMILY) not in self.contents:
+            raise ModelError("layer models: the generic model is missing; train the platform again")
+
+    def predict_s(self, table: KernelTable, model: str) -> NDArray[np.float64]:
+        """Seconds of each kernel, shape (n_kernels,); > 0 and finite; a row does not depend on the others.
+
+        Raises
+        ------
+        ModelError
+            For a name that is not in `MODEL_NAMES`.
+        """
+        if model not in MODEL_NAMES:
+            raise ModelError(f"layer model {model!r}, expected one of {', '.join(MODEL_NAMES)}")
+        if not len(table):
+            return np.empty(0)
+        distinct, inverse = _distinct_rows(table)
+        seconds = self._predict_distinct(distinct, model)
+        return seconds if inverse is None else seconds[inverse]
+
+    def _predict_distinct(self, table: KernelTable, model: str) -> NDArray[np.float64]:
+        if model == "roofline":
+            return roofline_s(table, self.parameters)
+        terms = refined_terms(table, self.parameters)
+        if model == "refined_roofline":
+            return terms.total_s
+        base = _base_s(model, table, terms, self.parameters)
+        log_ratio = np.zeros(len(table))
+        matrix = feature_matrix(model, table, terms)
+        generic = self.generic_mask(table)
+        for code, key in enumerate(table.family_names):
+            rows = np.flatnonzero((table.family_index == code) & ~generic)
+            if len(rows):
+                log_ratio[rows] = self._forest(model, key).predict(matrix[rows])
+        rows = np.flatnonzero(generic)
+        if len(rows):
+            base[rows] = terms.total_s[rows]
+            features = feature_matrix("generic", table, terms)[rows]
+            log_ratio[rows] = self._forest("generic", GENERIC_FAMILY).predict(features)
+        ratio = np.exp(np.clip(log_ratio, -_MAX_LOG_RATIO, _MAX_LOG_RATIO))
+        return np.maximum(base * ratio, MIN_LATENCY_S)
+
+    def _forest(self, kind: str, family: str) -> Forest:
+        """The forest, read from its file when it is first asked for."""
+        found = self._forests.get((kind, family))
+        if found is None:
+            found = read_forest(self.contents[kind, family], FEATURE_NAMES[kind])
+            self._forests[kind, family] = found
+        return found
+
+    def bounds(self, table: KernelTable) -> tuple[str, ...]:
+        """What limits each kernel: ``compute``, ``memory``, ``overhead``, or ``host`` where it runs there."""
+        bounds = refined_terms(table, self.parameters).bounds if len(table) else ()
+        families = table.families
+        return tuple(
+            "host" if key.endswith("@host") else bound for bound, key in zip(bounds, families, strict=True)
+        )
+
+    def generic_mask(self, table: KernelTable) -> NDArray[np.bool_]:
+        """True where a kernel is priced by the generic model, shape (n_kernels,)."""
+        known = np.array([("mixed", key) in self.contents for key in table.family_names], dtype=bool)
+        return ~known[table.family_index] if len(table) else np.empty(0, dtype=bool)
+
+    def out_of_range_mask(self, table: KernelTable) -> NDArray[np.bool_]:
+        """True where a size or an operator type lies outside what the family was measured with."""
+        return outside_mask(table, self.ranges)
+
+    def to_files(self) -> dict[str, bytes]:
+        """File contents by name: one JSON index and XGBoost's files; equal models give equal bytes."""
+        files: dict[str, bytes] = {}
+        forests = []
+        for kind, family in sorted(self.contents):
+            name = f"{kind}.{_slug(family)}.ubj"
+            if name in files:
+                raise ModelError(f"layer models: two families would share the file {name}")
+            files[name] = self.contents[kind, family]
+            forests.append({"kind": kind, "family": family, "file": name})
+        index = {
+            "schema_version": SCHEMA_VERSION,
+            "parameters": self.parameters.to_json(),
+            "features": {kind: list(names) for kind, names in FEATURE_NAMES.items()},
+            "range_columns": list(RANGE_COLUMNS),
+            "ranges": {family: item.to_json() for family, item in sorted(self.ranges.items())},
+            "scores": {family: dict(models) for family, models in sorted(self.scores.items())},
+            "forests": forests,
+        }
+        files[INDEX_FILE] = (json.dumps(index, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+        return files
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, bytes]) -> LayerModels:
+        """The models that `to_files` wrote. Forests are checked when they are first asked for.
+
+        Raises
+        ------
+        ModelError
+            If a file is missing, damaged, or of another version.
+        """
+        try:
+            index = json.loads(files[INDEX_FILE])
+            _check_index(index)
+            contents = {
+                (str(item["kind"]), str(item["family"])): _bounded(files, str(item["file"]))
+                for item in index["forests"]
+            }
+            ranges = {str(key): FamilyRange.from_json(item) for key, item in index["ranges"].items()}
+            parameters = DeviceParameters.from_json(index["parameters"])
+            return cls(parameters=parameters, contents=contents, ranges=ranges, scores=index["scores"])
+        except (KeyError, TypeError, ValueError, AttributeError) as err:
+            if isinstance(err, ModelError):
+                raise
+            raise ModelError(f"{INDEX_FILE}: {err!r}; train the platform again") from err
+
+
+def fit_layer_models(data: TrainingData, *, seed: int) -> LayerModels:
+    """The layer models of a device from its measured kernels; the same data and seed give the same files.
+
+    Raises
+    ------
+    ModelError
+        Without rows.
+    """
+    parameters = fit_parameters(data)
+    table = data.table
+    terms = refined_terms(table, parameters)
+    everything = np.arange(len(data))
+    jobs = [("generic", GENERIC_FAMILY, everything)]
+    for family in parameters.families[1:]:
+        rows = table.rows_of(family.family)
+        jobs.extend((kind, family.family, rows) for kind in ("mixed", "statistical"))
+    bases = {kind: _base_s(kind, table, terms, parameters) for kind in FEATURE_NAMES}
+    matrices = {kind: feature_matrix(kind, table, terms) for kind in FEATURE_NAMES}
+
+    def fit(job: tuple[str, str, NDArray[np.int64]]) -> BoostedFit:
+        kind, _, rows = job
+        target = np.log(data.latency_s[rows] / bases[kind][rows])
+        return fit_boosted(matrices[kind][rows], target, data.groups[rows], FEATURE_NAMES[kind], seed=seed)
+
+    jobs.sort(key=lambda job: -len(job[2]))  # the longest first, so that the last worker ends early
+    with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8)) as pool:  # XGBoost lets go of the GIL
+        fits = dict(zip([job[:2] for job in jobs], pool.map(fit, jobs), strict=True))
+    return LayerModels(
+        parameters=parameters,
+        contents={key: found.content for key, found in fits.items()},
+        ranges=measure_ranges(table),
+        scores=_scores(data, parameters, terms, bases, fits),
+    )
+
+
+def _base_s(
+    kind: str, table: KernelTable, terms: RefinedTerms, parameters: DeviceParameters
+) -> NDArray[np.float64]:
+    """What the forest of ``kind`` corrects, in seconds, shape (n_kernels,)."""
+    return roofline_s(table, parameters) if kind == "statistical" else terms.total_s
+
+
+def _scores(
+    data: TrainingData,
+    parameters: DeviceParameters,
+    terms: RefinedTerms,
+    bases: Mapping[str, NDArray[np.float64]],
+    fits: Mapping[tuple[str, str], BoostedFit],
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Errors by family and model; those of the boosted models are held out."""
+    table = data.table
+    generic = bases["generic"] * np.exp(fits["generic", GENERIC_FAMILY].held_out)
+    scores: dict[str, dict[str, dict[str, float]]] = {}
+    for key in sorted(table.family_names):
+        rows = table.rows_of(key)
+        if not len(rows):
+            continue
+        predicted = {
+            "roofline": roofline_s(table, parameters)[rows],
+            "refined_roofline": terms.total_s[rows],
+            "generic": generic[rows],
+        }
+        for kind in ("statistical", "mixed"):
+            if (kind, key) in fits:
+                predicted[kind] = bases[kind][rows] * np.exp(fits[kind, key].held_out)
+        measured = data.latency_s[rows]
+        scores[key] = {
+            kind: _score(values, measured) for kind, values in predicted.items() if np.isfinite(values).all()
+        }
+    return scores
+
+
+def _score(predicted: NDArray[np.float64], measured: NDArray[np.float64]) -> dict[str, float]:
+    error = predicted / measured - 1.0
+    return {
+        "n_rows": float(len(measured)),
+        "mape": float(np.mean(np.abs(error))),
+        "bias": float(np.mean(error)),
+        "time_weighted_error": float(np.sum(np.abs(predicted - measured)) / np.sum(measured)),
+        "time_weighted_bias": float(np.sum(predicted - measured) / np.sum(measured)),
+    }
+
+
+def _distinct_rows(table: KernelTable) -> tuple[KernelTable, NDArray[np.int64] | None]:
+    """The table without repeated kernels, and where each row went; ``None`` where all stay."""
+    keyed = np.column_stack([table.family_index.astype(np.float64), table.values])
+    packed = np.ascontiguousarray(keyed).view(np.dtype((np.void, keyed.itemsize * keyed.shape[1])))[:, 0]
+    _, first, inverse = np.unique(packed, return_index=True, return_inverse=True)
+    if len(first) == len(table):
+        return table, None
+    return table.take(first), inverse
+
+
+def _slug(family: str) -> str:
+    if family == GENERIC_FAMILY:
+        return "all"
+    return "".join(letter if letter.isalnum() or letter == "_" else "-" for letter in family)
+
+
+def _bounded(files: Mapping[str, bytes], name: str) -> bytes:
+    content = files[name]
+    if len(content) > _MAX_FOREST_BYTES:
+        raise ModelError(f"{name}: {len(content)} bytes, expected at most {_MAX_FOREST_BYTES}")
+    return bytes(content)
+
+
+def _check_index(index: Any) -> None:
+    version = index["schema_version"]
+    if version != SCHEMA_VERSION:
+        raise ModelError(f"{INDEX_FILE}: schema version {version!r}, expected {SCHEMA_VERSION}; train again")
+    expected = {kind: list(names) for kind, names in FEATURE_NAMES.items()}
+    if index["features"] != expected or index["range_columns"] != list(RANGE_COLUMNS):
+        raise ModelError(f"{INDEX_FILE}: trained on other features than this version has; train again")

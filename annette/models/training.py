@@ -1,0 +1,130 @@
+"""Training data: the kernels of a campaign's measurements as a table, with what cross-validation needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annette.errors import ModelError
+from annette.graph.mapping import Mapping
+from annette.graph.network import Network
+from annette.measurement import DeviceInfo
+from annette.models.kernel_table import KernelTable, build_kernel_table
+from annette.store.campaign import Record
+
+__all__ = ["TrainingData", "training_data"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TrainingData:
+    """Measured kernels: the table, what each took, and where each comes from.
+
+    Raises
+    ------
+    ModelError
+        If the parts differ in length or a latency is not a finite number > 0.
+    """
+
+    table: KernelTable
+    latency_s: NDArray[np.float64]
+    """Shape (n_kernels,): seconds, the median over the runs; > 0."""
+    groups: NDArray[np.int64]
+    """Shape (n_kernels,): rows with the same number stay together in cross-validation."""
+    sweeps: tuple[str, ...]
+    """Per row: the sweep it belongs to, or the empty string."""
+    dimensions: tuple[str, ...]
+    """Per row: the dimension that its sweep varies, or the empty string."""
+
+    def __post_init__(self) -> None:
+        n_kernels = len(self.table)
+        if not (
+            self.latency_s.shape == self.groups.shape == (n_kernels,)
+            and len(self.sweeps) == len(self.dimensions) == n_kernels
+        ):
+            raise ModelError(f"training data: parts differ in length, expected {n_kernels} rows in each")
+        if not (np.isfinite(self.latency_s).all() and (self.latency_s > 0).all()):
+            raise ModelError("training data: a latency is not a finite number of seconds > 0")
+        self.latency_s.setflags(write=False)
+        self.groups.setflags(write=False)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def take(self, rows: NDArray[np.int64]) -> TrainingData:
+        """The training data of these rows, in this order."""
+        return TrainingData(
+            table=self.table.take(rows),
+            latency_s=self.latency_s[rows],
+            groups=self.groups[rows],
+            sweeps=tuple(self.sweeps[row] for row in rows),
+            dimensions=tuple(self.dimensions[row] for row in rows),
+        )
+
+
+def training_data(records: Iterable[Record], device: DeviceInfo) -> TrainingData:
+    """The kernels of all records that have per-kernel values.
+
+    Left out are failed measurements, kernels that took no measurable time, and records of devices that
+    report no kernels, unless the network is a single layer: then the whole is the kernel.
+
+    Raises
+    ------
+    ModelError
+        If nothing is left.
+    """
+    items: list[tuple[Network, Mapping]] = []
+    latencies: list[float] = []
+    counts: list[int] = []
+    groups: list[int] = []
+    group_numbers: dict[str, int] = {}
+    tags: list[tuple[str, str]] = []
+    for record in records:
+        measured = _measured_kernels(record)
+        if measured is None:
+            continue
+        mapping, values = measured
+        items.append((record.task.network, mapping))
+        latencies.extend(values)
+        counts.append(len(values))
+        groups.append(group_numbers.setdefault(record.task.group, len(group_numbers)))
+        tags.append((record.task.tag("sweep") or "", record.task.tag("dimension") or ""))
+    table = build_kernel_table(items, device)
+    latency_s = np.array(latencies, dtype=np.float64)
+    rows = np.flatnonzero(latency_s > 0)
+    if not len(rows):
+        raise ModelError(
+            "training data: no record holds per-kernel values > 0 s; run `annette benchmark` first"
+        )
+    per_row = np.repeat(np.arange(len(items)), counts)
+    data = TrainingData(
+        table=table.take(rows),
+        latency_s=latency_s[rows],
+        groups=np.array(groups, dtype=np.int64)[per_row][rows],
+        sweeps=tuple(tags[index][0] for index in per_row[rows]),
+        dimensions=tuple(tags[index][1] for index in per_row[rows]),
+    )
+    return data
+
+
+def _measured_kernels(record: Record) -> tuple[Mapping, list[float]] | None:
+    """The record's mapping and the seconds of each kernel; ``None`` where they are not known."""
+    measurement = record.measurement
+    if measurement.error is not None:
+        return None
+    if measurement.mapping is not None and measurement.kernels is not None:
+        return measurement.mapping, [kernel.latency_s for kernel in measurement.kernels]
+    layers = record.task.network.layers
+    if len(layers) != 1 or not math.isfinite(measurement.latency_s):
+        return None
+    return _single_layer_mapping(record.task.network), [measurement.latency_s]
+
+
+def _single_layer_mapping(network: Network) -> Mapping:
+    from annette.graph.mapping import Kernel
+
+    name = network.layers[0].name
+    return Mapping(kernels=(Kernel(layers=(name,), primary=name, unit="device"),))
