@@ -190,6 +190,13 @@ def _producer_operators(site: Site) -> frozenset[str]:
     return frozenset(words)
 
 
+def _direct_producers(site: Site) -> frozenset[str]:
+    """Who computes the operands, vanished layers included."""
+    view = site.walk.view
+    found = (view.producer_of.get(operand.tensor, -1) for operand in _operands(site))
+    return frozenset(view.op_types[number] if number >= 0 else "network input" for number in found)
+
+
 def _producer_kernels(site: Site) -> frozenset[str]:
     kernels = site.walk.kernels
     return frozenset(kernels[kernel].primary_op for kernel, _ in site.walk.layer_sources(site.layer))
@@ -200,6 +207,16 @@ def _producer_families(site: Site) -> frozenset[str]:
     return frozenset(
         view.family(kernels[kernel].primary) for kernel, _ in site.walk.layer_sources(site.layer)
     )
+
+
+def _only(words: Feature) -> Feature:
+    """The word if there is exactly one, else none: a condition that words never seen do not meet."""
+
+    def only(site: Site) -> frozenset[str]:
+        found = words(site)
+        return found if isinstance(found, frozenset) and len(found) == 1 else frozenset()
+
+    return only
 
 
 def _producer_content(site: Site) -> frozenset[str]:
@@ -393,7 +410,7 @@ def _flag(name: str) -> Feature:
 # Tables ------------------------------------------------------------------------------------------
 
 _LAYER_SIZES: dict[str, Feature] = {name: _size_of(_geometry, name) for name in _SIZES}
-_KERNEL_SIZES: dict[str, Feature] = {f"kernel's {name}": _size_of(_kernel_geometry, name) for name in _SIZES}
+_KERNEL_SIZES: dict[str, Feature] = {f"primary.{name}": _size_of(_kernel_geometry, name) for name in _SIZES}
 _LAYER: dict[str, Feature] = {
     "padding": _padding,
     "uneven_padding": _uneven_padding,
@@ -434,21 +451,22 @@ _MERGE: dict[str, Feature] = {
     "joined_sources": _joined_sources,
     "rejoins": _rejoins,
     "kernel": _kernel_operators,
-    "kernel's family": _kernel_family,
+    "primary.family": _kernel_family,
     "producer": _feeder_operator,
     "layer": _operator,
     "family": _family,
     "next": _next_operators,
     "others": _other_operators,
-    "other kernels": _other_kernels,
+    "other_kernels": _other_kernels,
+    "direct_producers": _direct_producers,
     "siblings": _sibling_operators,
     "readers": _layer_readers,
     "is_output": _feeds_output,
     "kernel_layers": _kernel_size,
     **_LAYER,
     **_KERNEL_SIZES,
-    "kernel's window_area": _window_area(_kernel_geometry),
-    "kernel's weight_elements": _weight_elements(_kernel_geometry),
+    "primary.window_area": _window_area(_kernel_geometry),
+    "primary.weight_elements": _weight_elements(_kernel_geometry),
     "edge_elements": _edge_elements,
     "edge_line": _edge_line,
     "edge_window": _edge_window,
@@ -458,12 +476,17 @@ _VANISH: dict[str, Feature] = {
     "keeps_order": _keeps_order,
     "reads_input": _reads_input,
     "is_output": _feeds_output,
+    "only_producer_kernels": _only(_producer_kernels),
+    "only_producers": _only(_producer_operators),
+    "only_producer_families": _only(_producer_families),
+    "only_next": _only(_next_operators),
+    "producer_kernels": _producer_kernels,
     "producers": _producer_operators,
-    "producer kernels": _producer_kernels,
-    "producer families": _producer_families,
-    "producer content": _producer_content,
+    "direct_producers": _direct_producers,
+    "producer_families": _producer_families,
+    "producer_content": _producer_content,
     "next": _next_operators,
-    "next families": _next_families,
+    "next_families": _next_families,
     "shared_operand": _has_shared_operand,
     "reads_twice": _reads_twice,
     "source_count": _source_count,
@@ -479,7 +502,7 @@ _PLACEMENT: dict[str, Feature] = {
     "keeps_shape": _keeps_shape,
     **_AROUND,
     **_LAYER,
-    "producer kernels": _producer_kernels,
+    "producer_kernels": _producer_kernels,
     "producers": _producer_operators,
     "next": _next_operators,
     "is_output": _feeds_output,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field
 
 from annette.graph.mapping import Mapping
@@ -62,15 +63,15 @@ Visit = Callable[[str, Site, str], None]
 def own_keys(site: Site) -> tuple[Key, ...]:
     """Keys of a decision about one layer, most special first."""
     view = site.walk.view
-    return ((view.op_types[site.layer],), (f"family:{view.family(site.layer)}",))
+    return ((view.op_types[site.layer],), (f"family:{view.rule_family(site.layer)}",))
 
 
 def merge_keys(site: Site) -> tuple[Key, ...]:
     """Keys of a decision about a kernel and a layer, most special first."""
     view = site.walk.view
     kernel = site.walk.kernels[site.kernel]
-    layer_op, layer_family = view.op_types[site.layer], f"family:{view.family(site.layer)}"
-    kernel_family = f"family:{view.family(kernel.primary)}"
+    layer_op, layer_family = view.op_types[site.layer], f"family:{view.rule_family(site.layer)}"
+    kernel_family = f"family:{view.rule_family(kernel.primary)}"
     return (
         (kernel.primary_op, layer_op),
         (kernel.primary_op, layer_family),
@@ -95,9 +96,14 @@ def fit_rules(observations: Sequence[Observation], transparent: frozenset[str]) 
     """Rules by kind of decision (``vanish``, ``merge``, ``placement``) and key."""
     tables: dict[str, dict[Key, _Decisions]] = {kind: {} for kind in _FEATURES}
 
+    families: dict[str, dict[Key, dict[Key, Counter[str]]]] = {kind: {} for kind in _FEATURES}
+
     def count(kind: str, site: Site, label: str) -> None:
-        for key in _keys(kind, site):
+        keys = _keys(kind, site)
+        for key in keys:
             tables[kind].setdefault(key, _Decisions()).labels.append(label)
+            if key is not keys[0]:
+                families[kind].setdefault(key, {}).setdefault(keys[0], Counter())[label] += 1
 
     views = [GraphView(observation.network, transparent) for observation in observations]
     for view, observation in zip(views, observations, strict=True):
@@ -126,7 +132,13 @@ def fit_rules(observations: Sequence[Observation], transparent: frozenset[str]) 
     for kind in _FEATURES:
         trees: dict[Key, Tree] = dict(pure[kind])
         trees.update({key: _fit(kind, key, item) for key, item in mixed[kind].items()})
-        fitted[kind] = {key: trees[key] for key in sorted(trees) if _is_kept(key, tables[kind][key].labels)}
+        labels = {key: item.labels for key, item in tables[kind].items()}
+        split = _divided_families(families[kind]) if kind != "placement" else frozenset()
+        fitted[kind] = {
+            key: trees[key]
+            for key in sorted(trees)
+            if key not in split and (_is_family(key) or len(labels[key]) >= MIN_EVIDENCE)
+        }
     return fitted
 
 
@@ -138,8 +150,13 @@ def _is_family(key: Key) -> bool:
     return any(part.startswith("family:") for part in key)
 
 
-def _is_kept(key: Key, labels: Sequence[str]) -> bool:
-    return _is_family(key) or len(labels) >= MIN_EVIDENCE
+def _divided_families(members: MappingType[Key, MappingType[Key, Counter[str]]]) -> frozenset[Key]:
+    """The families whose operators do not agree: they say nothing about an operator never seen."""
+    return frozenset(
+        key
+        for key, operators in members.items()
+        if len({min(votes, key=lambda label: (-votes[label], label)) for votes in operators.values()}) > 1
+    )
 
 
 def _fit(kind: str, key: Key, item: _Decisions) -> Tree:

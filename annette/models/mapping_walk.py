@@ -25,6 +25,9 @@ MAC_OPERATORS = frozenset(
 )  # fmt: skip
 """Operators that give a kernel its family whichever place they hold in it."""
 
+VIEW_OPERATORS = frozenset({"Identity", "Dropout", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
+"""Operators that move no element."""
+
 Source = tuple[int, int]
 """Number of a kernel, and the number of the layer in it that computes the tensor."""
 
@@ -75,6 +78,9 @@ class GraphView:
                 readers = self._readers_of.setdefault(operand.tensor, [])
                 if not readers or readers[-1] != number:
                     readers.append(number)
+        self.producer_of = {
+            name: number for number, layer in enumerate(network.layers) for name in layer.outputs if name
+        }
         self._families: dict[int, str] = {}
         self._geometries: dict[int, Geometry] = {}
         self._readers: dict[int, tuple[tuple[int, ...], bool]] = {}
@@ -85,6 +91,10 @@ class GraphView:
         if found is None:
             found = self._families[number] = layer_family(self.network, self.layers[number])
         return found
+
+    def rule_family(self, number: int) -> str:
+        """The family whose rules stand in for an operator never seen; mere views of data are one of their own."""
+        return "view" if self.op_types[number] in VIEW_OPERATORS else self.family(number)
 
     def geometry(self, number: int) -> Geometry:
         """The sizes of a layer."""

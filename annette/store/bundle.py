@@ -32,7 +32,7 @@ MAX_FILE_BYTES = 64 << 20
 MAX_TOTAL_BYTES = 256 << 20
 MAX_FILES = 512
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,80}(\.[A-Za-z0-9]{1,10})?")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,80}(\.[A-Za-z0-9][A-Za-z0-9_-]{0,80}){0,3}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -200,7 +200,7 @@ def _read_file(path: Path, size: int | None) -> bytes:
 def _require_name(where: Path, name: object) -> None:
     if not isinstance(name, str) or name == MANIFEST_NAME or not _NAME.fullmatch(name):
         raise StoreError(
-            f"{where}: file name {str(name)[:80]!r}, expected letters, digits, _ and one extension"
+            f"{where}: file name {str(name)[:80]!r}, expected letters, digits, _ - and inner dots"
         )
 
 
