@@ -94,7 +94,8 @@ def time_array(nest: ArrayNest, machine: ArrayMachine) -> KernelTime:
         raise HardwareError(
             f"a {nest.kernel_h}x{nest.kernel_w} kernel over {nest.in_channels} channels and "
             f"{nest.in_w} columns: its smallest tile exceeds the on-chip memories, "
-            f"found {machine.sizes_bytes} bytes, expected room for one; enlarge memories[].size_bytes or place it on another unit"
+            f"found {machine.sizes_bytes} bytes, expected room for one; "
+            "enlarge memories[].size_bytes or place it on another unit"
         )
     pipeline_s, bus_s, overhead_cycles, moved = best
     parts = {
