@@ -1,0 +1,89 @@
+"""What an ONNX file itself says of its tensors: the last resort for operators without a shape rule."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from annette.graph.onnx_inputs import BoundInputs
+from annette.graph.onnx_values import type_of
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto
+
+__all__ = ["KnownTypes"]
+
+_log = logging.getLogger(__name__)
+
+Found = tuple[tuple[int, ...], str]
+Partial = tuple[tuple[int | str | None, ...] | None, str]
+
+
+class KnownTypes:
+    """Shapes and dtypes from the file's descriptions, then from ONNX's own inference, made when first asked.
+
+    Parameters
+    ----------
+    model : ModelProto
+        Without weights; it is changed only in a copy.
+    bound : BoundInputs
+        What its inputs and their symbolic dimensions are bound to. If it overrides numbers in the file,
+        the file's descriptions are no longer true and are not used.
+    """
+
+    def __init__(self, model: ModelProto, bound: BoundInputs) -> None:
+        self._model = model
+        self._bound = bound
+
+    def lookup(self, name: str) -> Found | None:
+        """Shape and dtype of a tensor of the main graph, if both are known."""
+        for table in ("_described", "_inferred"):
+            found: Partial | None = getattr(self, table).get(name)
+            if found is not None and found[0] is not None:
+                numbers = tuple(size for size in found[0] if isinstance(size, int))
+                if len(numbers) == len(found[0]):
+                    return numbers, found[1]
+        return None
+
+    def dtype(self, name: str) -> str | None:
+        """The dtype of a tensor of the main graph, if it is known."""
+        for table in (self._described, self._inferred):
+            if name in table:
+                return table[name][1]
+        return None
+
+    @cached_property
+    def _described(self) -> Mapping[str, Partial]:
+        return {} if self._bound.is_overridden else self._read(self._model.graph)
+
+    @cached_property
+    def _inferred(self) -> Mapping[str, Partial]:
+        from onnx import ModelProto, shape_inference
+
+        model = ModelProto()
+        model.CopyFrom(self._model)
+        shapes = {tensor.name: tensor for tensor in self._bound.tensors}
+        for item in model.graph.input:
+            if item.name in shapes and item.type.WhichOneof("value") == "tensor_type":
+                del item.type.tensor_type.shape.dim[:]
+                for size in shapes[item.name].shape:
+                    item.type.tensor_type.shape.dim.add().dim_value = size
+        if self._bound.is_overridden:
+            del model.graph.value_info[:]
+            for item in model.graph.output:
+                item.type.tensor_type.ClearField("shape")
+        try:
+            return self._read(shape_inference.infer_shapes(model, data_prop=True).graph)
+        except (RuntimeError, TypeError, ValueError) as err:  # what ONNX's C++ code raises
+            _log.debug("onnx.shape_inference gave up: %s", err)
+            return {}
+
+    def _read(self, graph: GraphProto) -> dict[str, Partial]:
+        table: dict[str, Partial] = {}
+        for item in (*graph.value_info, *graph.output):
+            found = type_of(item.type, self._bound.symbols)
+            if found is not None:
+                table[item.name] = found
+        return table
