@@ -134,11 +134,23 @@ class MappingModel:
         for (name,), tree in self.vanish.items():
             if any(leaf.fraction(VANISHES) > 0 for leaf in leaves(tree)):
                 lines.append(f"{_title(name)} -> {_describe(tree, VANISHES)}")
-        for key, tree in self.merge.items():
-            lines.append(f"{_JOIN.join(map(_title, key))} -> {_describe(tree, MERGED)}")
+        apart: dict[str, list[str]] = {}
+        for (kernel, layer), tree in self.merge.items():
+            if any(leaf.label == MERGED for leaf in leaves(tree)):
+                lines.append(f"{_title(kernel)}{_JOIN}{_title(layer)} -> {_describe(tree, MERGED)}")
+            elif not kernel.startswith("family:") and not layer.startswith("family:"):
+                apart.setdefault(kernel, []).append(layer)
+        lines.extend(
+            f"{kernel}{_JOIN}{', '.join(layers)} -> never merged" for kernel, layers in apart.items()
+        )
+        placed: dict[str, list[str]] = {}
         for (name,), tree in self.placement.items():
-            units = sorted({leaf.label for leaf in leaves(tree)})
-            lines.extend(f"{_title(name)} -> {_describe(tree, unit, f'on {unit}')}" for unit in units)
+            if isinstance(tree, Leaf):
+                placed.setdefault(tree.label, []).append(_title(name))
+            else:
+                units = sorted({leaf.label for leaf in leaves(tree)})
+                lines.extend(f"{_title(name)} -> {_describe(tree, unit, f'on {unit}')}" for unit in units)
+        lines.extend(f"{', '.join(names)} -> on {unit}" for unit, names in sorted(placed.items()))
         for ops, primary in self.primaries.items():
             lines.append(f"{_JOIN.join(sorted(ops))} -> primary layer: {primary}")
         return tuple(lines)

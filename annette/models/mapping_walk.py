@@ -93,7 +93,7 @@ class GraphView:
         return found
 
     def rule_family(self, number: int) -> str:
-        """The family whose rules stand in for an operator never seen; mere views of data are one of their own."""
+        """The family whose rules stand in for an operator never seen; mere views are one of their own."""
         return "view" if self.op_types[number] in VIEW_OPERATORS else self.family(number)
 
     def geometry(self, number: int) -> Geometry:
