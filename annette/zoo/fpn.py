@@ -45,11 +45,14 @@ def fpn_resnet18(
     for feature in reversed(features[:-1]):
         lateral = build.conv(feature, pyramid_channels)
         pyramid.append(build.add("Add", build.resize(pyramid[-1], build.shape(feature)[2:]), lateral))
-    total = None
-    for level, x in enumerate(pyramid):
-        x = _semantic_level(build, x, segmentation_channels, upsamplings=len(pyramid) - 1 - level)
-        total = x if total is None else build.add("Add", total, x)
-    scores = build.conv(total or image, classes)
+    levels = [
+        _semantic_level(build, x, segmentation_channels, upsamplings=len(pyramid) - 1 - level)
+        for level, x in enumerate(pyramid)
+    ]
+    total = levels[0]
+    for x in levels[1:]:
+        total = build.add("Add", total, x)
+    scores = build.conv(total, classes)
     return build.finish(build.resize(scores, (height, width), mode="linear"))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from types import MappingProxyType
 
@@ -45,20 +45,25 @@ def iterate_cells(*, seed: int) -> Iterator[Nasbench101Cell]:
     draw = random.Random(seed).random  # the one method whose sequence Python promises to keep
     seen: set[str] = set()
     while len(seen) < UNIQUE_CELLS:
-        rank, vertices = int(draw() * UNIQUE_CELLS), 2
-        while rank >= UNIQUE_CELLS_BY_VERTICES[vertices]:
-            rank -= UNIQUE_CELLS_BY_VERTICES[vertices]
-            vertices += 1
-        matrices = full_matrices(vertices)
-        matrix = matrices[int(draw() * len(matrices))]
-        interior = (OPERATIONS[int(draw() * len(OPERATIONS))] for _ in range(vertices - 2))
-        ops = (INPUT, *interior, OUTPUT)
-        if not _is_smallest_numbering(matrix, ops):
-            continue
-        cell = Nasbench101Cell(matrix=matrix, ops=ops)
+        cell = _draw_cell(draw)
         if cell.fingerprint not in seen:
             seen.add(cell.fingerprint)
             yield cell
+
+
+def _draw_cell(draw: Callable[[], float]) -> Nasbench101Cell:
+    """A cell of the data set, each as likely; ``draw`` gives uniform numbers in [0, 1)."""
+    rank, vertices = int(draw() * UNIQUE_CELLS), 2
+    while rank >= UNIQUE_CELLS_BY_VERTICES[vertices]:
+        rank -= UNIQUE_CELLS_BY_VERTICES[vertices]
+        vertices += 1
+    matrices = full_matrices(vertices)
+    while True:
+        matrix = matrices[int(draw() * len(matrices))]
+        interior = tuple(OPERATIONS[int(draw() * len(OPERATIONS))] for _ in range(vertices - 2))
+        ops = (INPUT, *interior, OUTPUT)
+        if _is_smallest_numbering(matrix, ops):
+            return Nasbench101Cell(matrix=matrix, ops=ops)
 
 
 @cache

@@ -26,10 +26,10 @@ def tc_resnet8(
     """
     build = NetworkBuilder("tc_resnet8")
     x = build.input("cepstrum", (batch, features, frames))
-    x = _conv_bn(build, x, scale_channels(_STEM_CHANNELS, width), kernel=3, stride=1)
+    x = build.relu(_conv_bn(build, x, scale_channels(_STEM_CHANNELS, width), kernel=3, stride=1))
     for channels in _BLOCK_CHANNELS:
         x = _block(build, x, scale_channels(channels, width))
-    return build.finish(build.linear(build.flatten(build.global_avg_pool(x)), classes))
+    return build.finish(build.linear(build.flatten(build.global_avg_pool(x)), classes, bias=False))
 
 
 def _conv_bn(build: NetworkBuilder, x: str, channels: int, *, kernel: int, stride: int) -> str:
