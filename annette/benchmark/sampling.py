@@ -61,7 +61,7 @@ class Draw:
             return found
         if self._rng is None:
             self._rng = numpy.random.default_rng(self._entropy)
-        return float(self._rng.random())
+        return self._rng.random()
 
     def chance(self, probability: float) -> bool:
         """True with this probability."""

@@ -1,0 +1,165 @@
+"""Campaign plans: what to benchmark, as a value; planning makes tasks of it and touches nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from annette.benchmark.blocks import BLOCKS
+from annette.benchmark.micro_matrix import MATRIX_KERNELS, Sampler
+from annette.benchmark.micro_other import OTHER_KERNELS
+from annette.benchmark.sampling import draws
+from annette.benchmark.sweeps import Sweep, sweep_tasks
+from annette.errors import UsageError
+from annette.graph.builder import NetworkBuilder
+from annette.graph.network import Network
+from annette.graph.work import network_work
+from annette.resources import resource_folder
+from annette.store.campaign import Category, PlanRecord, Task
+
+__all__ = ["MICRO_KERNELS", "CampaignPlan", "Limits", "list_plans", "load_plan", "plan_campaign"]
+
+MICRO_KERNELS = {**MATRIX_KERNELS, **OTHER_KERNELS}
+"""Samplers of micro-kernels by the name that plans use."""
+
+_MAX_ATTEMPTS = 50  # draws per wanted network before limits count as impossible to meet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The largest benchmark networks: what is larger is drawn again."""
+
+    macs: int
+    """Multiply-accumulates of a network."""
+    activation_elements: int
+    """Elements of any one activation."""
+    weight_elements: int
+    """Elements of all constants of a network."""
+
+    def admit(self, network: Network) -> bool:
+        """Whether the network is small enough."""
+        tensors = network.tensors.values()
+        if any(tensor.size > self.activation_elements for tensor in tensors if not tensor.is_constant):
+            return False
+        if sum(tensor.size for tensor in tensors if tensor.is_constant) > self.weight_elements:
+            return False
+        return network_work(network).macs <= self.macs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignPlan:
+    """What a campaign benchmarks."""
+
+    name: str
+    """Short name."""
+    description: str
+    """One line for people."""
+    seed: int
+    """Seed of all draws; each measurement's seed derives from it too."""
+    limits: Limits
+    """The largest networks."""
+    micro_kernels: tuple[tuple[str, int], ...]
+    """How many networks of each sampler of `MICRO_KERNELS`."""
+    sweeps: tuple[Sweep, ...]
+    """One-dimensional sweeps."""
+    blocks: tuple[tuple[str, int], ...]
+    """How many networks of each kind of `BLOCKS`."""
+
+    @property
+    def record(self) -> PlanRecord:
+        """What a store remembers of the plan."""
+        text = json.dumps(dataclasses.asdict(self), separators=(",", ":"), sort_keys=True)
+        return PlanRecord(name=self.name, seed=self.seed, text=text)
+
+
+def load_plan(name_or_path: str | Path) -> CampaignPlan:
+    """The plan of that name that ships with annette, or the plan in that YAML file.
+
+    Raises
+    ------
+    UsageError
+        If there is no such plan or file, or its contents are faulty.
+
+    Examples
+    --------
+    >>> load_plan("quick").name
+    'quick'
+    """
+    from annette.benchmark.plan_codec import plan_from_yaml
+
+    path = Path(name_or_path)
+    shipped = resource_folder("plans") / f"{name_or_path}.yaml"
+    if path.suffix not in (".yaml", ".yml") and path.name == str(name_or_path):
+        if not shipped.is_file():
+            names = [name for name, _ in list_plans()]
+            near = difflib.get_close_matches(str(name_or_path), names, n=1) or names
+            raise UsageError(
+                f"plan {str(name_or_path)!r}: not known, did you mean {' or '.join(near)}? "
+                "A plan of your own is named by its file, ending in .yaml"
+            )
+        path = shipped
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as err:
+        raise UsageError(f"plan {path}: cannot be read: {err}; name a YAML file or a plan's name") from err
+    return plan_from_yaml(text, str(path))
+
+
+def list_plans() -> tuple[tuple[str, str], ...]:
+    """Names and descriptions of the plans that ship with annette."""
+    paths = sorted(resource_folder("plans").glob("*.yaml"))
+    return tuple((path.stem, load_plan(path).description) for path in paths)
+
+
+def plan_campaign(plan: CampaignPlan) -> tuple[Task, ...]:
+    """The tasks of a plan: no network twice, the same for the same plan.
+
+    Raises
+    ------
+    UsageError
+        If the limits leave too few networks of a kind.
+    """
+    tasks: dict[str, Task] = {}
+    for sweep in plan.sweeps:
+        for task in sweep_tasks(sweep):
+            if not plan.limits.admit(task.network):
+                raise UsageError(
+                    f"plan {plan.name!r}: sweep {sweep.name!r} reaches beyond the plan's limits at "
+                    f"{task.network.name}; lower its base or raise the limits"
+                )
+            tasks.setdefault(task.network.id, task)
+    for kind, count in plan.micro_kernels:
+        for task in _sampled(plan, "micro-kernel", kind, count, MICRO_KERNELS[kind], set(tasks)):
+            tasks[task.network.id] = task
+    for kind, count in plan.blocks:
+        for task in _sampled(plan, "block", kind, count, BLOCKS[kind], set(tasks)):
+            tasks[task.network.id] = task
+    return tuple(tasks.values())
+
+
+def _sampled(
+    plan: CampaignPlan, category: Category, kind: str, count: int, sampler: Sampler, taken: set[str]
+) -> Iterator[Task]:
+    """The first ``count`` draws within the limits and not taken yet."""
+    found = 0
+    stream = draws(plan.seed, f"{category}/{kind}")
+    for _ in range(count * _MAX_ATTEMPTS):
+        if found == count:
+            return
+        identity = f"{kind}/{found}"
+        build = NetworkBuilder(identity)
+        network = build.finish(*sampler(next(stream), build))
+        if network.id in taken or not plan.limits.admit(network):
+            continue
+        taken.add(network.id)
+        found += 1
+        yield Task(network=network, category=category, group=f"{category}/{identity}", tags=(("kind", kind),))
+    if found < count:
+        raise UsageError(
+            f"plan {plan.name!r}: only {found} of {count} {kind!r} networks fit the limits; "
+            "raise the limits or ask for fewer"
+        )
