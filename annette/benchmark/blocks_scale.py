@@ -141,7 +141,7 @@ def _detection(draw: Draw, build: NetworkBuilder) -> tuple[str, ...]:
     x = build.input("x", (1, channels, height, width))
     style, fields = draw_style(draw), draw.pick((4, 21, 85, 91))
     anchors = draw.pick((1, 3, 3, 6))
-    found = []
+    found: list[str] = []
     for _ in range(draw.integer(1, 2)):
         x = unit(build, x, build.channels(x), style, stride=1 if not found else 2)
         y = build.conv(x, anchors * fields, kernel=draw.pick((1, 1, 3)), padding="same")

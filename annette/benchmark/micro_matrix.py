@@ -212,6 +212,16 @@ def _matmul(draw: Draw, build: NetworkBuilder) -> tuple[str, ...]:
     return (build.add("MatMul", a, b),)
 
 
+def _attention(draw: Draw, build: NetworkBuilder) -> tuple[str, ...]:
+    """Attention as one operator."""
+    tokens = min(_tokens(draw)[0], 1024)
+    heads, size = draw.pick((1, 3, 4, 6, 8, 12)), draw.pick((16, 32, 64, 64, 80, 128))
+    others = tokens if draw.chance(0.75) else draw.log_int(1, 1024)
+    query = build.input("query", (1, heads, tokens, size))
+    key, value = (build.input(name, (1, heads, others, size)) for name in ("key", "value"))
+    return (build.add("Attention", query, key, value),)
+
+
 MATRIX_KERNELS: Mapping[str, Sampler] = MappingProxyType(
     {
         "conv": _conv,
@@ -225,6 +235,7 @@ MATRIX_KERNELS: Mapping[str, Sampler] = MappingProxyType(
         "gemm": _gemm,
         "matmul_constant": _matmul_constant,
         "matmul": _matmul,
+        "attention": _attention,
     }
 )
 """Samplers by the name that plans use."""

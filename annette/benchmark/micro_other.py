@@ -207,7 +207,7 @@ def _concat(draw: Draw, build: NetworkBuilder) -> tuple[str, ...]:
     channels, height, width = draw.feature_map(max_channels=1024)
     if draw.chance(0.12):
         features = draw.channels(8, 1024)
-        shapes = [(1, draw.log_int(1, 1024), features) for _ in range(inputs)]
+        shapes: list[tuple[int, ...]] = [(1, draw.log_int(1, 1024), features) for _ in range(inputs)]
     else:
         counts = [channels if draw.chance(0.5) else draw.channels_beside(channels) for _ in range(inputs)]
         shapes = [(1, count, height, width) for count in counts]

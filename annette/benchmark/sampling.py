@@ -82,7 +82,7 @@ class Draw:
 
     def log_float(self, low: float, high: float) -> float:
         """A number between ``low`` and ``high``, uniform in its logarithm."""
-        return low * (high / low) ** self.unit()
+        return low * math.exp(math.log(high / low) * self.unit())
 
     def log_int(self, low: int, high: int) -> int:
         """An integer from ``low`` to ``high``, about uniform in its logarithm."""
