@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from annette.errors import GraphError
 from annette.graph.builder import NetworkBuilder
 from annette.graph.network import Network
+from annette.graph.onnx_reader import read_onnx
+from annette.graph.onnx_writer import write_onnx
 from annette.graph.work import layer_work, network_work
 from annette.zoo.alexnet import alexnet
 from annette.zoo.blocks import avg_pool_to, make_divisible, scale_channels
@@ -211,6 +213,13 @@ def test_a_network_is_called_like_its_function_which_is_described_in_one_line(
     assert [parameter.name for parameter in parameters] == ["resolution", "batch", "classes", "width"]
     assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in parameters)
     assert all(isinstance(parameter.default, int | float) for parameter in parameters)
+
+
+@every_network
+def test_an_onnx_file_gives_back_the_same_network(make: Callable[..., Network], tmp_path) -> None:
+    network = make(width=0.25)  # the graph is the same, and the file has a sixteenth of the weights
+    write_onnx(network, tmp_path / "network.onnx")
+    assert read_onnx(tmp_path / "network.onnx").id == network.id
 
 
 # How the layers are written ----------------------------------------------------------------------------
