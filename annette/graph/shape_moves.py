@@ -59,9 +59,19 @@ def _slice(case: Case) -> tuple[Result, ...]:
     if not len(starts) == len(axes) == len(steps) or 0 in steps:
         raise case.fail(f"one start, end, axis and step != 0 each, not {starts}, {ends}, {axes}, {steps}")
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-        # Python's slices clamp exactly as ONNX's do, except that an end of -1 counts from the back.
-        shape[axis] = len(range(*slice(start, end, step).indices(shape[axis])))
+        shape[axis] = _slice_length(shape[axis], start, end, step)
     return ((tuple(shape), case.dtype(0)),)
+
+
+def _slice_length(size: int, start: int, end: int, step: int) -> int:
+    """Positions that a slice keeps; negative bounds count from the back, then both are clamped."""
+    start = start + size if start < 0 else start
+    end = end + size if end < 0 else end
+    if step > 0:
+        first, last = min(max(start, 0), size), min(max(end, 0), size)
+    else:
+        first, last = min(max(start, 0), size - 1), min(max(end, -1), size - 1)
+    return max(-((first - last) // step), 0) if size else 0
 
 
 def _pad(case: Case) -> tuple[Result, ...]:

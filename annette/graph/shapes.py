@@ -69,7 +69,12 @@ def infer_outputs(layer: Layer, tensors: Mapping[str, Tensor]) -> tuple[Tensor, 
     except KeyError as err:
         raise GraphError(f"layer {layer.name!r}: nothing is known of its input {err.args[0]!r}") from None
     case = Case(layer, inputs)
-    results = rule(case)
+    try:
+        results = rule(case)
+    except GraphError:
+        raise
+    except (ArithmeticError, LookupError, ValueError) as err:  # too few inputs, numbers or axes for the rule
+        raise case.fail("inputs and attributes that the operator defines") from err
     if len(results) < len(layer.outputs):
         raise case.fail(f"at most {len(results)} outputs, not {len(layer.outputs)}")
     return tuple(
