@@ -21,6 +21,9 @@ MAX_FACTOR = 128
 _NOISE_FLOOR = 2e-3
 """Relative error below which two fits count as equally good: cycles are whole, timers have a resolution."""
 
+_MIN_SOFTNESS = 0.05
+"""A staircase that shows less than this is the shadow of something else, such as tiles of a memory."""
+
 _SUBSETS = ((0, 1, 2), (0, 1), (0, 2), (1, 2), (0,), (1,), (2,))
 
 
@@ -117,17 +120,21 @@ def fit_unroll(dimension: str, sweeps: Sequence[Sweep]) -> UnrollFit:
     scores = votes.sum(axis=0)
     cost = 3.0 * np.log(counts.sum())
     best = float(scores[1:].min()) if len(scores) > 1 else 0.0
+    flat_error = float(np.sqrt(np.mean(np.exp(log_errors[:, 0]))))
+    flat = UnrollFit(dimension=dimension, factor=1, softness=0.0, error=flat_error, n_sweeps=len(usable))
     if best > -cost:
-        error = float(np.sqrt(np.mean(np.exp(log_errors[:, 0]))))
-        return UnrollFit(dimension=dimension, factor=1, softness=0.0, error=error, n_sweeps=len(usable))
+        return flat
     position = int(np.flatnonzero(scores <= best + min(cost, -0.02 * best))[0])
     gains = -votes[:, position]
     showing = gains > 0.1 * gains.max()
     softness = np.array([coefficients[position] for _, coefficients in fits])
+    shown = float(np.clip(np.average(softness[showing], weights=gains[showing]), 0.0, 1.0))
+    if shown < _MIN_SOFTNESS:
+        return flat
     return UnrollFit(
         dimension=dimension,
         factor=int(factors[position]),
-        softness=float(np.clip(np.average(softness[showing], weights=gains[showing]), 0.0, 1.0)),
+        softness=shown,
         error=float(np.sqrt(np.mean(np.exp(log_errors[showing, position])))),
         n_sweeps=len(usable),
     )
