@@ -31,6 +31,8 @@ def _vit(
 ) -> Network:
     """Patch embedding, class token, positions, pre-norm blocks, head on the class token.
 
+    The class token is a constant of the whole batch: its expansion folded, as an exporter has it.
+
     References
     ----------
     A. Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021, section 3.1.
@@ -41,7 +43,7 @@ def _vit(
     x = build.input("image", (batch, 3, resolution, resolution))
     x = build.conv(x, channels, kernel=patch, stride=patch)
     x = build.transpose(build.reshape(x, (batch, channels, -1)), (0, 2, 1))
-    x = build.concat(_class_token(build, batch, channels), x, axis=1)
+    x = build.concat(build.constant((batch, 1, channels)), x, axis=1)
     x = build.add("Add", x, build.constant((1, build.shape(x)[1], channels)))
     for _ in range(depth):
         x = build.add("Add", x, packed_self_attention(build, build.layer_norm(x), heads))
@@ -49,8 +51,3 @@ def _vit(
     x = build.layer_norm(x)
     x = build.add("Gather", x, build.constant((), dtype="int64", value=(0,)), axis=1)
     return build.finish(build.linear(x, classes))
-
-
-def _class_token(build: NetworkBuilder, batch: int, channels: int) -> str:
-    token = build.constant((1, 1, channels))
-    return token if batch == 1 else build.add("Expand", token, build.int_constant((batch, 1, channels)))
