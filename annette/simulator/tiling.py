@@ -17,6 +17,10 @@ from annette.simulator.nests import ArrayNest
 
 __all__ = ["Tiles", "tile_grid"]
 
+_FINE, _MEDIUM, _COARSE = 4, 2, 1
+"""Numbers of tiles tried per doubling; trying all instead gains 0.1 % on average over random convolutions.
+Parts of a row are a last resort, where doublings do."""
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -39,10 +43,14 @@ def tile_grid(nest: ArrayNest, unroll: Unroll) -> Tiles:
     tiles from all groups over whole groups to parts of one; sizes are whole multiples of the unroll.
     """
     positions = _nested_tiles(
-        (nest.batch, nest.positions_h, nest.positions_w), (unroll.batch, unroll.out_h, unroll.out_w)
+        (nest.batch, nest.positions_h, nest.positions_w),
+        (unroll.batch, unroll.out_h, unroll.out_w),
+        (_FINE, _FINE, _COARSE),
     )
-    channels = _nested_tiles((nest.groups, nest.out_channels), (unroll.groups, unroll.out_channels))
-    reductions = _nested_tiles((nest.in_channels,), (unroll.in_channels,))
+    channels = _nested_tiles(
+        (nest.groups, nest.out_channels), (unroll.groups, unroll.out_channels), (_FINE, _FINE)
+    )
+    reductions = _nested_tiles((nest.in_channels,), (unroll.in_channels,), (_MEDIUM,))
     return Tiles(
         batch=positions[0][:, None, None],
         positions_h=positions[1][:, None, None],
@@ -54,22 +62,28 @@ def tile_grid(nest: ArrayNest, unroll: Unroll) -> Tiles:
 
 
 @lru_cache(maxsize=4096)
-def _nested_tiles(sizes: tuple[int, ...], unrolls: tuple[int, ...]) -> tuple[Floats, ...]:
+def _nested_tiles(
+    sizes: tuple[int, ...], unrolls: tuple[int, ...], steps: tuple[int, ...]
+) -> tuple[Floats, ...]:
     """Tiles of nested loops, outermost first: a loop is split only when those outside it are at one block."""
     rows: list[tuple[int, ...]] = []
     for axis, (size, unroll) in enumerate(zip(sizes, unrolls, strict=True)):
         outer = tuple(min(s, u) for s, u in zip(sizes[:axis], unrolls[:axis], strict=True))
         inner = sizes[axis + 1 :]
-        rows.extend((*outer, tile, *inner) for tile in _axis_tiles(size, unroll))
+        rows.extend((*outer, tile, *inner) for tile in _axis_tiles(size, unroll, steps[axis]))
     columns = np.array(list(dict.fromkeys(rows)), dtype=np.float64).T.copy()
     columns.setflags(write=False)
     return tuple(columns)
 
 
 @lru_cache(maxsize=4096)
-def _axis_tiles(size: int, unroll: int) -> tuple[int, ...]:
+def _axis_tiles(size: int, unroll: int, steps_per_octave: int) -> tuple[int, ...]:
     """Balanced tiles of one loop in whole blocks of ``unroll``, largest first, down to one block."""
     blocks = -(-size // unroll)
-    splits = sorted({n for k in range(41) for n in (2**k, 3 * 2**k // 2) if 1 <= n < blocks} | {blocks})
-    tiles = dict.fromkeys(min(size, -(-blocks // n) * unroll) for n in splits)
-    return tuple(tiles)
+    counts = {
+        (steps_per_octave + part) * 2**octave // steps_per_octave
+        for octave in range(blocks.bit_length())
+        for part in range(steps_per_octave)
+    }
+    splits = sorted({count for count in counts if count < blocks} | {blocks})
+    return tuple(dict.fromkeys(min(size, -(-blocks // count) * unroll) for count in splits))
