@@ -226,6 +226,20 @@ def _producer_content(site: Site) -> frozenset[str]:
     return frozenset(ops[number] for kernel, _ in sources for number in kernels[kernel].layers)
 
 
+def _producer_units(site: Site) -> frozenset[str]:
+    walk = site.walk
+    return frozenset(walk.unit(kernel) for kernel, _ in walk.layer_sources(site.layer))
+
+
+def _kernel_unit(site: Site) -> frozenset[str]:
+    return frozenset((site.walk.unit(site.kernel),))
+
+
+def _other_units(site: Site) -> frozenset[str]:
+    walk = site.walk
+    return frozenset(walk.unit(kernel) for operand in _others(site) for kernel, _ in walk.sources(operand))
+
+
 def _options(site: Site) -> frozenset[str]:
     """Attributes whose values are words or orders: mode=linear, perm=0,2,3,1."""
     words = set()
@@ -450,6 +464,8 @@ _MERGE: dict[str, Feature] = {
     "is_direct": _is_direct,
     "joined_sources": _joined_sources,
     "rejoins": _rejoins,
+    "unit": _kernel_unit,
+    "other_units": _other_units,
     "kernel": _kernel_operators,
     "primary.family": _kernel_family,
     "producer": _feeder_operator,
@@ -476,6 +492,7 @@ _VANISH: dict[str, Feature] = {
     "keeps_order": _keeps_order,
     "reads_input": _reads_input,
     "is_output": _feeds_output,
+    "producer_units": _producer_units,
     "only_producer_kernels": _only(_producer_kernels),
     "only_producers": _only(_producer_operators),
     "only_producer_families": _only(_producer_families),

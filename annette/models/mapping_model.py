@@ -26,12 +26,13 @@ from annette.models.mapping_rules import (
     Key,
     Observation,
     fit_rules,
+    joining_operators,
     majority,
     merge_keys,
     own_keys,
     transparent_operators,
 )
-from annette.models.mapping_walk import GraphView, KernelState, Site, Walk, operator_key, usual_primary
+from annette.models.mapping_walk import GraphView, Site, Walk, operator_key, usual_primary
 from annette.models.rule_tree import Leaf, Tree, decide, leaves, tree_from_json, tree_rules, tree_to_json
 
 __all__ = ["MappingModel", "exact_kernels", "fit_mapping_model"]
@@ -55,6 +56,8 @@ class MappingModel:
     """The primary operator of kernels that hold these operators, where it is not the usual one."""
     transparent: frozenset[str]
     """Operators that are looked through when asking who reads a layer."""
+    joins: frozenset[str]
+    """Operators that may join a kernel which computes a part of their operand only."""
     default_unit: str
     """Where a primary of unknown family runs."""
 
@@ -79,7 +82,7 @@ class MappingModel:
     def predict(self, network: Network) -> Mapping:
         """The mapping expected for ``network``: complete, and free of kernels that wait for each other."""
         view = GraphView(network, self.transparent)
-        walk = Walk(view)
+        walk = Walk(view, self.joins, self._unit)
         for number, op_type in enumerate(view.op_types):
             if op_type not in self._never_vanish and self._vanishes(walk, number):
                 walk.vanish(number)
@@ -112,21 +115,28 @@ class MappingModel:
                 best = found
         return None if best is None else best[2]
 
-    def _kernel(self, walk: Walk, number: int) -> Kernel:
+    def _primary(self, walk: Walk, number: int) -> int:
         state, view = walk.kernels[number], walk.view
-        primary = state.primary
-        if self.primaries and len(state.layers) > 1:
-            primary = _primary(view, state, self.primaries)
-        tree = self.placement.get((view.op_types[primary],))
+        if not self.primaries or len(state.layers) == 1:
+            return state.primary
+        ops = [view.op_types[item] for item in state.layers]
+        wanted = self.primaries.get(frozenset(ops))
+        return state.layers[ops.index(wanted)] if wanted in ops else state.primary
+
+    def _unit(self, walk: Walk, number: int) -> str:
+        primary = self._primary(walk, number)
+        tree = self.placement.get((walk.view.op_types[primary],))
         if isinstance(tree, Leaf):
-            unit = tree.label
-        else:
-            site = Site(walk, primary, number)
-            leaf = _lookup(self.placement, own_keys(site), site)
-            unit = self.default_unit if leaf is None else leaf.label
-        layers = view.layers
-        names = tuple(layers[item].name for item in state.layers)
-        return Kernel(layers=names, primary=layers[primary].name, unit=unit)
+            return tree.label
+        site = Site(walk, primary, number)
+        leaf = _lookup(self.placement, own_keys(site), site)
+        return self.default_unit if leaf is None else leaf.label
+
+    def _kernel(self, walk: Walk, number: int) -> Kernel:
+        layers = walk.view.layers
+        names = tuple(layers[item].name for item in walk.kernels[number].layers)
+        primary = layers[self._primary(walk, number)].name
+        return Kernel(layers=names, primary=primary, unit=self._unit(walk, number))
 
     def describe(self) -> tuple[str, ...]:
         """The rules as text, one a line, with the observations behind them."""
@@ -159,6 +169,7 @@ class MappingModel:
         """The model as JSON text: readable, sorted, the same for equal models."""
         data: dict[str, object] = {"schema_version": SCHEMA_VERSION, "default_unit": self.default_unit}
         data["transparent"] = sorted(self.transparent)
+        data["joins"] = sorted(self.joins)
         data["primaries"] = {",".join(sorted(ops)): op for ops, op in self.primaries.items()}
         for kind in ("vanish", "merge", "placement"):
             table: MappingType[Key, Tree] = getattr(self, kind)
@@ -185,12 +196,13 @@ class MappingModel:
             if any(len(key) != parts for key in entries):
                 raise ModelError(f"mapping model: {kind} rules for {parts} layers each expected")
         primaries = {frozenset(ops.split(",")): str(op) for ops, op in _object(data, "primaries").items()}
-        transparent, default_unit = data.get("transparent"), data.get("default_unit")
-        if not isinstance(transparent, list) or not isinstance(default_unit, str):
-            raise ModelError("mapping model: 'transparent' or 'default_unit' is missing; train it again")
+        default_unit = data.get("default_unit")
+        if not isinstance(default_unit, str):
+            raise ModelError("mapping model: 'default_unit' is missing; train the platform again")
         return cls(
             primaries=dict(sorted(primaries.items(), key=lambda item: sorted(item[0]))),
-            transparent=frozenset(map(str, transparent)),
+            transparent=_words(data, "transparent"),
+            joins=_words(data, "joins"),
             default_unit=default_unit,
             **tables,
         )
@@ -224,13 +236,15 @@ def fit_mapping_model(
         require_complete(network, mapping)
         items.append(Observation(network=network, mapping=mapping, group=group))
     transparent = transparent_operators(items)
-    rules = fit_rules(items, transparent)
+    joins = joining_operators(items, transparent)
+    rules = fit_rules(items, transparent, joins)
     return MappingModel(
         vanish=rules["vanish"],
         merge=rules["merge"],
         placement=rules["placement"],
         primaries=_learn_primaries(items),
         transparent=transparent,
+        joins=joins,
         default_unit=majority(rules["placement"].values(), "device"),
     )
 
@@ -244,12 +258,6 @@ def exact_kernels(observed: Mapping, predicted: Mapping) -> tuple[bool, ...]:
 def _lookup(table: MappingType[Key, Tree], keys: Sequence[Key], site: Site) -> Leaf | None:
     tree = next((table[key] for key in keys if key in table), None)
     return None if tree is None else decide(tree, lambda name: FEATURES[name](site))
-
-
-def _primary(view: GraphView, state: KernelState, primaries: MappingType[frozenset[str], str]) -> int:
-    ops = [view.op_types[number] for number in state.layers]
-    wanted = primaries.get(frozenset(ops))
-    return state.layers[ops.index(wanted)] if wanted in ops else state.primary
 
 
 def _learn_primaries(observations: Sequence[Observation]) -> dict[frozenset[str], str]:
@@ -314,6 +322,15 @@ def _parse(text: str) -> dict[str, object]:
             "train the platform with this version of annette"
         )
     return data
+
+
+def _words(data: MappingType[str, object], name: str) -> frozenset[str]:
+    value = data.get(name)
+    if not isinstance(value, list):
+        raise ModelError(
+            f"mapping model: {name!r} is {type(value).__name__}, expected a list; train it again"
+        )
+    return frozenset(map(str, value))
 
 
 def _object(data: MappingType[str, object], name: str) -> dict[str, object]:

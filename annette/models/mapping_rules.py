@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field
 
@@ -92,7 +92,27 @@ def transparent_operators(observations: Iterable[Observation]) -> frozenset[str]
     return frozenset(op for op, count in seen.items() if 2 * gone[op] >= count)
 
 
-def fit_rules(observations: Sequence[Observation], transparent: frozenset[str]) -> dict[str, dict[Key, Tree]]:
+def joining_operators(observations: Iterable[Observation], transparent: frozenset[str]) -> frozenset[str]:
+    """The operators seen to join a kernel that computes only a part of their operand.
+
+    Behind a join that has vanished an operand comes from several kernels; what no device was seen to do is
+    not to be expected.
+    """
+    found: set[str] = set()
+
+    def visit(kind: str, site: Site, label: str) -> None:
+        if kind == "merge" and label == MERGED and site.is_part:
+            found.add(site.walk.view.op_types[site.layer])
+
+    for observation in observations:
+        view = GraphView(observation.network, transparent)
+        replay(view, observation.mapping, frozenset(view.op_types), visit)
+    return frozenset(found)
+
+
+def fit_rules(
+    observations: Sequence[Observation], transparent: frozenset[str], joins: frozenset[str]
+) -> dict[str, dict[Key, Tree]]:
     """Rules by kind of decision (``vanish``, ``merge``, ``placement``) and key."""
     tables: dict[str, dict[Key, _Decisions]] = {kind: {} for kind in _FEATURES}
 
@@ -107,7 +127,7 @@ def fit_rules(observations: Sequence[Observation], transparent: frozenset[str]) 
 
     views = [GraphView(observation.network, transparent) for observation in observations]
     for view, observation in zip(views, observations, strict=True):
-        replay(view, observation.mapping, count)
+        replay(view, observation.mapping, joins, count)
     pure = {
         kind: {key: leaf_of(item.labels) for key, item in table.items() if len(set(item.labels)) == 1}
         for kind, table in tables.items()
@@ -127,7 +147,7 @@ def fit_rules(observations: Sequence[Observation], transparent: frozenset[str]) 
 
     for view, observation in zip(views, observations, strict=True):
         group = observation.group
-        replay(view, observation.mapping, collect)
+        replay(view, observation.mapping, joins, collect)
     fitted: dict[str, dict[Key, Tree]] = {}
     for kind in _FEATURES:
         trees: dict[Key, Tree] = dict(pure[kind])
@@ -161,13 +181,20 @@ def _divided_families(members: MappingType[Key, MappingType[Key, Counter[str]]])
 
 def _fit(kind: str, key: Key, item: _Decisions) -> Tree:
     step = -(-len(item.labels) // MAX_FAMILY_SAMPLES) if _is_family(key) else 1
-    return fit_tree(item.samples[::step], item.labels[::step], item.groups[::step], features=_FEATURES[kind])
+    return fit_tree(
+        item.samples[::step],
+        item.labels[::step],
+        item.groups[::step],
+        features=_FEATURES[kind],
+        cross_validate=not _is_family(key),
+    )
 
 
-def replay(view: GraphView, mapping: Mapping, visit: Visit) -> Walk:
+def replay(view: GraphView, mapping: Mapping, joins: Container[str], visit: Visit) -> Walk:
     """Walk through a network as an observed mapping tells, and report each decision on the way."""
     truth = {name: number for number, kernel in enumerate(mapping.kernels) for name in kernel.layers}
-    walk = Walk(view)
+    units: list[str] = []
+    walk = Walk(view, joins, unit_of=lambda _, kernel: units[kernel])
     opened: dict[int, int] = {}
     for number, layer in enumerate(view.layers):
         target = truth.get(layer.name)
@@ -183,6 +210,7 @@ def replay(view: GraphView, mapping: Mapping, visit: Visit) -> Walk:
             walk.join(number, home)
         else:
             opened[target] = walk.open(number)
+            units.append(mapping.kernels[target].unit)
     numbers = {layer.name: number for number, layer in enumerate(view.layers)}
     for target, kernel in enumerate(mapping.kernels):
         visit("placement", Site(walk, numbers[kernel.primary], opened[target]), kernel.unit)

@@ -8,7 +8,7 @@ its operands, or it opens a kernel. Edges see through layers that have vanished.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 
 from annette.graph.families import layer_family
@@ -160,16 +160,33 @@ class Site:
     operand: int = -1
     """Place of the operand among the layer's activations; -1 where there is none."""
 
+    @property
+    def is_part(self) -> bool:
+        """Whether the kernel computes a part of the operand only, the rest coming from other kernels."""
+        operand = self.walk.view.operands[self.layer][self.operand]
+        return len(self.walk.sources(operand)) > 1
+
+
+UnitOf = Callable[["Walk", int], str]
+"""Where a kernel of a walk runs."""
+
 
 class Walk:
     """The state of one pass over a network."""
 
-    def __init__(self, view: GraphView) -> None:
+    def __init__(self, view: GraphView, joins: Container[str], unit_of: UnitOf) -> None:
+        """``joins`` are the operators that may join a kernel which computes a part of their operand only."""
         self.view = view
+        self._joins = joins
+        self._unit_of = unit_of
         self.kernels: list[KernelState] = []
         self.kernel_of: list[int] = [-1] * len(view.layers)
         self.vanished: list[int] = []
         self._sources: dict[str, tuple[Source, ...]] = {}
+
+    def unit(self, kernel: int) -> str:
+        """Where a kernel runs, as far as it is known while it grows."""
+        return self._unit_of(self, kernel)
 
     def sources(self, operand: Operand) -> tuple[Source, ...]:
         """The kernels that compute an operand: one, none for a network input, several through a join."""
@@ -192,9 +209,11 @@ class Walk:
         needed = 0
         for kernel, _ in self.layer_sources(number):
             needed |= self.kernels[kernel].ancestors
+        may_join_parts = self.view.op_types[number] in self._joins
         return [
             Site(self, number, kernel, feeder, place)
             for place, operand in enumerate(operands)
+            if may_join_parts or len(self.sources(operand)) == 1
             for kernel, feeder in self.sources(operand)
             if not needed >> kernel & 1
         ]

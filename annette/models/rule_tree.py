@@ -44,11 +44,11 @@ Sample = Mapping[str, Value]
 
 MAX_DEPTH = 8
 """Deeper trees are not read by anybody; the compilers seen so far need five conditions at most."""
-MAX_BINS = 256
-"""Distinct thresholds looked at per feature."""
+MAX_BINS = 64
+"""Distinct thresholds looked at per feature; the one chosen is then placed exactly."""
 MIN_SAMPLES = 6
 """Fewer observations than this give a majority, not a tree."""
-LEAF_SIZES = (8, 4, 2, 1)
+LEAF_SIZES = (4, 2, 1)
 """Least observations in a leaf, tried by cross-validation; the largest of the equally good ones wins."""
 FOLDS = 5
 
@@ -132,10 +132,17 @@ class _Columns:
     """The distinct values of each column, ascending; bin b holds ``edges[b]`` and what follows."""
     names: tuple[tuple[str, str | None], ...]
     """Feature and word of each column."""
+    values: Mapping[tuple[str, str | None], NDArray[np.float64]]
+    """The values of each column, shape (n_samples,)."""
 
 
 def fit_tree(
-    samples: Sequence[Sample], labels: Sequence[str], groups: Sequence[str], *, features: Sequence[str]
+    samples: Sequence[Sample],
+    labels: Sequence[str],
+    groups: Sequence[str],
+    *,
+    features: Sequence[str],
+    cross_validate: bool = True,
 ) -> Tree:
     """The tree for these observations; a single leaf where conditions do not pay in cross-validation.
 
@@ -145,6 +152,8 @@ def fit_tree(
         Observations of one group stay together in cross-validation.
     features : sequence of str
         Names in order of preference: of two equally good conditions the earlier one wins.
+    cross_validate : bool
+        Without it the leaves hold `LEAF_SIZES[0]` observations at least, whatever that is worth.
 
     Raises
     ------
@@ -160,9 +169,10 @@ def fit_tree(
     classes = sorted(set(labels))
     targets = np.array([classes.index(label) for label in labels])
     rows = np.arange(len(samples))
-    folds = _folds(groups)
+    folds = _folds(groups) if cross_validate else None
     if folds is None:
-        return _grow(columns, targets, classes, rows, 2, 3)
+        grown = _grow(columns, targets, classes, rows, LEAF_SIZES[0], MAX_DEPTH)
+        return _settle(grown, columns, targets, classes, rows)
     best_size, best_right = None, int(np.sum(targets == classes.index(majority.label)))
     for size in LEAF_SIZES:
         right = 0
@@ -173,7 +183,10 @@ def fit_tree(
             )
         if right > best_right:
             best_size, best_right = size, right
-    return majority if best_size is None else _grow(columns, targets, classes, rows, best_size, MAX_DEPTH)
+    if best_size is None:
+        return majority
+    grown = _grow(columns, targets, classes, rows, best_size, MAX_DEPTH)
+    return _settle(grown, columns, targets, classes, rows)
 
 
 def _folds(groups: Sequence[str]) -> NDArray[np.int64] | None:
@@ -190,15 +203,15 @@ def _folds(groups: Sequence[str]) -> NDArray[np.int64] | None:
 
 
 def _columns(samples: Sequence[Sample], features: Sequence[str]) -> _Columns:
-    bins, edges, names = [], [], []
+    bins, edges, values = [], [], {}
     for feature in features:
-        values = [sample.get(feature, 0.0) for sample in samples]
-        words = sorted({word for value in values if isinstance(value, frozenset) for word in value})
+        found = [sample.get(feature, 0.0) for sample in samples]
+        words = sorted({word for value in found if isinstance(value, frozenset) for word in value})
         for word in (*words,) or (None,):
             if word is None:
-                column = np.array([0.0 if isinstance(value, frozenset) else value for value in values])
+                column = np.array([0.0 if isinstance(value, frozenset) else value for value in found])
             else:
-                column = np.array([float(isinstance(v, frozenset) and word in v) for v in values])
+                column = np.array([float(isinstance(v, frozenset) and word in v) for v in found])
             distinct = np.unique(column)
             if len(distinct) < 2:
                 continue
@@ -206,9 +219,9 @@ def _columns(samples: Sequence[Sample], features: Sequence[str]) -> _Columns:
                 distinct = np.unique(np.quantile(column, np.linspace(0, 1, MAX_BINS), method="lower"))
             bins.append(np.searchsorted(distinct, column, side="right") - 1)
             edges.append(distinct)
-            names.append((feature, word))
+            values[feature, word] = column
     stacked = np.stack(bins, axis=1) if bins else np.zeros((len(samples), 0), dtype=np.int64)
-    return _Columns(stacked, tuple(edges), tuple(names))
+    return _Columns(stacked, tuple(edges), tuple(values), values)
 
 
 def _grow(
@@ -239,6 +252,60 @@ def _grow(
     if isinstance(below_leaf, Leaf) and isinstance(above_leaf, Leaf) and below_leaf.label == above_leaf.label:
         return leaf
     return Node(feature, threshold, word, children[0], children[1])
+
+
+def _settle(
+    tree: Tree, columns: _Columns, targets: NDArray[np.int64], classes: Sequence[str], rows: NDArray[np.int64]
+) -> Tree:
+    """The same tree with each threshold half-way between the observations that need it, and fresh counts.
+
+    A threshold is chosen among all observations at its node, also those whose answer does not depend on it;
+    those that do may leave a wider gap, whose middle is the better guess.
+    """
+    if isinstance(tree, Leaf):
+        return leaf_of([classes[target] for target in targets[rows].tolist()]) if len(rows) else tree
+    values = columns.values[tree.feature, tree.word][rows]
+    threshold = tree.threshold
+    if tree.word is None:
+        right = targets[rows]
+        held = _answers(tree.holds, columns, classes, rows) == right
+        failed = _answers(tree.fails, columns, classes, rows) == right
+        threshold = _best_cut(values[held & ~failed], values[failed & ~held], threshold)
+    below = values <= threshold
+    holds = below if tree.word is None else values > 0
+    children = [
+        _settle(child, columns, targets, classes, rows[side])
+        for child, side in ((tree.holds, holds), (tree.fails, ~holds))
+    ]
+    return Node(tree.feature, threshold, tree.word, children[0], children[1])
+
+
+def _best_cut(below: NDArray[np.float64], above: NDArray[np.float64], threshold: float) -> float:
+    """The cut, nearest to ``threshold``, that leaves the fewest values on the wrong side."""
+    distinct = np.unique(np.concatenate([below, above]))
+    if len(distinct) < 2 or not len(below) or not len(above):
+        return threshold
+    lows, highs = distinct[:-1], distinct[1:]
+    wrong = len(below) - np.searchsorted(np.sort(below), lows, side="right")
+    wrong = wrong + np.searchsorted(np.sort(above), lows, side="right")
+    best = np.flatnonzero(wrong == wrong.min())
+    distance = np.maximum(np.maximum(lows[best] - threshold, threshold - highs[best]), 0.0)
+    chosen = best[int(np.argmin(distance))]
+    return _middle(float(lows[chosen]), float(highs[chosen]))
+
+
+def _answers(
+    tree: Tree, columns: _Columns, classes: Sequence[str], rows: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The class that the tree answers for each row."""
+    if isinstance(tree, Leaf):
+        return np.full(len(rows), classes.index(tree.label))
+    values = columns.values[tree.feature, tree.word][rows]
+    holds = values <= tree.threshold if tree.word is None else values > 0
+    answers = np.empty(len(rows), dtype=np.int64)
+    answers[holds] = _answers(tree.holds, columns, classes, rows[holds])
+    answers[~holds] = _answers(tree.fails, columns, classes, rows[~holds])
+    return answers
 
 
 def _middle(low: float, high: float) -> float:
