@@ -45,8 +45,7 @@ def run_benchmark(
     """Plan, time what the store lacks with a progress bar, and summarise as JSON types."""
     from annette.backends.registry import open_device
     from annette.benchmark.campaign import run_campaign
-    from annette.benchmark.plan import plan_campaign
-    from annette.benchmark.plan_codec import load_plan
+    from annette.benchmark.plan import load_plan, plan_campaign
     from annette.store.campaign import CampaignStore
 
     backend = open_device(device)

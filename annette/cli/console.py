@@ -1,4 +1,4 @@
-"""What the commands print: tables and lines for people, one JSON document for machines, progress on stderr."""
+"""What the commands print: tables for people, one JSON document for machines, progress on stderr."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``annette demo``: the whole chain at once, from a benchmarked device to predictions against measurements."""
+"""``annette demo``: the whole chain, from a benchmarked device to predictions beside measurements."""
 
 from __future__ import annotations
 
@@ -45,8 +45,9 @@ def demo(
     print_campaign(run_benchmark(device, store, plan, jobs=jobs))
     print_line("\n2. Train a platform on these measurements", bold=True)
     platform = train_platform(store, trained, seed=seed, force=True)
+    families = len(platform.layer_models.parameters.families) - 1
     print_line(
-        f"{platform.metrics['measured_kernels']} kernels in {len(platform.layer_models.parameters.families) - 1} "
+        f"{platform.metrics['measured_kernels']} kernels in {families} "
         f"families, {len(platform.describe())} mapping rules; kept in {trained}"
     )
     print_line(f"\n3. Predict the networks of {suite}, none of which was measured for training", bold=True)

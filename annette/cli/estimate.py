@@ -61,7 +61,8 @@ def estimate(
 
 def _coverage(coverage: dict[str, Any]) -> str:
     generic, outside = coverage["generic_kernels"], coverage["out_of_range_kernels"]
-    text = f"coverage: {format_fraction(coverage['modelled_fraction'])} of the latency comes from kernels like those measured"
+    modelled = format_fraction(coverage["modelled_fraction"])
+    text = f"coverage: {modelled} of the latency comes from kernel families that were measured"
     notes = []
     if generic:
         notes.append(

@@ -1,4 +1,4 @@
-"""``annette evaluate``: predicted against measured latency on networks that were never measured for training."""
+"""``annette evaluate``: predicted beside measured latency on networks never measured for training."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from annette.graph.network import Network
     from annette.models.parameters import FamilyParameters
 
-__all__ = ["print_platform", "show"]
+__all__ = ["platform_document", "print_platform", "show"]
 
 
 def show(
@@ -162,15 +163,51 @@ def _show_network(network: Network, output: OutputFormat) -> None:
 
 
 def _show_accelerator(name: str, output: OutputFormat) -> None:
-    from annette.hardware.codec import describe_accelerator
+    from annette.hardware.codec import accelerator_to_yaml, load_accelerator
+    from annette.hardware.yaml_text import read_yaml
 
-    rows = describe_accelerator(name)
+    accelerator = load_accelerator(name)
+    origin = {item.path: item for item in accelerator.provenance}
+    rows = [
+        {
+            "field": path,
+            "value": value,
+            "source": origin[path].source if path in origin else None,
+            "assumed": path in origin and origin[path].assumed,
+        }
+        for path, value in _flatten(read_yaml(accelerator_to_yaml(accelerator), name), "")
+    ]
     if output is OutputFormat.JSON:
-        print_json({"schema_version": 1, "accelerator": name, "fields": [row.to_dict() for row in rows]})
+        print_json({"schema_version": 1, "accelerator": accelerator.name, "fields": rows})
         return
-    print_line(f"simulator:{name}", bold=True)
+    print_line(f"{accelerator.name}: {accelerator.description}", bold=True)
+    print_line(f"{len(accelerator.assumed_fields)} numbers are assumed, not published\n")
     print_table(
         ("field", "value", "source"),
-        [(row.path, row.value, f"{'assumed: ' if row.assumed else ''}{row.source or ''}") for row in rows],
+        [
+            (
+                str(row["field"]),
+                str(row["value"]),
+                ("assumed: " if row["assumed"] else "") + (row["source"] or ""),
+            )
+            for row in rows
+            if not str(row["field"]).startswith("compiler.")
+        ],
         left=3,
     )
+    print_line("\ncompiler rules", bold=True)
+    for row in rows:
+        if str(row["field"]).startswith("compiler."):
+            print_line(f"  {str(row['field']).removeprefix('compiler.')}: {row['value']}")
+
+
+def _flatten(data: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Every number and rule with its path; a list of scalars, or a compiler rule, stays one value."""
+    if isinstance(data, dict) and not path.startswith("compiler."):
+        for key, value in data.items():
+            yield from _flatten(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(data, list) and any(isinstance(item, dict) for item in data):
+        for index, item in enumerate(data):
+            yield from _flatten(item, f"{path}[{index}]")
+    else:
+        yield path, data

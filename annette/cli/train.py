@@ -9,7 +9,7 @@ import typer
 
 from annette.cli.console import OutputFormat, print_json, print_line, stages
 from annette.cli.options import FormatOption, SeedOption
-from annette.cli.show import print_platform
+from annette.cli.show import platform_document, print_platform
 from annette.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def train(
     """
     platform = train_platform(store, folder, name=name, seed=seed, force=force)
     if output is OutputFormat.JSON:
-        print_json({"schema_version": 1, "folder": str(folder), **platform.describe()})
+        print_json({"folder": str(folder), **platform_document(platform)})
         return
     print_platform(platform, rules=False)
     print_line(f"\nkept in {folder}; next: annette estimate zoo:resnet50 --platform {folder}")
