@@ -42,7 +42,7 @@ def estimate(
     check_model(model)
     graph = open_network_argument(network, shape, batch)
     answer = annette.load(platform).estimate(graph, model=model)
-    document = answer.to_dict()
+    document: dict[str, Any] = answer.to_dict()
     if output is OutputFormat.JSON:
         print_json(document)
         return

@@ -17,7 +17,8 @@ def networks(output: FormatOption = OutputFormat.TABLE) -> None:
 
     _print(((entry.name, entry.description) for entry in list_networks()), output)
     if output is OutputFormat.TABLE:
-        print_line(f"\nUse one as zoo:NAME. Suites for annette evaluate: {', '.join(list_suites())}.")
+        print_line("\nUse one as zoo:NAME or zoo:NAME,width=0.5. Suites for annette evaluate:")
+        print_table(("suite", "networks"), list_suites(), left=2)
 
 
 def devices(output: FormatOption = OutputFormat.TABLE) -> None:
