@@ -494,7 +494,6 @@ _VANISH: dict[str, Feature] = {
     "is_output": _feeds_output,
     "producer_units": _producer_units,
     "only_producer_kernels": _only(_producer_kernels),
-    "only_producers": _only(_producer_operators),
     "only_producer_families": _only(_producer_families),
     "only_next": _only(_next_operators),
     "producer_kernels": _producer_kernels,
