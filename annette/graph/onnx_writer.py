@@ -52,7 +52,7 @@ def to_onnx_model(network: Network, *, weights: Weights = "zero", seed: int = 0)
     network : Network
         What to write.
     weights : {"zero", "random"}
-        Contents of weights; with ``random`` activations stay finite and of order one.
+        Contents of weights; with ``random`` activations stay finite.
     seed : int
         Of the random weights.
 
