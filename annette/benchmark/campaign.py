@@ -12,16 +12,28 @@ from dataclasses import dataclass
 
 from annette.backends.protocol import Backend
 from annette.errors import AnnetteError, MeasurementError, UsageError
-from annette.measurement import Measurement
+from annette.graph.network import Network
+from annette.measurement import DeviceInfo, Measurement
 from annette.store.campaign import CampaignStore, Task
+from annette.store.codec import (
+    measurement_from_json,
+    measurement_to_json,
+    network_from_bytes,
+    network_to_bytes,
+)
 
-__all__ = ["CampaignSummary", "measure_task", "run_campaign", "task_seed"]
+__all__ = ["CampaignSummary", "measure_network", "run_campaign", "task_seed"]
 
 _LOG = logging.getLogger(__name__)
 
 _MAX_BATCH = 16  # tasks sent to a process at once: amortises pickling, yet little is lost when killed
 
-Answer = tuple[str, Measurement]
+_Answer = tuple[str, Measurement]
+"""Id of the task and what the device said."""
+_Question = tuple[str, str, bytes, int]
+"""To a measuring process: ids of task and network, the network, the seed."""
+_Reply = tuple[str, str | None, str | None, int | None]
+"""From a measuring process: id of the task, values, error, seed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,27 +113,33 @@ def task_seed(plan_seed: int, task: Task) -> int:
     return int.from_bytes(hashlib.sha256(f"{plan_seed}:{task.id}".encode()).digest()[:6], "big")
 
 
-def measure_task(backend: Backend, task: Task, seed: int) -> Measurement:
-    """The backend's answer for one task; whatever it raises becomes the measurement's error, in one line."""
+def measure_network(backend: Backend, network: Network, seed: int) -> Measurement:
+    """The backend's answer; what it raises, or answers wrongly, becomes the measurement's error."""
     try:
-        measurement = backend.measure(task.network, seed=seed)
+        measurement = backend.measure(network, seed=seed)
+        fault = _fault(measurement, backend, network)
     except Exception as err:  # noqa: BLE001  # one bad benchmark must not stop the rest
         text = " ".join(str(err).split()) or "no message"
-        reason = text if isinstance(err, AnnetteError) else f"{type(err).__name__}: {text}"
-        return Measurement(network_id=task.network.id, device=backend.info, error=reason, seed=seed)
-    if measurement.error is not None:
-        return measurement
-    counters = [value for item in measurement.kernels or () for value in item.counters.values()]
-    if not all(math.isfinite(value) for value in counters):
-        reason = "the backend answered a counter that is not a finite number"
-        return Measurement(network_id=task.network.id, device=backend.info, error=reason, seed=seed)
+        fault = text if isinstance(err, AnnetteError) else f"{type(err).__name__}: {text}"
+    if fault:
+        return Measurement(network_id=network.id, device=backend.info, error=fault, seed=seed)
     return measurement
 
 
-def _measure_all(todo: Sequence[tuple[Task, int]], backend: Backend, jobs: int) -> Iterator[Answer]:
+def _fault(measurement: Measurement, backend: Backend, network: Network) -> str:
+    """What is wrong with a backend's answer; empty if nothing is."""
+    if measurement.network_id != network.id or measurement.device != backend.info:
+        return "the backend answered for another network or device"
+    counters = [value for item in measurement.kernels or () for value in item.counters.values()]
+    if not all(math.isfinite(value) for value in counters):
+        return "the backend answered a counter that is not a finite number"
+    return ""
+
+
+def _measure_all(todo: Sequence[tuple[Task, int]], backend: Backend, jobs: int) -> Iterator[_Answer]:
     """Answers as they come; in this process for ``jobs=1``."""
     if jobs == 1 or len(todo) <= 1:
-        yield from ((task.id, measure_task(backend, task, seed)) for task, seed in todo)
+        yield from ((task.id, measure_network(backend, task.network, seed)) for task, seed in todo)
         return
     import joblib
     from joblib.externals.loky.process_executor import TerminatedWorkerError
@@ -129,10 +147,13 @@ def _measure_all(todo: Sequence[tuple[Task, int]], backend: Backend, jobs: int) 
     processes: int = joblib.effective_n_jobs(jobs)
     size = max(1, min(_MAX_BATCH, len(todo) // (4 * processes)))
     batches = (todo[start : start + size] for start in range(0, len(todo), size))
+    calls = (joblib.delayed(_measure_batch)(backend, [_pack(*item) for item in batch]) for batch in batches)
+    networks = {task.id: task.network.id for task, _ in todo}
     parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
     try:
-        for answers in parallel(joblib.delayed(_measure_batch)(backend, batch) for batch in batches):
-            yield from answers
+        for answers in parallel(calls):
+            for task_id, result, error, seed in answers:
+                yield task_id, _unpack(result, error, networks[task_id], backend.info, seed)
     except TerminatedWorkerError as err:
         raise MeasurementError(
             "a measuring process died (out of memory?); what was measured is kept: run the same command "
@@ -140,5 +161,25 @@ def _measure_all(todo: Sequence[tuple[Task, int]], backend: Backend, jobs: int) 
         ) from err
 
 
-def _measure_batch(backend: Backend, batch: Iterable[tuple[Task, int]]) -> list[Answer]:
-    return [(task.id, measure_task(backend, task, seed)) for task, seed in batch]
+# Between processes go the same bytes and text that the store keeps: far quicker to make than pickled objects.
+
+
+def _pack(task: Task, seed: int) -> _Question:
+    return task.id, task.network.id, network_to_bytes(task.network), seed
+
+
+def _unpack(
+    result: str | None, error: str | None, network_id: str, device: DeviceInfo, seed: int | None
+) -> Measurement:
+    if result is None:
+        return Measurement(network_id=network_id, device=device, error=error, seed=seed)
+    return measurement_from_json(result, network_id=network_id, device=device, seed=seed)
+
+
+def _measure_batch(backend: Backend, batch: Iterable[_Question]) -> list[_Reply]:
+    replies = []
+    for task_id, network_id, data, seed in batch:
+        answer = measure_network(backend, network_from_bytes(data, network_id=network_id), seed)
+        result = None if answer.error is not None else measurement_to_json(answer)
+        replies.append((task_id, result, answer.error, answer.seed))
+    return replies

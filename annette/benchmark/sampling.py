@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import numpy
 
-__all__ = ["POPULAR_CHANNELS", "POPULAR_SPATIAL", "Draw", "draws"]
+__all__ = ["POPULAR_CHANNELS", "POPULAR_SPATIAL", "STAGE_SPATIAL", "Draw", "draws"]
 
 Item = TypeVar("Item")
 
@@ -33,9 +33,12 @@ POPULAR_SPATIAL = (
 )  # fmt: skip
 """Heights and widths at the stages of networks fed with 32 to 513 pixels (small images to segmentation)."""
 
+STAGE_SPATIAL = (1, 4, 7, 8, 14, 16, 28, 32, 56, 64, 112, 128, 224, 256)
+"""The halvings of 224 and 256 pixels, where most layers of most networks are."""
+
 _DIMENSIONS = 24
 _ODD_SHARE, _MULTIPLE_SHARE, _ANY_SHARE = 0.08, 0.27, 0.15  # of the channel counts; the rest is popular
-_POPULAR_SPATIAL_SHARE = 0.65
+_STAGE_SHARE, _POPULAR_SHARE = 0.4, 0.35  # of the heights; the rest is arbitrary
 _SQUARE_SHARE = 0.7
 _BAND_SHARE = 0.88
 _BAND = (220.0, 36_000.0)
@@ -111,8 +114,13 @@ class Draw:
 
     def spatial(self, low: int = 1, high: int = 513) -> int:
         """A height, width or length."""
-        near = self.log_float(low, high)
-        found = _nearest(POPULAR_SPATIAL, near) if self.chance(_POPULAR_SPATIAL_SHARE) else round(near)
+        near, style = self.log_float(low, high), self.unit()
+        if style < _STAGE_SHARE:
+            found = _nearest(STAGE_SPATIAL, near)
+        elif style < _STAGE_SHARE + _POPULAR_SHARE:
+            found = _nearest(POPULAR_SPATIAL, near)
+        else:
+            found = round(near)
         return min(max(found, low), high)
 
     def image(self, low: int = 1, high: int = 513) -> tuple[int, int]:

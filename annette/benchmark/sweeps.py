@@ -43,6 +43,8 @@ class SweptLayer:
     """Those that may be varied."""
     build: Callable[[NetworkBuilder, Sizes], str]
     """Adds the layer; returns its output."""
+    fewest_channels: int = 1
+    """Where sweeps of ``out_channels`` start: a depthwise convolution of one channel is a plain one."""
 
 
 def _conv(build: NetworkBuilder, sizes: Sizes) -> str:
@@ -71,7 +73,7 @@ SWEPT_LAYERS: Mapping[str, SweptLayer] = MappingProxyType(
     {
         "conv": SweptLayer(sizes=(*_IMAGE, "kernel"), dimensions=_IMAGE, build=_conv),
         "depthwise_conv": SweptLayer(
-            sizes=(*_IMAGE[1:], "kernel"), dimensions=_IMAGE[1:], build=_depthwise_conv
+            sizes=(*_IMAGE[1:], "kernel"), dimensions=_IMAGE[1:], build=_depthwise_conv, fewest_channels=2
         ),
         "gemm": SweptLayer(sizes=_MATRIX, dimensions=_MATRIX, build=_gemm),
         "matmul": SweptLayer(sizes=_MATRIX, dimensions=_MATRIX, build=_matmul),
@@ -101,7 +103,8 @@ def sweep_tasks(sweep: Sweep) -> Iterator[Task]:
     kind = SWEPT_LAYERS[sweep.layer]
     for dimension in sweep.dimensions:
         identity = f"{sweep.name}/{dimension}"
-        for value in sweep_values(sweep.dense_to, sweep.up_to):
+        first = kind.fewest_channels if dimension == "out_channels" else 1
+        for value in sweep_values(sweep.dense_to, sweep.up_to)[first - 1 :]:
             yield Task(
                 network=_network(kind, {**dict(sweep.base), dimension: value}, f"{identity}={value}"),
                 category="sweep",

@@ -24,6 +24,7 @@ from annette.store.codec import (
     measurement_to_json,
     network_from_bytes,
     network_to_bytes,
+    pairs_from_json,
 )
 from annette.store.database import WriterLock, connect_reader, connect_writer, store_errors
 from annette.store.provenance import current_environment
@@ -127,7 +128,7 @@ class CampaignStore:
         self.plan = PlanRecord(name=name, seed=seed, text=text)
         if self.plan.hash != plan_hash:
             raise StoreError(f"store {path}: the plan does not match its hash; restore a copy of the file")
-        self.provenance: dict[str, str] = json.loads(provenance)
+        self.provenance: dict[str, str] = dict(pairs_from_json(provenance))
 
     # Opening -----------------------------------------------------------------------------------------
 
@@ -363,7 +364,7 @@ class CampaignStore:
             network=network_from_bytes(network, network_id=network_id),
             category=category,  # type: ignore[arg-type]  # checked above
             group=group,
-            tags=tuple((str(key), str(value)) for key, value in json.loads(tags)),
+            tags=pairs_from_json(tags),
         )
         if task.id != task_id:
             raise StoreError(f"store {self.path}: task {task_id} does not match its id; restore a copy of it")

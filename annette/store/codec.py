@@ -20,6 +20,7 @@ __all__ = [
     "measurement_to_json",
     "network_from_bytes",
     "network_to_bytes",
+    "pairs_from_json",
 ]
 
 MAX_NETWORK_BYTES = 64 * 1024 * 1024
@@ -51,6 +52,24 @@ def device_from_json(text: str) -> DeviceInfo:
         return DeviceInfo(**fields, environment=environment)
     except _MALFORMED as err:
         raise StoreError(f"device of the store: {err}, expected a device's identity as JSON") from err
+
+
+def pairs_from_json(text: str) -> tuple[tuple[str, str], ...]:
+    """Names and texts from JSON: a list of pairs, or an object.
+
+    Raises
+    ------
+    StoreError
+        If the text is neither.
+    """
+    try:
+        found = json.loads(text)
+        items = found.items() if isinstance(found, dict) else found
+        return tuple((str(key), str(value)) for key, value in items)
+    except _MALFORMED as err:
+        raise StoreError(
+            f"tags or provenance of the store: {err}; the store is damaged, restore a copy of it"
+        ) from err
 
 
 def measurement_to_json(measurement: Measurement) -> str:
