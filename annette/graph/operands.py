@@ -63,10 +63,18 @@ def is_weight(network: Network, tensor: str) -> bool:
     """
     if network.tensors[tensor].is_constant:
         return True
-    layer = network.producer(tensor)
-    if layer is None or layer.op_type not in _PASSING:
-        return False
-    return all(is_weight(network, name) for name in layer.inputs if name)
+    waiting, seen = [tensor], {tensor}
+    while waiting:
+        name = waiting.pop()
+        if network.tensors[name].is_constant:
+            continue
+        layer = network.producer(name)
+        if layer is None or layer.op_type not in _PASSING:
+            return False
+        new = [item for item in layer.inputs if item and item not in seen]
+        seen.update(new)
+        waiting.extend(new)
+    return True
 
 
 def operands(network: Network, layer: Layer) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
