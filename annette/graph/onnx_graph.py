@@ -16,6 +16,7 @@ from annette.graph.onnx_tensors import TensorTable
 from annette.graph.onnx_types import KnownTypes
 from annette.graph.onnx_upgrade import Draft, upgrade_draft
 from annette.graph.onnx_values import (
+    MAX_RANK,
     NUMPY_DTYPES,
     OPAQUE_DOMAIN,
     Array,
@@ -237,7 +238,7 @@ class GraphReader:
         filler = numpy.zeros(1, numpy.float32) if held is None else tensor_contents(held)
         tensor = Tensor(name=output, shape=shape, dtype=dtype)
         contents: Array | None = None
-        if filler is not None and filler.size == 1 and tensor.size <= 1 << 16:
+        if filler is not None and filler.size == 1 and tensor.size <= 1 << 16 and len(shape) <= MAX_RANK:
             contents = numpy.full(shape, filler.ravel()[0], dtype=filler.dtype)
         self._table.add_constant(output, shape, dtype, contents)
         return True

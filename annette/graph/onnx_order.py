@@ -11,7 +11,7 @@ from annette.errors import GraphError
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto
 
-__all__ = ["captured_names", "defined_names", "in_order"]
+__all__ = ["captured_names", "defined_names", "in_order", "require_texts"]
 
 _GRAPH, _GRAPHS = 5, 10
 
@@ -22,6 +22,26 @@ def _subgraphs(node: NodeProto) -> Iterator[GraphProto]:
             yield item.g
         elif item.type == _GRAPHS:
             yield from item.graphs
+
+
+def require_texts(graph: GraphProto) -> None:
+    """Check that all names in the graph and in its subgraphs are texts: protobuf hands out bytes otherwise.
+
+    Raises
+    ------
+    GraphError
+        If one is not UTF-8.
+    """
+    texts = [item.name for item in (*graph.initializer, *graph.input, *graph.output, *graph.value_info)]
+    texts += [item.values.name for item in graph.sparse_initializer]
+    for node in graph.node:
+        texts += (node.name, node.op_type, node.domain, *node.input, *node.output)
+        texts += [item.name for item in node.attribute]
+        for inner in _subgraphs(node):
+            require_texts(inner)
+    if set(map(type, texts)) - {str}:
+        wrong = next(item for item in texts if not isinstance(item, str))
+        raise GraphError(f"the name {wrong!r} is not UTF-8, expected text; export or copy the file again")
 
 
 def captured_names(node: NodeProto) -> tuple[str, ...]:

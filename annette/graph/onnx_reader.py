@@ -11,6 +11,7 @@ from annette.errors import GraphError
 from annette.graph.network import Network
 from annette.graph.onnx_graph import GraphReader
 from annette.graph.onnx_inputs import bind_inputs
+from annette.graph.onnx_order import require_texts
 from annette.graph.onnx_tensors import TensorTable
 from annette.graph.onnx_types import KnownTypes
 from annette.graph.onnx_upgrade import OLDEST_OPSET
@@ -54,7 +55,7 @@ def read_onnx(
     """
     where = Path(path).name or str(path)
     data = read_without_weights(path)
-    return _network(data, Path(path).stem, where if where.isprintable() else repr(where), shapes, batch)
+    return _network(data, Path(path).stem, _one_line(where), shapes, batch)
 
 
 def network_from_onnx_bytes(
@@ -71,7 +72,8 @@ def network_from_onnx_bytes(
     GraphError
         If the bytes are no sound ONNX model, or dimensions stay unbound.
     """
-    return _network(strip_weights(data, name), name, name, shapes, batch)
+    where = _one_line(name)
+    return _network(strip_weights(data, where), name, where, shapes, batch)
 
 
 def _network(
@@ -80,15 +82,21 @@ def _network(
     try:
         return _read_model(_parse(data, where), name, where, shapes, batch)
     except GraphError as err:
-        if str(err).startswith(where):
-            raise
-        raise GraphError(f"{where}: {err}") from err
+        text = _one_line(str(err))
+        raise GraphError(text if text.startswith(where) else f"{where}: {text}") from err
     except UnicodeDecodeError as err:
         raise GraphError(
             f"{where}: a name in it is not UTF-8 ({err.reason}); export or copy it again"
         ) from err
     except RecursionError as err:
         raise GraphError(f"{where}: it is nested too deeply, expected graphs at most 24 deep") from err
+
+
+def _one_line(text: str) -> str:
+    """The text with what cannot be printed (names come from the file) as escapes, and not without end."""
+    if not text.isprintable():
+        text = "".join(item if item.isprintable() else repr(item)[1:-1] for item in text)
+    return text if len(text) <= 2000 else f"{text[:1000]} ... {text[-900:]}"
 
 
 def _parse(data: bytes, where: str) -> ModelProto:
@@ -113,6 +121,7 @@ def _read_model(
     if model.functions:
         model = _inline_functions(model, where)
     graph = model.graph
+    require_texts(graph)
     weights = {item.name for item in graph.initializer}
     weights.update(item.values.name for item in graph.sparse_initializer)
     inputs = [item for item in graph.input if item.name not in weights]
@@ -150,11 +159,16 @@ def _names(graph: GraphProto) -> Iterable[str]:
 
 def _inline_functions(model: ModelProto, where: str) -> ModelProto:
     _require_bounded_functions(model, where)
-    from onnx import inliner
+    from onnx import checker, inliner
 
     try:
         return inliner.inline_local_functions(model)
-    except (RuntimeError, TypeError, ValueError) as err:  # what ONNX's C++ code raises
+    except (
+        checker.ValidationError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as err:  # what ONNX's C++ code raises
         raise GraphError(f"{where}: its local functions cannot be inlined ({err})") from err
 
 

@@ -60,7 +60,7 @@ class KnownTypes:
 
     @cached_property
     def _inferred(self) -> Mapping[str, Partial]:
-        from onnx import ModelProto, shape_inference
+        from onnx import ModelProto, checker, shape_inference
 
         model = ModelProto()
         model.CopyFrom(self._model)
@@ -76,7 +76,13 @@ class KnownTypes:
                 item.type.tensor_type.ClearField("shape")
         try:
             return self._read(shape_inference.infer_shapes(model, data_prop=True).graph)
-        except (RuntimeError, TypeError, ValueError) as err:  # what ONNX's C++ code raises
+        except (
+            checker.ValidationError,
+            shape_inference.InferenceError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+        ) as err:  # what ONNX's C++ code raises
             _log.debug("onnx.shape_inference gave up: %s", err)
             return {}
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CONTENTS_KNOWN",
     "CONTENTS_UNKNOWN",
+    "MAX_RANK",
     "MAX_VALUE_ELEMENTS",
     "NUMPY_DTYPES",
     "ONNX_NUMBERS",
@@ -46,6 +47,8 @@ ONNX_NUMBERS: Mapping[str, int] = MappingProxyType(
     {dtype: number for number, dtype in sorted(ONNX_DTYPES.items(), reverse=True)}
 )
 """ONNX's number for each of annette's dtypes (the first of the float8 kinds)."""
+MAX_RANK = 32
+"""Contents of constants with more axes are not kept either."""
 NUMPY_DTYPES: Mapping[str, numpy.dtype[Any]] = MappingProxyType(
     {
         name: numpy.dtype(name)
@@ -110,7 +113,12 @@ def tensor_contents(proto: TensorProto) -> Array | None:
     """The contents of a small tensor; ``None`` where they are not in the message."""
     dtype = ONNX_DTYPES.get(proto.data_type, "opaque")
     size = math.prod(proto.dims)
-    if proto.data_location or proto.doc_string == CONTENTS_UNKNOWN or not 0 <= size <= MAX_VALUE_ELEMENTS:
+    if (
+        len(proto.dims) > MAX_RANK
+        or proto.data_location
+        or proto.doc_string == CONTENTS_UNKNOWN
+        or not 0 <= size <= MAX_VALUE_ELEMENTS
+    ):
         return None
     flat: Array | None
     if dtype == "string":

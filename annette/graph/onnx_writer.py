@@ -213,7 +213,7 @@ def _is_expressible(layer: Layer, network: Network) -> bool:
 
 def _onnx_outputs(layer: Layer, network: Network) -> tuple[Tensor, ...]:
     """What ONNX's own inference says of one layer that no rule of ours knows; empty if that is not all."""
-    from onnx import defs, shape_inference
+    from onnx import checker, defs, shape_inference
 
     from annette.graph.onnx_values import type_of
 
@@ -230,7 +230,10 @@ def _onnx_outputs(layer: Layer, network: Network) -> tuple[Tensor, ...]:
     try:
         schema = defs.get_schema(layer.op_type, domain=layer.domain)
         inferred = shape_inference.infer_node_outputs(schema, node, types)
-    except (defs.SchemaError, RuntimeError, TypeError, ValueError):
+    except (
+        checker.ValidationError, defs.SchemaError, shape_inference.InferenceError, RuntimeError, TypeError,
+        ValueError,
+    ):  # fmt: skip
         return ()
     found = []
     for name in filter(None, layer.outputs):
