@@ -141,12 +141,7 @@ class CampaignStore:
         plan: PlanRecord,
         provenance: Mapping[str, str] | None = None,
     ) -> Self:
-        """A new, writable store at ``path`` for this device and plan.
-
-        Parameters
-        ----------
-        provenance
-            What else to remember; default `current_environment`.
+        """A new, writable store at ``path``; ``provenance`` defaults to `current_environment`.
 
         Raises
         ------
@@ -162,7 +157,7 @@ class CampaignStore:
         Raises
         ------
         StoreError
-            If it is missing, damaged, no campaign store of another schema version, or (writable) in use.
+            If it is missing, damaged, no campaign store, of another version, or (writable) in use.
         """
         path, lock = Path(path), None
         if writable and path.is_file():
@@ -376,10 +371,8 @@ class CampaignStore:
 
     def summary(self) -> StoreSummary:
         """How many tasks are planned, measured and failed, and why."""
-        counts = self._rows(
-            "SELECT (SELECT count(*) FROM tasks), count(result), count(error) FROM measurements"
-        )[0]
-        planned, measured, failed = (int(item) for item in counts)
+        query = "SELECT (SELECT count(*) FROM tasks), count(result), count(error) FROM measurements"
+        planned, measured, failed = self._rows(query)[0]
         reasons = self._rows(
             "SELECT error, count(*) FROM measurements WHERE error IS NOT NULL "
             "GROUP BY error ORDER BY count(*) DESC, error"

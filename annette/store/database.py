@@ -102,7 +102,7 @@ class WriterLock:
                 raise StoreError(
                     f"store {path}: another process is writing to it; wait for it to end, or stop it"
                 ) from err
-            with store_errors(self.path):
+            with store_errors(path):
                 raise
         self._connection = connection
 
