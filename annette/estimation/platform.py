@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 from collections.abc import Mapping as MappingType
 from collections.abc import Sequence
@@ -249,9 +250,8 @@ def load_platform(name_or_path: str | PathLike[str]) -> Platform:
         shipped = resource_folder("trained_models") / text
         if (shipped / MANIFEST_NAME).is_file():
             return Platform.load(shipped)
-    folder = Path(name_or_path)
-    if folder.is_dir():
-        return Platform.load(folder)
+    if os.path.isdir(name_or_path):  # unlike Path.is_dir, also an answer for names that no file can have
+        return Platform.load(name_or_path)
     names = [name for name, _ in list_platforms()]
     near = difflib.get_close_matches(text, names, n=3, cutoff=0.5) or names
     hint = f"did you mean {' or '.join(near)}?" if near else "train one with `annette train`"

@@ -1,0 +1,196 @@
+"""Platforms: kept without loss, estimates that add up, populations equal to one by one."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import annette
+from annette.backends.simulator import open_simulator
+from annette.errors import GraphError, StoreError, UsageError
+from annette.estimation.platform import Platform, list_platforms, load_platform
+from annette.graph.builder import NetworkBuilder
+from annette.graph.mapping import Mapping
+from annette.graph.network import Layer, Network, Tensor
+from annette.models.layer_models import MODEL_NAMES
+from annette.zoo.registry import zoo_network
+
+NAMES = ("resnet18", "mobilenet_v2", "squeezenet1_1")
+
+
+@pytest.fixture(scope="module")
+def folder(small_platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("platforms") / "small"
+    small_platform.save(path)
+    return path
+
+
+def test_a_platform_survives_its_folder(small_platform: Platform, folder: Path) -> None:
+    again = annette.load(folder)
+    assert (again.name, again.description, again.device) == (
+        small_platform.name, small_platform.description, small_platform.device,
+    )  # fmt: skip
+    assert dict(again.metrics) == dict(small_platform.metrics)
+    network = zoo_network("resnet18")
+    assert again.estimate(network) == small_platform.estimate(network)
+    assert again.describe() == small_platform.describe()
+
+
+def test_saving_again_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    Platform.load(folder).save(tmp_path / "copy")
+    for item in folder.iterdir():
+        assert (tmp_path / "copy" / item.name).read_bytes() == item.read_bytes(), item.name
+
+
+def test_a_platform_without_mapping_is_refused(small_platform: Platform, tmp_path: Path) -> None:
+    from annette.store.bundle import write_bundle
+
+    write_bundle(tmp_path / "half", {"name": "x"}, small_platform.layer_models.to_files())
+    with pytest.raises(StoreError, match=r"no mapping\.json"):
+        Platform.load(tmp_path / "half")
+
+
+def test_unknown_platforms_suggest_the_nearest(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: Path
+) -> None:
+    shipped = tmp_path / "zcu102-dpu"
+    Platform.load(folder).save(shipped)
+    monkeypatch.setattr("annette.estimation.platform.resource_folder", lambda kind: tmp_path)
+    assert load_platform("zcu102-dpu").name == "zcu102-dpu"
+    assert [name for name, _ in list_platforms()] == ["zcu102-dpu"]
+    with pytest.raises(UsageError, match="did you mean zcu102-dpu"):
+        load_platform("zcu102")
+    (shipped / "manifest.json").write_text("{")
+    assert list_platforms()[0][1].startswith("not usable")
+
+
+@pytest.mark.parametrize("name", ["../../etc", "/", "", "nowhere\n", "a" * 300])
+def test_strange_names_are_refused(name: str) -> None:
+    with pytest.raises((UsageError, StoreError)):
+        load_platform(name)
+
+
+@pytest.mark.parametrize("model", MODEL_NAMES)
+def test_kernels_add_up_to_the_network(small_platform: Platform, model: str) -> None:
+    estimate = small_platform.estimate("zoo:mobilenet_v2", model=model)
+    assert estimate.latency_s == pytest.approx(math.fsum(kernel.latency_s for kernel in estimate.kernels))
+    assert all(kernel.latency_s > 0 and math.isfinite(kernel.latency_s) for kernel in estimate.kernels)
+    layers = [name for kernel in estimate.kernels for name in kernel.layers]
+    assert sorted([*layers, *estimate.eliminated_layers]) == sorted(
+        layer.name for layer in zoo_network("mobilenet_v2").layers
+    )
+
+
+def test_json_has_the_promised_keys(small_platform: Platform) -> None:
+    document = json.loads(json.dumps(small_platform.estimate("zoo:resnet18").to_dict(), allow_nan=False))
+    assert set(document) == {
+        "schema_version", "network", "device", "platform", "model", "latency_s", "coverage", "kernels",
+        "eliminated_layers",
+    }  # fmt: skip
+    assert {"name", "family", "layers", "latency_s", "bound"} <= set(document["kernels"][0])
+    assert {"modelled_fraction", "generic_kernels", "out_of_range_kernels"} <= set(document["coverage"])
+
+
+def test_the_frame_has_a_row_a_kernel(small_platform: Platform) -> None:
+    estimate = small_platform.estimate("zoo:resnet18")
+    frame = estimate.to_frame()
+    assert len(frame) == len(estimate.kernels)
+    assert frame["latency_s"].sum() == pytest.approx(estimate.latency_s)
+
+
+@pytest.mark.parametrize("model", MODEL_NAMES)
+def test_populations_equal_one_by_one_to_the_last_bit(small_platform: Platform, model: str) -> None:
+    networks = [zoo_network(name) for name in NAMES]
+    one_by_one = [small_platform.estimate(network, model=model).latency_s for network in networks]
+    assert small_platform.estimate_latencies(networks, model=model).tolist() == one_by_one
+    backwards = small_platform.estimate_latencies(networks[::-1], model=model)
+    assert backwards.tolist() == one_by_one[::-1]
+    assert small_platform.estimate_latencies([]).shape == (0,)
+
+
+def test_models_at_once_equal_models_one_by_one(small_platform: Platform) -> None:
+    network = zoo_network("resnet18")
+    together = small_platform.estimate_models(network)
+    assert together == {model: small_platform.estimate(network, model=model) for model in MODEL_NAMES}
+
+
+def test_a_given_mapping_replaces_the_predicted_one(small_platform: Platform) -> None:
+    network = zoo_network("resnet18")
+    observed = open_simulator("zcu102-dpu").measure(network).mapping
+    assert observed is not None
+    estimate = small_platform.estimate(network, mapping=observed)
+    assert [kernel.layers for kernel in estimate.kernels] == [kernel.layers for kernel in observed.kernels]
+    with pytest.raises(GraphError):
+        small_platform.estimate(network, mapping=Mapping(kernels=observed.kernels[1:]))
+
+
+def _with_unknown_layer() -> Network:
+    build = NetworkBuilder("odd")
+    x = build.relu(build.conv(build.input("x", (1, 16, 28, 28)), 32, kernel=3, padding=1))
+    network = build.finish(x)
+    layer = Layer(name="wavelet", op_type="Wavelet", domain="mine", inputs=(x,), outputs=("y",))
+    return Network(
+        name="odd", inputs=network.inputs, outputs=("y",), layers=(*network.layers, layer),
+        tensors={**network.tensors, "y": Tensor(name="y", shape=(1, 32, 28, 28))},
+    )  # fmt: skip
+
+
+def test_unknown_operators_cost_something_and_are_named(small_platform: Platform) -> None:
+    estimate = small_platform.estimate(_with_unknown_layer())
+    kernel = next(item for item in estimate.kernels if item.name == "wavelet")
+    assert kernel.is_generic
+    assert kernel.latency_s > 0
+    assert estimate.coverage.generic_operators == ("mine::Wavelet",)
+    assert estimate.coverage.generic_fraction == pytest.approx(kernel.latency_s / estimate.latency_s)
+    assert estimate.coverage.modelled_fraction == pytest.approx(1 - estimate.coverage.generic_fraction)
+
+
+def test_sizes_never_measured_are_out_of_range(small_platform: Platform) -> None:
+    build = NetworkBuilder("huge")
+    network = build.finish(build.conv(build.input("x", (1, 8192, 64, 64)), 8192, kernel=3, padding=1))
+    assert small_platform.estimate(network).coverage.out_of_range_fraction == 1.0
+
+
+def test_a_network_without_layers_takes_no_time(small_platform: Platform) -> None:
+    network = Network(
+        name="empty", inputs=("x",), outputs=("x",), layers=(), tensors={"x": Tensor(name="x", shape=(1,))}
+    )
+    estimate = small_platform.estimate(network)
+    assert (estimate.latency_s, estimate.kernels, estimate.coverage.modelled_fraction) == (0.0, (), 1.0)
+    assert small_platform.estimate_latencies([network, zoo_network("resnet18"), network])[
+        [0, 2]
+    ].tolist() == [0, 0]
+
+
+def test_unknown_models_and_networks_are_wrong_calls(small_platform: Platform) -> None:
+    with pytest.raises(UsageError, match="layer model 'best'"):
+        small_platform.estimate("zoo:resnet18", model="best")
+    with pytest.raises(UsageError):
+        small_platform.estimate("zoo:resnet51")
+    with pytest.raises(UsageError, match="layer model"):
+        small_platform.estimate_latencies([], model="best")
+
+
+def test_a_second_estimate_takes_milliseconds(small_platform: Platform) -> None:
+    network = zoo_network("resnet50")
+    small_platform.estimate(network)
+    times = []
+    for _ in range(8):
+        start = time.perf_counter()
+        small_platform.estimate(network)
+        times.append(time.perf_counter() - start)
+    assert np.min(times) < 0.05  # 7 ms on a quiet machine
+
+
+def test_importing_annette_loads_nothing_heavy() -> None:
+    heavy = {"pandas", "sklearn", "xgboost", "onnx", "scipy", "joblib", "rich", "typer", "yaml"}
+    code = f"import sys, annette; print(sorted({heavy!r} & set(sys.modules)))"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
