@@ -305,9 +305,17 @@ class GraphReader:
             known = branch.get(index) or (self._types.lookup(name) if self._types else None)
             if known is None:
                 dtype = self._types.dtype(name) if self._types else None
-                known = self._guess(layer, like, dtype, is_opaque)
+                known = self._guess(layer, self._carried(layer, node, index) or like, dtype, is_opaque)
             found.append(Tensor(name=name, shape=known[0], dtype=known[1]))
         return found
+
+    def _carried(self, layer: Layer, node: NodeProto, index: int) -> Tensor | None:
+        """The first value of the state that output ``index`` of a loop hands out."""
+        first = {"Loop": 2, "Scan": 0}.get(layer.op_type)
+        if first is None or layer.domain != "":
+            return None
+        states = len(node.input) - first - max(layer.int_attribute("num_scan_inputs", 0), 0)
+        return self._table.tensors.get(layer.inputs[first + index]) if index < states else None
 
     def _guess(
         self, layer: Layer, like: Tensor | None, dtype: str | None, is_opaque: bool
@@ -315,7 +323,7 @@ class GraphReader:
         if is_opaque:
             return (), "opaque"
         _log.warning(
-            "layer %r (%s): the shape of its output is not known; taken to be that of its first input %s",
+            "layer %r (%s): the shape of its output is not known; taken to be that of its input, %s",
             layer.name,
             layer.op_type,
             like.shape if like else (),
