@@ -20,7 +20,7 @@ from annette.graph.onnx_opsets import (
 )
 from annette.graph.onnx_tensors import TensorTable
 from annette.graph.onnx_upgrade import CURRENT_OPSET, Draft, upgrade_draft
-from annette.graph.onnx_values import CONTENTS_KNOWN, CONTENTS_UNKNOWN, ONNX_NUMBERS, OPAQUE_DOMAIN
+from annette.graph.onnx_values import CONTENTS_KNOWN, CONTENTS_UNKNOWN, ONNX_NUMBERS, OPAQUE_DOMAIN, type_of
 from annette.graph.onnx_weights import WeightFill, known_bytes, made_up_bytes, weight_fills
 from annette.graph.shapes import UnknownOperator, infer_outputs
 
@@ -215,13 +215,10 @@ def _onnx_outputs(layer: Layer, network: Network) -> tuple[Tensor, ...]:
     """What ONNX's own inference says of one layer that no rule of ours knows; empty if that is not all."""
     from onnx import checker, defs, shape_inference
 
-    from annette.graph.onnx_values import type_of
-
-    types = {
-        name: _value_info(network.tensors[name]).type
-        for name in layer.inputs
-        if name and network.tensors[name].dtype != "opaque"
-    }
+    read = [network.tensors[name] for name in layer.inputs if name]
+    if any(tensor.dtype == "opaque" for tensor in read):
+        return ()
+    types = {tensor.name: _value_info(tensor).type for tensor in read}
     draft = Draft(
         name=layer.name, op_type=layer.op_type, domain=layer.domain, inputs=list(layer.inputs),
         outputs=list(layer.outputs), attributes=dict(layer.attributes),
