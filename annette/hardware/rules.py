@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from annette.errors import HardwareError
 from annette.hardware.checks import FieldFault
 
 __all__ = [
@@ -145,7 +144,7 @@ class CompilerRules:
 
 def _require_layers(layers: tuple[str, ...]) -> None:
     if not layers:
-        raise HardwareError("layers: found none, expected operator types such as Conv; name at least one")
+        raise FieldFault("layers", "found none, expected operator types such as Conv; name at least one")
 
 
 def is_listed(op_type: str, layers: tuple[str, ...]) -> bool:

@@ -45,21 +45,12 @@ def compile_facts(facts: NetworkFacts, accelerator: Accelerator) -> Mapping:
     )
 
 
-def unit_of(facts: NetworkFacts, accelerator: Accelerator, layer: Layer) -> str:
-    """The unit that runs ``layer`` on its own.
-
-    Raises
-    ------
-    HardwareError
-        If there is none.
-    """
+def unit_of(facts: NetworkFacts, accelerator: Accelerator, layer: Layer) -> str | None:
+    """The unit that runs ``layer`` on its own; ``None`` if there is none."""
     for rule in accelerator.compiler.placement:
         if is_listed(layer.op_type, rule.layers) and facts.holds(layer, rule.when):
             return rule.unit
-    raise HardwareError(
-        f"accelerator {accelerator.name!r}: no unit runs layer {layer.name!r} ({layer.op_type}), expected a "
-        "placement rule for it; add one, for example a host with layers ['*']"
-    )
+    return None
 
 
 @dataclass(slots=True)
@@ -75,7 +66,7 @@ class _Compilation:
     facts: NetworkFacts
     accelerator: Accelerator
     eliminated: set[str] = field(default_factory=set)
-    units: dict[str, str] = field(default_factory=dict)
+    units: dict[str, str | None] = field(default_factory=dict)
     kernels: list[_Kernel] = field(default_factory=list)
     views: set[str] = field(default_factory=set)
     """The eliminated layers with one input: fusion sees through them."""
@@ -100,11 +91,21 @@ class _Compilation:
                 continue
             kernel = self._kernel_to_join(layer, kernel_of)
             if kernel is None:
-                kernel = _Kernel(positions=[position], unit=self.units[layer.name])
+                kernel = _Kernel(positions=[position], unit=self._required_unit(layer))
                 self.kernels.append(kernel)
             else:
                 kernel.positions.append(position)
             kernel_of[layer.name] = kernel
+
+    def _required_unit(self, layer: Layer) -> str:
+        unit = self.units[layer.name]
+        if unit is None:
+            raise HardwareError(
+                f"accelerator {self.accelerator.name!r}: no unit runs layer {layer.name!r} "
+                f"({layer.op_type}), expected a placement rule for it; add one, for example a host "
+                "with layers ['*']"
+            )
+        return unit
 
     def _vanishes(self, layer: Layer) -> bool:
         from_kernels: bool | None = None

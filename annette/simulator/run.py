@@ -132,9 +132,12 @@ def _fused_time(facts: NetworkFacts, units: _Units, unit: str, layers: Sequence[
         if merged.latency_s <= time.latency_s:
             time = _with_latency(merged, time.latency_s)
             continue
+        latency_s = merged.latency_s
         alone = unit_of(facts, units.accelerator, layers[count - 1])
-        limit = time.latency_s + _unit_time(facts, units, alone, layers[count - 1 : count]).latency_s
-        time = _with_latency(merged, min(merged.latency_s, limit))
+        if alone is not None:
+            own = _unit_time(facts, units, alone, layers[count - 1 : count])
+            latency_s = min(latency_s, time.latency_s + own.latency_s)
+        time = _with_latency(merged, latency_s)
     return time
 
 
