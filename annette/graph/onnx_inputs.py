@@ -56,6 +56,28 @@ def bind_inputs(
         for dim, size in zip(dims[name][0] or (), shape, strict=False):
             if isinstance(dim, str):
                 _bind(symbols, dim, size, where)
+    bound = _bind_batch(dims, given, symbols, batch, where)
+    _require_bound(dims, given, bound, where)
+    tensors = tuple(
+        Tensor(name=name, shape=tuple(d for d in bound[name] if isinstance(d, int)), dtype=dims[name][1])
+        for name in dims
+    )
+    overridden = any(
+        isinstance(dim, int) and dim != size
+        for tensor in tensors
+        for dim, size in zip(dims[tensor.name][0] or (), tensor.shape, strict=False)
+    )
+    return BoundInputs(tensors=tensors, symbols=symbols, is_overridden=overridden)
+
+
+def _bind_batch(
+    dims: Mapping[str, tuple[Dims | None, str]],
+    given: Mapping[str, tuple[int, ...]],
+    symbols: dict[str, int],
+    batch: int | None,
+    where: str,
+) -> dict[str, list[int | str | None]]:
+    """The dimensions of each input with ``batch`` and all symbols put in; adds to ``symbols``."""
     bound: dict[str, list[int | str | None]] = {}
     took_batch = batch is None
     for name, (wanted, _) in dims.items():
@@ -75,17 +97,7 @@ def bind_inputs(
         )
     for name, shape_of in bound.items():
         bound[name] = [symbols.get(d, d) if isinstance(d, str) else d for d in shape_of]
-    _require_bound(dims, given, bound, where)
-    tensors = tuple(
-        Tensor(name=name, shape=tuple(d for d in bound[name] if isinstance(d, int)), dtype=dims[name][1])
-        for name in dims
-    )
-    overridden = any(
-        isinstance(dim, int) and dim != size
-        for tensor in tensors
-        for dim, size in zip(dims[tensor.name][0] or (), tensor.shape, strict=False)
-    )
-    return BoundInputs(tensors=tensors, symbols=symbols, is_overridden=overridden)
+    return bound
 
 
 def _dims_and_dtype(item: ValueInfoProto) -> tuple[Dims | None, str]:

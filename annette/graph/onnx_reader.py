@@ -71,6 +71,16 @@ def network_from_onnx_bytes(
     ------
     GraphError
         If the bytes are no sound ONNX model, or dimensions stay unbound.
+
+    Examples
+    --------
+    >>> from annette.graph.builder import NetworkBuilder
+    >>> from annette.graph.onnx_writer import to_onnx_model
+    >>> build = NetworkBuilder("one")
+    >>> network = build.finish(build.relu(build.input("x", (1, 3))))
+    >>> data = to_onnx_model(network).SerializeToString()
+    >>> network_from_onnx_bytes(data, "one").id == network.id
+    True
     """
     where = _one_line(name)
     return _network(strip_weights(data, where), name, where, shapes, batch)

@@ -60,6 +60,16 @@ def to_onnx_model(network: Network, *, weights: Weights = "zero", seed: int = 0)
     ------
     GraphError
         If the weights do not fit a model (2 GiB); `write_onnx` can write those.
+
+    Examples
+    --------
+    >>> from annette.graph.builder import NetworkBuilder
+    >>> from annette.graph.onnx_reader import network_from_onnx_bytes
+    >>> build = NetworkBuilder("one")
+    >>> network = build.finish(build.relu(build.input("x", (1, 3))))
+    >>> data = to_onnx_model(network).SerializeToString()
+    >>> network_from_onnx_bytes(data, "one").id == network.id
+    True
     """
     total = _weight_bytes(network)
     if total > MAX_MODEL_BYTES:
