@@ -19,6 +19,9 @@ __all__ = ["ArrayMachine", "array_machine", "time_array"]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
+_WEIGHTS_OUTSIDE = np.array([True, False]).reshape(2, 1, 1, 1)
+"""The two orders of the loops over tiles, as the first axis of all that depends on the order."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArrayMachine:
@@ -85,11 +88,7 @@ def time_array(nest: ArrayNest, machine: ArrayMachine) -> KernelTime:
     tiles = tile_grid(nest, unroll)
     traffic = _traffic(nest, machine, tiles)
     cycles = _cycles(nest, machine, unroll, traffic)
-    best: tuple[float, float, float, float] | None = None
-    for weights_outside in (True, False):
-        found = _fastest(nest, machine, tiles, traffic, cycles, weights_outside)
-        if found is not None and (best is None or found < best):
-            best = found
+    best = _fastest(nest, machine, tiles, traffic, cycles)
     if best is None:
         raise HardwareError(
             f"a {nest.kernel_h}x{nest.kernel_w} kernel over {nest.in_channels} channels and "
@@ -255,38 +254,27 @@ def _cycles(nest: ArrayNest, machine: ArrayMachine, unroll: Unroll, traffic: _Tr
 
 
 def _fastest(
-    nest: ArrayNest,
-    machine: ArrayMachine,
-    tiles: Tiles,
-    traffic: _Traffic,
-    cycles: _Cycles,
-    weights_outside: bool,
+    nest: ArrayNest, machine: ArrayMachine, tiles: Tiles, traffic: _Traffic, cycles: _Cycles
 ) -> tuple[float, float, float, float] | None:
-    """Pipeline seconds, bus seconds, overhead cycles and moved bytes of the best tiling in one loop order."""
+    """Pipeline seconds, bus seconds, overhead cycles and moved bytes of the best tiling and loop order."""
     n_positions, n_channels = traffic.n_positions, traffic.n_groups * traffic.n_out
     n_tiles = n_positions * n_channels * traffic.n_in
     splits = traffic.n_in > 1  # partial sums stay on chip; nothing else can stay with them
-    if weights_outside:
-        input_loads = np.broadcast_to(traffic.n_out, n_tiles.shape)
-        weight_loads = np.where(splits, n_positions, 1.0)
-        n_fresh = np.where(splits, n_tiles, n_channels)
-    else:
-        input_loads = np.where(splits, traffic.n_out, 1.0)
-        weight_loads = np.where(splits | (n_channels > 1), n_positions, 1.0)
-        n_fresh = np.where(splits, n_tiles, n_positions * traffic.n_groups)
-    overlapped, possible = _fit(
-        nest, machine, tiles, n_tiles, n_fresh, n_positions * n_channels, weights_outside
-    )
+    input_loads = np.where(_WEIGHTS_OUTSIDE | splits, traffic.n_out, 1.0)
+    weight_loads = np.where(splits | (~_WEIGHTS_OUTSIDE & (n_channels > 1)), n_positions, 1.0)
+    outer = np.where(_WEIGHTS_OUTSIDE, n_channels, n_positions * traffic.n_groups)
+    n_fresh = np.where(splits, n_tiles, outer)
+    overlapped, possible = _fit(nest, machine, tiles, n_tiles, n_fresh, n_positions * n_channels)
     if not possible.any():
         return None
-    bandwidth = machine.external.bandwidth_bytes_per_s
-    input_s = traffic.input_bytes * traffic.input_factor * input_loads / bandwidth
-    weight_s = nest.weight_elements * machine.weight_bytes * weight_loads / bandwidth
-    scale = machine.activation_bytes * traffic.store_factor / bandwidth
+    bandwidth, latency_s = machine.external.bandwidth_bytes_per_s, machine.external.latency_s
+    input_s = traffic.input_bytes * traffic.input_factor / bandwidth * input_loads
+    weight_s = nest.weight_elements * machine.weight_bytes / bandwidth * weight_loads
+    scale = traffic.store_factor * (machine.activation_bytes / bandwidth)
     extra_s, store_s = nest.extra_elements * scale, nest.store_elements * scale
-    kept_s, streamed_s = (weight_s, input_s) if weights_outside else (input_s, weight_s)
-    latency_s = machine.external.latency_s
-    steady_s = (streamed_s + extra_s) / n_tiles + latency_s
+    kept_s = np.where(_WEIGHTS_OUTSIDE, weight_s, input_s)
+    loads_s = input_s + weight_s + extra_s
+    steady_s = (loads_s - kept_s) / n_tiles + latency_s
     fresh_s = kept_s / n_fresh + steady_s
     last_store_s = store_s * traffic.last_fraction
     step_store_s = (store_s - last_store_s) / np.maximum(n_tiles - 1, 1)
@@ -297,20 +285,19 @@ def _fastest(
         + (n_tiles - n_fresh) * np.maximum(compute_s, steady_s + step_store_s)
         + compute_s
     )
-    serial_s = (
-        n_fresh * fresh_s + (n_tiles - n_fresh) * steady_s + n_tiles * compute_s + store_s - last_store_s
-    )
+    serial_s = loads_s + n_tiles * (latency_s + compute_s) + store_s - last_store_s
     total_s = np.where(overlapped, overlap_s, serial_s) + last_store_s + latency_s
-    index = int(np.argmin(np.where(possible, total_s, np.inf)))
+    index = np.unravel_index(int(np.argmin(np.where(possible, total_s, np.inf))), total_s.shape)
+
+    def picked(values: Floats) -> float:
+        return float(np.broadcast_to(values, total_s.shape)[index])
+
     moved = (
-        traffic.input_bytes * input_loads
-        + nest.weight_elements * machine.weight_bytes * weight_loads
+        picked(traffic.input_bytes * input_loads)
+        + picked(weight_loads) * nest.weight_elements * machine.weight_bytes
         + (nest.extra_elements + nest.store_elements) * machine.activation_bytes
     )
-    bus_s = input_s + weight_s + extra_s + store_s
-    picked = (np.broadcast_to(a, total_s.shape).flat[index] for a in (total_s, bus_s, cycles.overhead, moved))
-    pipeline_s, bus, overhead, bytes_moved = (float(value) for value in picked)
-    return pipeline_s, bus, overhead, bytes_moved
+    return picked(total_s), picked(loads_s) + picked(store_s), picked(cycles.overhead), moved
 
 
 def _fit(
@@ -320,33 +307,28 @@ def _fit(
     n_tiles: Floats,
     n_fresh: Floats,
     n_stores: Floats,
-    weights_outside: bool,
 ) -> tuple[Bools, Bools]:
     """Where two tiles of what changes fit the memories, and where at least one does."""
     tile_h, tile_w = _input_extent(nest, tiles)
     channels = tiles.groups * tiles.out_channels
-    input_tile = tiles.batch * tile_h * tile_w * tiles.groups * tiles.in_channels * machine.activation_bytes
+    input_tile = tiles.batch * tile_h * tile_w * (tiles.groups * tiles.in_channels * machine.activation_bytes)
     weight_tile = channels * tiles.in_channels * (nest.kernel_h * nest.kernel_w * machine.weight_bytes)
-    element = np.where(
-        tiles.in_channels < nest.in_channels, machine.accumulator_bytes, machine.activation_bytes
+    is_partial = tiles.in_channels < nest.in_channels
+    element = np.where(is_partial, machine.accumulator_bytes, machine.activation_bytes)
+    output_tile = tiles.batch * tiles.positions_h * tiles.positions_w * (channels * element)
+    kept, streamed = 1.0 + (n_fresh > 1), 1.0 + (n_tiles > 1)
+    needs = (
+        (input_tile, np.where(_WEIGHTS_OUTSIDE, streamed, kept)),
+        (weight_tile, np.where(_WEIGHTS_OUTSIDE, kept, streamed)),
+        (output_tile, 1.0 + (n_stores > 1)),
     )
-    output_tile = tiles.batch * tiles.positions_h * tiles.positions_w * channels * element
-    kept, streamed = np.where(n_fresh > 1, 2.0, 1.0), np.where(n_tiles > 1, 2.0, 1.0)
-    copies = (
-        streamed if weights_outside else kept,
-        kept if weights_outside else streamed,
-        np.where(n_stores > 1, 2.0, 1.0),
-    )
-    shape = n_tiles.shape
-    double = [np.zeros(shape) for _ in machine.sizes_bytes]
-    single = [np.zeros(shape) for _ in machine.sizes_bytes]
-    for holder, tile, count in zip(
-        machine.holders, (input_tile, weight_tile, output_tile), copies, strict=True
-    ):
-        double[holder] += tile * count
-        single[holder] += tile
-    overlapped, possible = np.ones(shape, dtype=bool), np.ones(shape, dtype=bool)
+    double: list[Floats | float] = [0.0 for _ in machine.sizes_bytes]
+    single: list[Floats | float] = [0.0 for _ in machine.sizes_bytes]
+    for holder, (tile, count) in zip(machine.holders, needs, strict=True):
+        double[holder] = double[holder] + tile * count
+        single[holder] = single[holder] + tile
+    overlapped = possible = np.ones((1, 1, 1, 1), dtype=bool)
     for size, two, one in zip(machine.sizes_bytes, double, single, strict=True):
-        overlapped &= two <= size
-        possible &= one <= size
+        overlapped = overlapped & (two <= size)
+        possible = possible & (one <= size)
     return overlapped, possible

@@ -12,11 +12,11 @@ from annette.hardware.accelerator import ExternalMemory
 from annette.simulator.facts import NetworkFacts
 from annette.simulator.nests import ArrayNest, Stream
 
-__all__ = ["lower_to_array", "lower_to_stream"]
+__all__ = ["is_free_after_array", "lower_to_array", "lower_to_stream"]
 
 _NEST_FAMILIES = frozenset({"conv", "depthwise_conv", "grouped_conv", "conv_transpose", "gemm", "matmul"})
 
-_FREE_AFTER_ARRAY = frozenset({"BatchNormalization", "Relu", "Clip", "LeakyRelu", "PRelu"})
+_FREE_AFTER_ARRAY = frozenset({"BatchNormalization", "Relu", "Clip", "LeakyRelu"})
 """Done while the accumulators are written back: scale, shift and clamp cost no extra cycle."""
 
 _CHEAP = frozenset(
@@ -27,6 +27,11 @@ _CHEAP = frozenset(
 
 _TRANSPOSE_RUN = 16
 """Elements a run where a transpose moves the last axis: blocks of 16 x 16 are turned in registers."""
+
+
+def is_free_after_array(layer: Layer) -> bool:
+    """Whether merging ``layer`` into a kernel of the array leaves the kernel's loop nest as it is."""
+    return layer.op_type in _FREE_AFTER_ARRAY
 
 
 def lower_to_array(facts: NetworkFacts, layers: Sequence[Layer]) -> ArrayNest:
@@ -114,11 +119,11 @@ def _merged(facts: NetworkFacts, layers: Sequence[Layer]) -> tuple[int, int, int
     extra = sum(item.size for item in _outside(facts, layers) if item.name not in own)
     weights = post = 0
     for layer in layers[1:]:
-        if layer.op_type == "BatchNormalization":
-            continue  # folded into the weights
+        if is_free_after_array(layer):
+            continue  # a BatchNormalization is folded into the weights
         weights += facts.work(layer).weight_elements
         is_bias = layer.op_type == "Add" and facts.activation_count(layer) == 1
-        if layer.op_type not in _FREE_AFTER_ARRAY and not is_bias:
+        if layer.op_type != "PRelu" and not is_bias:
             post += max(facts.work(layer).ops, facts.work(layer).output_elements)
     return extra, weights, post
 

@@ -13,7 +13,7 @@ from annette.hardware.accelerator import Accelerator
 from annette.simulator.array_engine import ArrayMachine, array_machine, time_array
 from annette.simulator.compiler import compile_facts, unit_of
 from annette.simulator.facts import NetworkFacts
-from annette.simulator.lowering import lower_to_array, lower_to_stream
+from annette.simulator.lowering import is_free_after_array, lower_to_array, lower_to_stream
 from annette.simulator.nests import KernelTime
 from annette.simulator.stream_engine import time_host, time_vector
 
@@ -128,6 +128,8 @@ def _fused_time(facts: NetworkFacts, units: _Units, unit: str, layers: Sequence[
     """
     time = _unit_time(facts, units, unit, layers[:1])
     for count in range(2, len(layers) + 1):
+        if unit == "array" and is_free_after_array(layers[count - 1]):
+            continue
         merged = _unit_time(facts, units, unit, layers[:count])
         if merged.latency_s <= time.latency_s:
             time = _with_latency(merged, time.latency_s)
