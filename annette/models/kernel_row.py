@@ -26,15 +26,18 @@ COLUMNS = (
     "input_elements", "weight_elements", "output_elements",  # what enters and leaves the kernel as a whole
     "input_bytes", "weight_bytes", "output_bytes",
     "primary_output_elements",  # before a fused pool shrinks it
+    "skipped_bytes",  # of inputs that the primary layer reads in part only (slices, look-ups)
     "extra_elements",  # activations entering that the primary layer does not read (a residual operand)
     "n_inputs", "n_outputs", "n_layers",
     "fused_relu", "fused_smooth", "fused_add", "fused_mul", "fused_norm", "fused_other",  # counts
     "pool_kernel_h", "pool_kernel_w", "pool_stride_h", "pool_stride_w",  # of a fused pool, else 0
     "broadcast_fraction",  # elements of the primary's smallest operand / elements of its output
     "operator",  # `operator_code` of the primary layer
+    "transcendental",  # 1 where the operator is more than additions, products and comparisons
     "mode",  # of a Resize: 0 nearest, 1 linear, 2 cubic
     "reduction_size",  # elements that are reduced to one, else 1
-    "contiguous_elements",  # the longest run of elements that stays in order in memory
+    "contiguous_elements",  # the longest run of elements that stays in order, channels first in memory
+    "run_elements",  # the same of joins and cuts with channels last in memory; 0 for other layers
     "last_axis",  # size of the first input's last axis
     "rank",  # of the first input
     "unit",  # position in `UNITS`
@@ -68,25 +71,29 @@ OPERATORS = (
     "Abs", "Add", "And", "ArgMax", "ArgMin", "Attention", "AveragePool", "BatchNormalization", "BitShift",
     "Cast", "CastLike", "Ceil", "Celu", "Clip", "Concat", "Conv", "ConvInteger", "ConvTranspose", "Cos",
     "CumSum", "DepthToSpace", "DequantizeLinear", "Div", "DynamicQuantizeLinear", "Einsum", "Elu", "Equal",
-    "Erf", "Exp", "Expand", "Flatten", "Floor", "GRU", "Gather", "GatherElements", "GatherND", "Gelu", "Gemm",
-    "GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool", "Greater", "GreaterOrEqual", "GridSample",
+    "Erf", "Exp", "Expand", "Flatten", "Floor", "GRU", "Gather", "GatherElements", "GatherND", "Gelu",
+    "Gemm", "GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool", "Greater", "GreaterOrEqual", "GridSample",
     "GroupNormalization", "HardSigmoid", "HardSwish", "Identity", "InstanceNormalization", "LRN", "LSTM",
     "LayerNormalization", "LeakyRelu", "Less", "LessOrEqual", "Log", "LogSoftmax", "LpNormalization",
-    "LpPool", "MatMul", "MatMulInteger", "Max", "MaxPool", "MaxUnpool", "Mean",
-    "MeanVarianceNormalization", "Min", "Mish", "Mod", "Mul", "Neg", "NonMaxSuppression", "Not", "OneHot",
-    "Or", "PRelu", "Pad", "Pow", "QLinearAdd", "QLinearConv", "QLinearMatMul", "QuantizeLinear",
-    "RMSNormalization", "RNN", "Reciprocal", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax",
-    "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare", "Relu", "Reshape", "Resize",
-    "RoiAlign", "RotaryEmbedding", "Round", "ScatterElements", "ScatterND", "Selu", "Sigmoid", "Sign", "Sin",
-    "Slice", "Softmax", "Softplus", "Softsign", "SpaceToDepth", "Split", "Sqrt", "Squeeze", "Sub", "Sum",
-    "Swish", "Tan", "Tanh", "ThresholdedRelu", "Tile", "TopK", "Transpose", "Unsqueeze", "Upsample", "Where",
-    "Xor",
+    "LpPool", "MatMul", "MatMulInteger", "Max", "MaxPool", "MaxUnpool", "Mean", "MeanVarianceNormalization",
+    "Min", "Mish", "Mod", "Mul", "Neg", "NonMaxSuppression", "Not", "OneHot", "Or", "PRelu", "Pad", "Pow",
+    "QLinearAdd", "QLinearConv", "QLinearMatMul", "QuantizeLinear", "RMSNormalization", "RNN", "Reciprocal",
+    "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin",
+    "ReduceProd", "ReduceSum", "ReduceSumSquare", "Relu", "Reshape", "Resize", "RoiAlign",
+    "RotaryEmbedding", "Round", "ScatterElements", "ScatterND", "Selu", "Sigmoid", "Sign", "Sin", "Slice",
+    "Softmax", "Softplus", "Softsign", "SpaceToDepth", "Split", "Sqrt", "Squeeze", "Sub", "Sum", "Swish",
+    "Tan", "Tanh", "ThresholdedRelu", "Tile", "TopK", "Transpose", "Unsqueeze", "Upsample", "Where", "Xor",
 )  # fmt: skip
 """Operators by their code less one. Platforms store codes: append here, never insert."""
 _OPERATOR_CODE = MappingProxyType({name: float(index + 1) for index, name in enumerate(OPERATORS)})
+_SIMPLE_OPERATORS = frozenset(
+    {"Abs", "Add", "And", "Ceil", "Clip", "Floor", "HardSigmoid", "HardSwish", "LeakyRelu", "Max", "Mean",
+     "Min", "Mul", "Neg", "Not", "Or", "PRelu", "Relu", "Round", "Sign", "Sub", "Sum", "ThresholdedRelu",
+     "Where", "Xor", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Identity", "Cast"}
+)  # fmt: skip
 _RESIZE_MODES = MappingProxyType({"nearest": 0.0, "linear": 1.0, "cubic": 2.0})
 _REDUCTIONS = frozenset({"Softmax", "LogSoftmax", "ArgMax", "ArgMin", "TopK", "LpNormalization", "CumSum"})
-_JOINS = frozenset({"Concat", "Split", "Slice", "Pad", "Gather", "Tile", "Expand"})
+_JOINS = frozenset({"Concat", "Split", "Slice"})
 
 
 def operator_code(op_type: str) -> float:
@@ -100,6 +107,7 @@ class _Traffic:
 
     input_elements: int
     output_elements: int
+    skipped_bytes: float
     input_bytes: float
     output_bytes: float
     extra_elements: int
@@ -148,7 +156,7 @@ class KernelReader:
             traffic.input_elements, weight_elements, traffic.output_elements,
             traffic.input_bytes, weight_bytes, traffic.output_bytes,
             geometry.batch * geometry.out_channels * geometry.out_h * geometry.out_w,
-            traffic.extra_elements, traffic.n_inputs, traffic.n_outputs, len(layers),
+            traffic.skipped_bytes, traffic.extra_elements, traffic.n_inputs, traffic.n_outputs, len(layers),
         )  # fmt: skip
         unit = float(UNITS.index(kernel.unit) if kernel.unit in UNITS else len(UNITS) - 1)
         return (*values, *self._fused(layers, primary), *_layout(network, primary), unit)
@@ -157,13 +165,17 @@ class KernelReader:
         """What a layer that is a kernel by itself reads and writes."""
         tensors = self._network.tensors
         scale = self._activation_bytes
+        read = {name: tensors[name] for name in layer.inputs if name and not tensors[name].is_constant}
+        skipped = sum(tensor.size for tensor in read.values()) - work.input_elements
+        per_element = scale if scale is not None else work.input_bytes / max(work.input_elements, 1)
         return _Traffic(
             input_elements=work.input_elements,
+            skipped_bytes=max(skipped, 0) * per_element,
             output_elements=work.output_elements,
             input_bytes=work.input_bytes if scale is None else work.input_elements * scale,
             output_bytes=work.output_bytes if scale is None else work.output_elements * scale,
             extra_elements=0,
-            n_inputs=len({name for name in layer.inputs if name and not tensors[name].is_constant}),
+            n_inputs=len(read),
             n_outputs=sum(map(bool, layer.outputs)),
         )
 
@@ -193,6 +205,7 @@ class KernelReader:
         return _Traffic(
             input_elements=input_elements,
             output_elements=output_elements,
+            skipped_bytes=0.0,
             input_bytes=input_bytes if scale is None else input_elements * scale,
             output_bytes=output_bytes if scale is None else output_elements * scale,
             extra_elements=sum(tensor.size for name, tensor in found.items() if name not in own),
@@ -248,25 +261,29 @@ class KernelReader:
 
 
 def _layout(network: Network, layer: Layer) -> tuple[float, ...]:
-    """broadcast_fraction, operator, mode, reduction_size, contiguous_elements, last_axis, rank."""
+    """The columns from broadcast_fraction to rank."""
     tensors = network.tensors
     operands = [tensors[name] for name in layer.inputs if name]
     outputs = [tensors[name] for name in layer.outputs if name]
     first = next((item for item in operands if not item.is_constant), outputs[0] if outputs else None)
     if first is None:
-        return (1.0, operator_code(layer.op_type), 0.0, 1.0, 1.0, 1.0, 0.0)
+        return (1.0, operator_code(layer.op_type), 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0)
     op_type = layer.op_type
     output_size = outputs[0].size if outputs else first.size
     smallest = min((item.size for item in operands), default=first.size)
     mode = 0.0
     if op_type in ("Resize", "Upsample"):
         mode = _RESIZE_MODES.get(str(layer.attribute("mode", "nearest")), 0.0)
+    activations = [item for item in (*operands, *outputs) if not item.is_constant]
+    runs = _runs(layer, activations) or (_contiguous_elements(layer, first), 0)
     return (
         smallest / max(output_size, 1) if len(operands) > 1 else 1.0,
         operator_code(op_type),
+        0.0 if op_type in _SIMPLE_OPERATORS else 1.0,
         mode,
         float(_reduction_size(layer, first, output_size)),
-        float(_contiguous_elements(layer, first, outputs)),
+        float(runs[0]),
+        float(runs[1]),
         float(first.shape[-1] if first.shape else 1),
         float(len(first.shape)),
     )
@@ -293,23 +310,37 @@ def _reduction_size(layer: Layer, first: Tensor, output_size: int) -> float:
     return 1
 
 
-def _contiguous_elements(layer: Layer, first: Tensor, outputs: list[Tensor]) -> int:
-    if layer.op_type == "Transpose":
-        order = layer.ints_attribute("perm") or tuple(reversed(range(len(first.shape))))
-        kept = 1
-        for axis in reversed(range(len(order))):
-            if order[axis] != axis:
-                break
-            kept *= first.shape[axis]
-        return kept
-    if layer.op_type in _JOINS and outputs:
-        whole = max((*outputs, first), key=lambda tensor: tensor.size).shape
-        part = min((*outputs, first), key=lambda tensor: tensor.size).shape
-        if len(whole) == len(part):
-            run = 1
-            for size, other in zip(reversed(whole), reversed(part), strict=True):
-                run *= other
-                if size != other:
-                    break
-            return run
-    return first.size
+def _contiguous_elements(layer: Layer, first: Tensor) -> int:
+    """The run that a transposition keeps in order; of other layers the whole tensor."""
+    if layer.op_type != "Transpose":
+        return first.size
+    order = layer.ints_attribute("perm") or tuple(reversed(range(len(first.shape))))
+    kept = 1
+    for axis in reversed(range(len(order))):
+        if order[axis] != axis:
+            break
+        kept *= first.shape[axis]
+    return kept
+
+
+def _runs(layer: Layer, tensors: list[Tensor]) -> tuple[int, int] | None:
+    """Runs that a join or cut moves at once, with channels first and last; ``None`` for other layers."""
+    if layer.op_type not in _JOINS or not tensors:
+        return None
+    whole = max(tensors, key=lambda tensor: tensor.size).shape
+    part = min(tensors, key=lambda tensor: tensor.size).shape
+    if len(whole) != len(part):
+        return None
+    axes = tuple(range(len(whole)))
+    channels_last = (*axes[:1], *axes[2:], *axes[1:2]) if len(axes) > 3 else axes
+    return _run(whole, part, axes), _run(whole, part, channels_last)
+
+
+def _run(whole: tuple[int, ...], part: tuple[int, ...], axes: tuple[int, ...]) -> int:
+    """Elements of ``part`` that lie side by side in ``whole`` when its axes are stored in this order."""
+    run = 1
+    for axis in reversed(axes):
+        run *= part[axis]
+        if whole[axis] != part[axis]:
+            break
+    return run
