@@ -7,11 +7,37 @@ before the operators, the operators before sizes, plain sizes before products.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from annette.graph.geometry import Geometry
+from annette.models.mapping_sizes import (
+    axis,
+    axis_from_end,
+    channel_alignment,
+    constant_count,
+    constant_size,
+    edge_elements,
+    edge_keeps_shape,
+    edge_line,
+    edge_window,
+    flag,
+    geometry,
+    input_elements,
+    keeps_order,
+    keeps_shape,
+    kernel_geometry,
+    left_over,
+    operands_agree,
+    output_elements,
+    overlap,
+    padding,
+    rank_in,
+    rank_out,
+    size_of,
+    uneven_padding,
+    weight_elements,
+    window_area,
+)
 from annette.models.mapping_walk import Operand, Site
 
 __all__ = ["FEATURES", "MERGE_FEATURES", "PLACEMENT_FEATURES", "VANISH_FEATURES", "Feature", "sample_of"]
@@ -60,12 +86,12 @@ def _all_from_kernel(site: Site) -> float:
     sources = site.walk.layer_sources(site.layer)
     return float(
         all(kernel == site.kernel for kernel, _ in sources)
-        and all(site.walk.sources(operand) for operand in _operands(site))
+        and all(site.walk.sources(operand) for operand in site.operands)
     )
 
 
 def _reads_input(site: Site) -> float:
-    return float(any(not site.walk.sources(operand) for operand in _operands(site)))
+    return float(any(not site.walk.sources(operand) for operand in site.operands))
 
 
 def _other_is_input(site: Site) -> float:
@@ -74,13 +100,13 @@ def _other_is_input(site: Site) -> float:
 
 def _is_direct(site: Site) -> float:
     """Whether the layer reads the kernel's tensor itself, with no vanished layer between."""
-    operand = _operands(site)[site.operand]
+    operand = site.operands[site.operand]
     return float(operand.tensor in site.walk.view.layers[site.feeder].outputs)
 
 
 def _joined_sources(site: Site) -> float:
     """How many kernels' outputs the operand is made of (more than one behind a vanished join)."""
-    return float(len(site.walk.sources(_operands(site)[site.operand])))
+    return float(len(site.walk.sources(site.operands[site.operand])))
 
 
 def _rejoins(site: Site) -> float:
@@ -103,24 +129,20 @@ def _has_shared_operand(site: Site) -> float:
 
 
 def _reads_twice(site: Site) -> float:
-    names = [operand.tensor for operand in _operands(site)]
+    names = [operand.tensor for operand in site.operands]
     return float(len(set(names)) < len(names))
 
 
 def _operand_count(site: Site) -> float:
-    return float(len(_operands(site)))
+    return float(len(site.operands))
 
 
 def _kernel_size(site: Site) -> float:
     return float(len(site.walk.kernels[site.kernel].layers))
 
 
-def _operands(site: Site) -> list[Operand]:
-    return site.walk.view.operands[site.layer]
-
-
 def _others(site: Site) -> list[Operand]:
-    return [operand for place, operand in enumerate(_operands(site)) if place != site.operand]
+    return [operand for place, operand in enumerate(site.operands) if place != site.operand]
 
 
 # Words -------------------------------------------------------------------------------------------
@@ -184,7 +206,7 @@ def _other_kernels(site: Site) -> frozenset[str]:
 def _producer_operators(site: Site) -> frozenset[str]:
     ops = site.walk.view.op_types
     words: set[str] = set()
-    for operand in _operands(site):
+    for operand in site.operands:
         sources = site.walk.sources(operand)
         words.update((ops[feeder] for _, feeder in sources) if sources else _NETWORK_INPUT)
     return frozenset(words)
@@ -193,7 +215,7 @@ def _producer_operators(site: Site) -> frozenset[str]:
 def _direct_producers(site: Site) -> frozenset[str]:
     """Who computes the operands, vanished layers included."""
     view = site.walk.view
-    found = (view.producer_of.get(operand.tensor, -1) for operand in _operands(site))
+    found = (view.producer_of.get(operand.tensor, -1) for operand in site.operands)
     return frozenset(view.op_types[number] if number >= 0 else "network input" for number in found)
 
 
@@ -256,201 +278,36 @@ def _dtype(site: Site) -> frozenset[str]:
     return frozenset(view.tensors[name].dtype for name in view.layers[site.layer].outputs[:1] if name)
 
 
-# Shapes ------------------------------------------------------------------------------------------
-
-
-def _output_shape(site: Site) -> tuple[int, ...]:
-    view = site.walk.view
-    return next((view.tensors[name].shape for name in view.layers[site.layer].outputs if name), ())
-
-
-def _input_shape(site: Site) -> tuple[int, ...]:
-    operands = _operands(site)
-    return site.walk.view.tensors[operands[0].tensor].shape if operands else ()
-
-
-def _edge_shape(site: Site) -> tuple[int, ...]:
-    return site.walk.view.tensors[_operands(site)[site.operand].tensor].shape
-
-
-def _keeps_shape(site: Site) -> float:
-    return float(_input_shape(site) == _output_shape(site))
-
-
-def _edge_keeps_shape(site: Site) -> float:
-    return float(_edge_shape(site) == _output_shape(site))
-
-
-def _operands_agree(site: Site) -> float:
-    """Whether all activations have the shape of the output: no broadcasting."""
-    tensors, shape = site.walk.view.tensors, _output_shape(site)
-    return float(all(tensors[operand.tensor].shape == shape for operand in _operands(site)))
-
-
-def _keeps_order(site: Site) -> float:
-    """Whether a permutation leaves the axes longer than 1 in their order, so that no element moves."""
-    perm = site.walk.view.layers[site.layer].attribute("perm")
-    shape = _input_shape(site)
-    if not isinstance(perm, tuple) or len(perm) != len(shape):
-        return 0.0
-    moved = [int(axis) for axis in perm if shape[int(axis)] > 1]
-    return float(moved == sorted(moved))
-
-
-def _rank_in(site: Site) -> float:
-    return float(len(_input_shape(site)))
-
-
-def _rank_out(site: Site) -> float:
-    return float(len(_output_shape(site)))
-
-
-def _axis(site: Site) -> float:
-    """The attribute ``axis`` counted from the front; 0 where there is none."""
-    axis = site.walk.view.layers[site.layer].attribute("axis", 0)
-    return float(axis + len(_input_shape(site)) if axis < 0 else axis) if isinstance(axis, int) else 0.0
-
-
-def _axis_from_end(site: Site) -> float:
-    return len(_input_shape(site)) - _axis(site)
-
-
-def _constant_count(site: Site) -> float:
-    view = site.walk.view
-    names = view.layers[site.layer].inputs
-    return float(sum(1 for name in names if name and view.tensors[name].is_constant))
-
-
-def _constant_size(site: Site) -> float:
-    """Elements of the largest constant input."""
-    view = site.walk.view
-    names = view.layers[site.layer].inputs
-    return float(max((view.tensors[n].size for n in names if n and view.tensors[n].is_constant), default=0))
-
-
-def _pads(site: Site) -> tuple[int, ...]:
-    return site.walk.view.layers[site.layer].ints_attribute("pads", ()) or ()
-
-
-def _padding(site: Site) -> float:
-    return float(max(_pads(site), default=0))
-
-
-def _uneven_padding(site: Site) -> float:
-    pads = _pads(site)
-    return float(pads[: len(pads) // 2] != pads[len(pads) // 2 :])
-
-
-def _channel_alignment(site: Site) -> float:
-    """The greatest power of two, up to 1024, that divides the channels of every operand."""
-    tensors = site.walk.view.tensors
-    channels = (tensors[operand.tensor].shape[1:2] or (1,) for operand in _operands(site))
-    common = math.gcd(1024, *(size for sizes in channels for size in sizes))
-    return float(common & -common)
-
-
-def _input_elements(site: Site) -> float:
-    tensors = site.walk.view.tensors
-    return float(sum(tensors[operand.tensor].size for operand in _operands(site)))
-
-
-def _output_elements(site: Site) -> float:
-    return float(math.prod(_output_shape(site)))
-
-
-def _edge_elements(site: Site) -> float:
-    return float(math.prod(_edge_shape(site)))
-
-
-def _edge_line(site: Site) -> float:
-    """Elements of one line of the edge's tensor over all channels."""
-    shape = _edge_shape(site)
-    return float(shape[1] * shape[-1]) if len(shape) > 2 else float(math.prod(shape))
-
-
-def _edge_window(site: Site) -> float:
-    """Elements of the lines that the layer's window spans."""
-    return _edge_line(site) * site.walk.view.geometry(site.layer).kernel_h
-
-
-def _geometry(site: Site) -> Geometry:
-    return site.walk.view.geometry(site.layer)
-
-
-def _kernel_geometry(site: Site) -> Geometry:
-    return site.walk.view.geometry(site.walk.kernels[site.kernel].primary)
-
-
-def _size_of(geometry: Callable[[Site], Geometry], name: str) -> Feature:
-    return lambda site: float(getattr(geometry(site), name))
-
-
-def _window_area(geometry: Callable[[Site], Geometry]) -> Feature:
-    def area(site: Site) -> float:
-        found = geometry(site)
-        return float(found.kernel_h * found.kernel_w)
-
-    return area
-
-
-def _overlap(site: Site) -> float:
-    """How far neighbouring windows overlap, in lines; 0 and less where they do not."""
-    found = _geometry(site)
-    return float(found.kernel_h - found.stride_h)
-
-
-def _left_over(site: Site) -> float:
-    """Input lines and columns that whole strides do not divide."""
-    found = _geometry(site)
-    return float(found.in_h % found.stride_h + found.in_w % found.stride_w)
-
-
-def _weight_elements(geometry: Callable[[Site], Geometry]) -> Feature:
-    def elements(site: Site) -> float:
-        found = geometry(site)
-        return float(found.in_channels // found.groups * found.out_channels * found.kernel_h * found.kernel_w)
-
-    return elements
-
-
-def _flag(name: str) -> Feature:
-    def flag(site: Site) -> float:
-        value = site.walk.view.layers[site.layer].attribute(name, 0)
-        return float(value) if isinstance(value, int | float) else 0.0
-
-    return flag
-
-
 # Tables ------------------------------------------------------------------------------------------
 
-_LAYER_SIZES: dict[str, Feature] = {name: _size_of(_geometry, name) for name in _SIZES}
-_KERNEL_SIZES: dict[str, Feature] = {f"primary.{name}": _size_of(_kernel_geometry, name) for name in _SIZES}
+_LAYER_SIZES: dict[str, Feature] = {name: size_of(geometry, name) for name in _SIZES}
+_KERNEL_SIZES: dict[str, Feature] = {f"primary.{name}": size_of(kernel_geometry, name) for name in _SIZES}
 _LAYER: dict[str, Feature] = {
-    "padding": _padding,
-    "uneven_padding": _uneven_padding,
-    "axis": _axis,
-    "axis_from_end": _axis_from_end,
-    "ceil_mode": _flag("ceil_mode"),
-    "count_include_pad": _flag("count_include_pad"),
-    "alpha": _flag("alpha"),
+    "padding": padding,
+    "uneven_padding": uneven_padding,
+    "axis": axis,
+    "axis_from_end": axis_from_end,
+    "ceil_mode": flag("ceil_mode"),
+    "count_include_pad": flag("count_include_pad"),
+    "alpha": flag("alpha"),
     "options": _options,
-    "rank_in": _rank_in,
-    "rank_out": _rank_out,
+    "rank_in": rank_in,
+    "rank_out": rank_out,
     "dtype": _dtype,
     **_LAYER_SIZES,
-    "window_area": _window_area(_geometry),
-    "overlap": _overlap,
-    "left_over": _left_over,
-    "constant_size": _constant_size,
-    "weight_elements": _weight_elements(_geometry),
-    "channel_alignment": _channel_alignment,
-    "output_elements": _output_elements,
-    "input_elements": _input_elements,
+    "window_area": window_area(geometry),
+    "overlap": overlap,
+    "left_over": left_over,
+    "constant_size": constant_size,
+    "weight_elements": weight_elements(geometry),
+    "channel_alignment": channel_alignment,
+    "output_elements": output_elements,
+    "input_elements": input_elements,
 }
 _AROUND: dict[str, Feature] = {
     "operand_count": _operand_count,
-    "constant_count": _constant_count,
-    "operands_agree": _operands_agree,
+    "constant_count": constant_count,
+    "operands_agree": operands_agree,
 }
 _MERGE: dict[str, Feature] = {
     "producer_readers": _feeder_readers,
@@ -459,7 +316,7 @@ _MERGE: dict[str, Feature] = {
     "is_latest_kernel": _is_latest_kernel,
     "only_from_kernel": _all_from_kernel,
     "other_is_input": _other_is_input,
-    "edge_keeps_shape": _edge_keeps_shape,
+    "edge_keeps_shape": edge_keeps_shape,
     **_AROUND,
     "is_direct": _is_direct,
     "joined_sources": _joined_sources,
@@ -481,15 +338,15 @@ _MERGE: dict[str, Feature] = {
     "kernel_layers": _kernel_size,
     **_LAYER,
     **_KERNEL_SIZES,
-    "primary.window_area": _window_area(_kernel_geometry),
-    "primary.weight_elements": _weight_elements(_kernel_geometry),
-    "edge_elements": _edge_elements,
-    "edge_line": _edge_line,
-    "edge_window": _edge_window,
+    "primary.window_area": window_area(kernel_geometry),
+    "primary.weight_elements": weight_elements(kernel_geometry),
+    "edge_elements": edge_elements,
+    "edge_line": edge_line,
+    "edge_window": edge_window,
 }
 _VANISH: dict[str, Feature] = {
-    "keeps_shape": _keeps_shape,
-    "keeps_order": _keeps_order,
+    "keeps_shape": keeps_shape,
+    "keeps_order": keeps_order,
     "reads_input": _reads_input,
     "is_output": _feeds_output,
     "producer_units": _producer_units,
@@ -515,7 +372,7 @@ _PLACEMENT: dict[str, Feature] = {
     "kernel": _kernel_operators,
     "layer": _operator,
     "family": _family,
-    "keeps_shape": _keeps_shape,
+    "keeps_shape": keeps_shape,
     **_AROUND,
     **_LAYER,
     "producer_kernels": _producer_kernels,

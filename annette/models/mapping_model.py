@@ -30,10 +30,12 @@ from annette.models.mapping_rules import (
     majority,
     merge_keys,
     own_keys,
+    seen_producers,
     transparent_operators,
 )
 from annette.models.mapping_walk import GraphView, Site, Walk, operator_key, usual_primary
-from annette.models.rule_tree import Leaf, Tree, decide, leaves, tree_from_json, tree_rules, tree_to_json
+from annette.models.rule_text import tree_from_json, tree_rules, tree_to_json
+from annette.models.rule_tree import Leaf, Tree, decide, leaves
 
 __all__ = ["MappingModel", "exact_kernels", "fit_mapping_model"]
 
@@ -54,6 +56,8 @@ class MappingModel:
     """By the primary layer's operator or family; the labels are units."""
     primaries: MappingType[frozenset[str], str]
     """The primary operator of kernels that hold these operators, where it is not the usual one."""
+    producers: MappingType[Key, frozenset[str]]
+    """By operators as in `merge`: which operators of the kernel were seen to feed the layer."""
     transparent: frozenset[str]
     """Operators that are looked through when asking who reads a layer."""
     joins: frozenset[str]
@@ -62,7 +66,7 @@ class MappingModel:
     """Where a primary of unknown family runs."""
 
     def __post_init__(self) -> None:
-        for name in ("vanish", "merge", "placement", "primaries"):
+        for name in ("vanish", "merge", "placement", "primaries", "producers"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     @cached_property
@@ -108,12 +112,24 @@ class MappingModel:
         for site in walk.sites(number):
             if (walk.kernels[site.kernel].primary_op, op_type) in self._never_merged:
                 continue
-            leaf = _lookup(self.merge, merge_keys(site), site)
+            leaf = self._merge_leaf(walk, site)
             chance = 0.0 if leaf is None else (leaf.fraction(MERGED) * leaf.total + 0.5) / (leaf.total + 1)
             found = (chance, site.feeder, site.kernel)
             if chance > 0.5 and (best is None or found > best):
                 best = found
         return None if best is None else best[2]
+
+    def _merge_leaf(self, walk: Walk, site: Site) -> Leaf | None:
+        """What was observed of this kernel and layer.
+
+        Where the layer reads from an operator of the kernel that was never seen in that place, the rules that
+        hold for this operator alone decide instead.
+        """
+        keys = merge_keys(site)
+        producer, seen = walk.view.op_types[site.feeder], self.producers.get(keys[0])
+        if seen is not None and producer not in seen:
+            keys = merge_keys(site, site.feeder)
+        return _lookup(self.merge, keys, site)
 
     def _primary(self, walk: Walk, number: int) -> int:
         state, view = walk.kernels[number], walk.view
@@ -170,6 +186,7 @@ class MappingModel:
         data: dict[str, object] = {"schema_version": SCHEMA_VERSION, "default_unit": self.default_unit}
         data["transparent"] = sorted(self.transparent)
         data["joins"] = sorted(self.joins)
+        data["producers"] = {_JOIN.join(key): sorted(ops) for key, ops in self.producers.items()}
         data["primaries"] = {",".join(sorted(ops)): op for ops, op in self.primaries.items()}
         for kind in ("vanish", "merge", "placement"):
             table: MappingType[Key, Tree] = getattr(self, kind)
@@ -196,11 +213,14 @@ class MappingModel:
             if any(len(key) != parts for key in entries):
                 raise ModelError(f"mapping model: {kind} rules for {parts} layers each expected")
         primaries = {frozenset(ops.split(",")): str(op) for ops, op in _object(data, "primaries").items()}
+        seen = _object(data, "producers")
+        producers = {tuple(name.split(_JOIN)): _words(seen, name) for name in sorted(seen)}
         default_unit = data.get("default_unit")
         if not isinstance(default_unit, str):
             raise ModelError("mapping model: 'default_unit' is missing; train the platform again")
         return cls(
             primaries=dict(sorted(primaries.items(), key=lambda item: sorted(item[0]))),
+            producers=producers,
             transparent=_words(data, "transparent"),
             joins=_words(data, "joins"),
             default_unit=default_unit,
@@ -243,6 +263,7 @@ def fit_mapping_model(
         merge=rules["merge"],
         placement=rules["placement"],
         primaries=_learn_primaries(items),
+        producers=seen_producers(items, transparent, joins),
         transparent=transparent,
         joins=joins,
         default_unit=majority(rules["placement"].values(), "device"),

@@ -66,15 +66,18 @@ def own_keys(site: Site) -> tuple[Key, ...]:
     return ((view.op_types[site.layer],), (f"family:{view.rule_family(site.layer)}",))
 
 
-def merge_keys(site: Site) -> tuple[Key, ...]:
-    """Keys of a decision about a kernel and a layer, most special first."""
+def merge_keys(site: Site, anchor: int | None = None) -> tuple[Key, ...]:
+    """Keys of a decision about a kernel and a layer, most special first.
+
+    ``anchor`` is the layer that stands for the kernel; its primary by default.
+    """
     view = site.walk.view
-    kernel = site.walk.kernels[site.kernel]
+    anchor = site.walk.kernels[site.kernel].primary if anchor is None else anchor
     layer_op, layer_family = view.op_types[site.layer], f"family:{view.rule_family(site.layer)}"
-    kernel_family = f"family:{view.rule_family(kernel.primary)}"
+    kernel_op, kernel_family = view.op_types[anchor], f"family:{view.rule_family(anchor)}"
     return (
-        (kernel.primary_op, layer_op),
-        (kernel.primary_op, layer_family),
+        (kernel_op, layer_op),
+        (kernel_op, layer_family),
         (kernel_family, layer_op),
         (kernel_family, layer_family),
     )
@@ -108,6 +111,21 @@ def joining_operators(observations: Iterable[Observation], transparent: frozense
         view = GraphView(observation.network, transparent)
         replay(view, observation.mapping, frozenset(view.op_types), visit)
     return frozenset(found)
+
+
+def seen_producers(
+    observations: Iterable[Observation], transparent: frozenset[str], joins: frozenset[str]
+) -> dict[Key, frozenset[str]]:
+    """By primary and layer operator: the operators in the kernel that handed their output to the layer."""
+    found: dict[Key, set[str]] = {}
+
+    def visit(kind: str, site: Site, label: str) -> None:
+        if kind == "merge":
+            found.setdefault(merge_keys(site)[0], set()).add(site.walk.view.op_types[site.feeder])
+
+    for observation in observations:
+        replay(GraphView(observation.network, transparent), observation.mapping, joins, visit)
+    return {key: frozenset(found[key]) for key in sorted(found)}
 
 
 def fit_rules(

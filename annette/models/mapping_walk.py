@@ -161,10 +161,14 @@ class Site:
     """Place of the operand among the layer's activations; -1 where there is none."""
 
     @property
+    def operands(self) -> list[Operand]:
+        """The activations that the layer reads."""
+        return self.walk.view.operands[self.layer]
+
+    @property
     def is_part(self) -> bool:
         """Whether the kernel computes a part of the operand only, the rest coming from other kernels."""
-        operand = self.walk.view.operands[self.layer][self.operand]
-        return len(self.walk.sources(operand)) > 1
+        return len(self.walk.sources(self.operands[self.operand])) > 1
 
 
 UnitOf = Callable[["Walk", int], str]

@@ -384,6 +384,33 @@ def test_a_part_of_an_operand_attracts_no_layer() -> None:
     assert kernel.layers == (relu,)
 
 
+def _chain_of(size: int, *ops: str) -> Network:
+    build = NetworkBuilder("chain")
+    x = build.input("x", (1, 8, size, size))
+    for op in ops:
+        x = {"Conv": lambda x: build.conv(x, 8), "Pool": lambda x: build.max_pool(x, kernel=2, stride=2)}.get(
+            op, build.batch_norm
+        )(x)
+    return build.finish(x)
+
+
+def _in_kernels(network: Network, *sizes: int) -> Mapping:
+    names = [layer.name for layer in network.layers]
+    ends = np.cumsum(sizes).tolist()
+    parts = [tuple(names[end - size : end]) for size, end in zip(sizes, ends, strict=True)]
+    return Mapping(kernels=tuple(Kernel(layers=part, primary=part[0], unit="array") for part in parts))
+
+
+def test_a_layer_in_a_place_never_seen_is_judged_by_what_feeds_it() -> None:
+    """A normalisation joins a convolution, not a pool; behind a pool that was merged it was never seen."""
+    chains = (("Conv", "Norm"), ("Conv", "Pool"), ("Pool", "Norm"))
+    seen = [_chain_of(size, *ops) for size in range(4, 12) for ops in chains]
+    answers = [_in_kernels(item, *((1, 1) if item.layers[0].op_type == "MaxPool" else (2,))) for item in seen]
+    model = fit_mapping_model(list(zip(seen, answers, strict=True)))
+    network = _chain_of(32, "Conv", "Pool", "Norm")
+    assert model.predict(network) == _in_kernels(network, 2, 1)
+
+
 def test_rules_read_like_sentences() -> None:
     rules = _model().describe()
     assert any(rule.startswith("Conv + Clip -> always merged (") for rule in rules)
@@ -413,8 +440,10 @@ def test_json_keeps_every_rule() -> None:
         '{"schema_version": 99}',
         '{"schema_version": 1}',
         '{"schema_version": 1, "default_unit": "a", "transparent": [], "joins": [], "primaries": {}, '
+        '"producers": {}, '
         '"vanish": {"Relu": {"feature": "__class__", "holds": {}}}, "merge": {}, "placement": {}}',
         '{"schema_version": 1, "default_unit": "a", "transparent": [], "joins": [], "primaries": {}, '
+        '"producers": {}, '
         '"vanish": {"Relu": {"counts": {"stays": -1}}}, "merge": {}, "placement": {}}',
         "[" * 100_000,
     ],

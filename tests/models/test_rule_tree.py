@@ -8,15 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annette.errors import ModelError
+from annette.models.rule_text import tree_from_json, tree_rules, tree_to_json
 from annette.models.rule_tree import (
     Leaf,
     Node,
     Sample,
     decide_sample,
     fit_tree,
-    tree_from_json,
-    tree_rules,
-    tree_to_json,
 )
 
 
