@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,12 @@ MIN_FAMILY_ROWS = 30
 """Families with fewer measured kernels than this are priced by the generic model."""
 
 
+_UNROLL_DONORS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"grouped_conv": ("conv", "gemm"), "conv_transpose": ("conv", "gemm"), "matmul": ("gemm", "conv")}
+)
+"""Families on the same array: one without sweeps takes their unroll factors if that lowers its error."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FamilyParameters:
     """What the measurements say about one kernel family."""
@@ -39,9 +47,10 @@ class FamilyParameters:
     family: str
     """Family key, or `GENERIC_FAMILY`."""
     peak_ops_per_s: float | None
-    """Highest rate of computing; ``None`` for a family that only moves data."""
+    """Highest rate of computing, or a lower limit of it where no kernel was bound by computing; ``None`` for a
+    family that only moves data."""
     bandwidth_bytes_per_s: float
-    """Rate of moving what enters and leaves a kernel."""
+    """Rate of moving what enters and leaves a kernel, or a lower limit of it where no kernel was bound by it."""
     overhead_s: float
     """Seconds that every kernel costs, however small."""
     unrolls: tuple[UnrollFit, ...]
@@ -164,8 +173,12 @@ def fit_parameters(data: TrainingData) -> DeviceParameters:
     table, latency = data.table, data.latency_s
     ops, size_bytes = table.column("ops"), table.moved_bytes
     keys = [key for key in sorted(table.family_names) if len(table.rows_of(key)) >= MIN_FAMILY_ROWS]
-    families = [_fit_family(GENERIC_FAMILY, data, np.arange(len(data)))]
-    families.extend(_fit_family(key, data, table.rows_of(key)) for key in keys)
+    unrolls = {key: _fit_unrolls(data.take(table.rows_of(key))) for key in keys}
+    families = [_fit_family(GENERIC_FAMILY, data, [()])]
+    for key in keys:
+        donors = [unrolls[donor] for donor in _UNROLL_DONORS.get(key, ()) if unrolls.get(donor)]
+        candidates = [unrolls[key]] if unrolls[key] else [(), *map(_inherited, donors)]
+        families.append(_fit_family(key, data.take(table.rows_of(key)), candidates))
     return DeviceParameters(
         peak_ops_per_s=max(float(np.quantile(ops / latency, 0.995)), 1.0),
         bandwidth_bytes_per_s=max(float(np.quantile(size_bytes / latency, 0.995)), 1.0),
@@ -173,20 +186,43 @@ def fit_parameters(data: TrainingData) -> DeviceParameters:
     )
 
 
-def _fit_family(family: str, data: TrainingData, rows: NDArray[np.int64]) -> FamilyParameters:
-    part = data.take(rows)
-    unrolls = () if family == GENERIC_FAMILY else _fit_unrolls(part)
-    padded_ops = part.table.column("ops") / unroll_efficiency(part.table, unrolls)
-    peak, bandwidth, overhead, error = _fit_rates(padded_ops, part.table.moved_bytes, part.latency_s)
+def _inherited(unrolls: tuple[UnrollFit, ...]) -> tuple[UnrollFit, ...]:
+    """The unroll factors of a related family: no sweep of one's own speaks for them."""
+    return tuple(dataclasses.replace(fit, n_sweeps=0) for fit in unrolls)
+
+
+def _fit_family(
+    family: str, data: TrainingData, candidates: Sequence[tuple[UnrollFit, ...]]
+) -> FamilyParameters:
+    """The family's parameters with those unroll factors under which the error is least."""
+    table = data.table
+    fits = [
+        (
+            unrolls,
+            _fit_rates(
+                table.column("ops") / unroll_efficiency(table, unrolls), table.moved_bytes, data.latency_s
+            ),
+        )
+        for unrolls in candidates
+    ]
+    unrolls, rates = min(fits, key=lambda item: item[1].error)
     return FamilyParameters(
         family=family,
-        peak_ops_per_s=peak,
-        bandwidth_bytes_per_s=bandwidth,
-        overhead_s=overhead,
+        peak_ops_per_s=rates.peak_ops_per_s,
+        bandwidth_bytes_per_s=rates.bandwidth_bytes_per_s,
+        overhead_s=rates.overhead_s,
         unrolls=unrolls,
-        error=error,
-        n_rows=len(rows),
+        error=rates.error,
+        n_rows=len(data),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rates:
+    peak_ops_per_s: float | None
+    bandwidth_bytes_per_s: float
+    overhead_s: float
+    error: float
 
 
 def _fit_unrolls(data: TrainingData) -> tuple[UnrollFit, ...]:
@@ -210,43 +246,40 @@ def _fit_unrolls(data: TrainingData) -> tuple[UnrollFit, ...]:
 
 def _fit_rates(
     ops: NDArray[np.float64], size_bytes: NDArray[np.float64], latency_s: NDArray[np.float64]
-) -> tuple[float | None, float, float, float]:
+) -> _Rates:
     """Peak (``None`` without ops), bandwidth, overhead and median relative error."""
     from scipy.optimize import least_squares
 
     has_ops = bool((ops > 0).any())
-    start = np.log(
-        [
-            max(float(np.quantile(size_bytes / latency_s, 0.95)), 1.0),
-            max(float(np.quantile(latency_s, 0.02)), 1e-9),
-            max(float(np.quantile(ops / latency_s, 0.95)), 1.0),
-        ]
-    )[: 3 if has_ops else 2]
+    n_unknowns = 3 if has_ops else 2
+    overhead = max(float(np.quantile(latency_s, 0.02)), 1e-9)
 
-    def predict(logs: NDArray[np.float64]) -> NDArray[np.float64]:
-        bandwidth, overhead = np.exp(logs[:2])
-        compute = ops / np.exp(logs[2]) if has_ops else 0.0
-        result: NDArray[np.float64] = overhead + np.maximum(compute, size_bytes / bandwidth)
-        return result
-
-    def residuals(logs: NDArray[np.float64]) -> NDArray[np.float64]:
-        difference: NDArray[np.float64] = np.log(predict(logs) / latency_s)
+    def residuals(logs: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
+        memory = size_bytes / np.exp(logs[0])
+        compute = ops / np.exp(logs[2]) if has_ops else np.zeros_like(memory)
+        larger = np.maximum(np.maximum(compute, memory), 1e-30)
+        if math.isfinite(exponent):
+            larger = larger * (1.0 + (np.minimum(compute, memory) / larger) ** exponent) ** (1.0 / exponent)
+        difference: NDArray[np.float64] = np.log((np.exp(logs[1]) + larger) / latency_s)
         return difference
 
-    lower, upper = start - 12.0, start + 12.0
-    best = None
-    for shift in (0.0, -1.0):  # two starts: the maximum of two rates has local minima
-        found = least_squares(
-            residuals,
-            np.clip(start + shift, lower, upper),
-            bounds=(lower, upper),
-            loss="soft_l1",
-            f_scale=0.1,
-        )
-        if best is None or found.cost < best.cost:
-            best = found
-    if best is None:
-        raise ModelError("parameters: the fit found nothing")
-    error = float(np.median(np.abs(np.expm1(residuals(best.x)))))
-    rates = np.exp(best.x)
-    return (float(rates[2]) if has_ops else None), float(rates[0]), float(rates[1]), error
+    tried = []
+    for quantile in (0.5, 0.8, 0.95, 0.99):  # several starts: the maximum of two rates has local minima
+        rates = [max(float(np.quantile(amount / latency_s, quantile)), 1.0) for amount in (size_bytes, ops)]
+        point = np.log([rates[0], overhead, rates[1]])[:n_unknowns]
+        for exponent in (1.0, 4.0, math.inf):  # from the sum, which has one minimum, to the maximum
+            found = least_squares(
+                residuals, point, args=(exponent,), loss="soft_l1", f_scale=0.1, max_nfev=60
+            )
+            point = found.x
+        tried.append(found)
+    best = min(tried, key=lambda item: float(item.cost))
+    error = float(np.median(np.abs(np.expm1(residuals(best.x, math.inf)))))
+    bandwidth, overhead = float(np.exp(best.x[0])), float(np.exp(best.x[1]))
+    peak = float(np.exp(best.x[2])) if has_ops else None
+    if (
+        peak is not None
+    ):  # a roof that no kernel touches is as low as the data allow: the prediction is the same
+        peak = min(peak, float(np.max(ops / np.maximum(size_bytes / bandwidth, 1e-15))))
+        bandwidth = min(bandwidth, float(np.max(size_bytes / np.maximum(ops / peak, 1e-15))))
+    return _Rates(peak_ops_per_s=peak, bandwidth_bytes_per_s=bandwidth, overhead_s=overhead, error=error)

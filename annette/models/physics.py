@@ -43,7 +43,7 @@ _MAX_FIT_ROWS = 1200
 _SHARPNESS_STARTS = (0.3, 6.0)
 """Further starts of the sharpness above 1: the fit has local minima."""
 _MAX_SHARPNESS = 16.0
-_GRANULE_GAIN = 0.8
+_GRANULE_GAIN = 0.9
 """An alignment must lower the cost to this share of the plain one's."""
 
 
