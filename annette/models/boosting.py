@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 __all__ = ["BoostedFit", "BoostingGrid", "Configuration", "fit_boosted", "group_folds"]
 
 
+_ROUNDS_TOLERANCE = 1.01
+"""The fewest trees are taken whose held-out squared error is within this factor of the least."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
     """Hyperparameters of one boosted model."""
@@ -35,11 +39,11 @@ class BoostingGrid:
     """What cross-validation chooses from."""
 
     configurations: tuple[Configuration, ...] = (
-        Configuration(max_depth=3, learning_rate=0.08, min_child_weight=2.0),
-        Configuration(max_depth=5, learning_rate=0.06, min_child_weight=3.0),
+        Configuration(max_depth=3, learning_rate=0.1, min_child_weight=2.0),
+        Configuration(max_depth=5, learning_rate=0.1, min_child_weight=3.0),
     )
     """Tried one after another."""
-    max_rounds: int = 400
+    max_rounds: int = 220
     """Trees at most; how many is chosen with the configuration."""
     n_folds: int = 4
     """Folds of the grouped cross-validation."""
@@ -149,7 +153,7 @@ def _cross_validate(
         boosters.append((rows, booster, test))
     if not boosters:  # a single group: nothing can be held out, so stay simple
         return _CrossValidation(error=float("inf"), n_rounds=50, held_out=np.full(len(target), np.nan))
-    n_rounds = int(np.argmin(squared)) + 1
+    n_rounds = int(np.flatnonzero(squared <= _ROUNDS_TOLERANCE * squared.min())[0]) + 1
     held_out = np.empty(len(target))
     for rows, booster, test in boosters:
         held_out[rows] = booster.predict(test, iteration_range=(0, n_rounds))

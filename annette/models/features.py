@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annette.models.kernel_table import KernelTable
-from annette.models.roofline import RefinedTerms
+from annette.models.physics import PhysicalTerms
 from annette.models.unroll import DIMENSIONS, padded_fraction
 
 __all__ = ["FEATURE_NAMES", "feature_matrix"]
@@ -19,47 +19,48 @@ _STATISTICAL_LOG = (
 )  # fmt: skip
 _STATISTICAL_PLAIN = ("kernel_h", "kernel_w", "stride_h", "stride_w", "n_inputs", "operator")
 
-_GENERIC_LOG = ("ops", "input_bytes", "weight_bytes", "output_bytes")
-_GENERIC_PLAIN = ("n_inputs", "unit")
+_GENERIC_LOG = ("ops", "input_bytes", "weight_bytes", "output_bytes", "reduction_size")
+_GENERIC_PLAIN = ("n_inputs", "transcendental", "unit")
 
 _MIXED_LOG = (
     "batch", "groups", "in_channels", "out_channels", "in_h", "in_w", "out_h", "out_w",
     "ops", "input_bytes", "weight_bytes", "output_bytes", "primary_output_elements", "extra_elements",
-    "reduction_size", "contiguous_elements", "last_axis",
+    "skipped_bytes", "reduction_size", "contiguous_elements", "run_elements", "last_axis",
 )  # fmt: skip
 _MIXED_PLAIN = (
     "kernel_h", "kernel_w", "stride_h", "stride_w", "dilation_h", "dilation_w",
     "n_inputs", "n_outputs", "n_layers",
     "fused_relu", "fused_smooth", "fused_add", "fused_mul", "fused_norm", "fused_other",
     "pool_kernel_h", "pool_kernel_w", "pool_stride_h", "pool_stride_w",
-    "broadcast_fraction", "operator", "mode", "rank",
+    "broadcast_fraction", "operator", "transcendental", "mode", "rank",
 )  # fmt: skip
 _MIXED_TERMS = (
-    "log2_compute_s", "log2_memory_s", "log2_compute_over_memory", "overhead_fraction",
-    "input_fraction", "weight_fraction", "log2_weight_over_input", "efficiency",
+    "log2_compute_s", "log2_memory_s", "log2_total_s", "log2_compute_over_memory", "fixed_fraction",
+    "input_fraction", "weight_fraction", "log2_weight_over_input", "input_padding", "output_padding",
+    "efficiency",
     *(f"efficiency_{name}" for name in DIMENSIONS),
     *(f"log2_tiles_{name}" for name in DIMENSIONS),
-    *(f"remainder_{name}" for name in DIMENSIONS),
-    "log2_reduction_depth", "log2_pixels", "log2_row_elements",
+    "log2_reduction_depth", "log2_pixels", "log2_row_elements", "log2_out_row_elements",
 )  # fmt: skip
 
 FEATURE_NAMES = MappingProxyType(
     {
         "statistical": (*(f"log2_{name}" for name in _STATISTICAL_LOG), *_STATISTICAL_PLAIN),
         "mixed": (*(f"log2_{name}" for name in _MIXED_LOG), *_MIXED_PLAIN, *_MIXED_TERMS),
-        "generic": (*(f"log2_{name}" for name in _GENERIC_LOG), *_GENERIC_PLAIN),
+        "generic": (*(f"log2_{name}" for name in _GENERIC_LOG), *_GENERIC_PLAIN, "log2_total_s"),
     }
 )
 """The features by kind. ``statistical`` holds what is published and nothing of the staircase, ``mixed`` all,
 ``generic`` what any kernel has."""
 
 
-def feature_matrix(kind: str, table: KernelTable, terms: RefinedTerms) -> NDArray[np.float32]:
+def feature_matrix(kind: str, table: KernelTable, terms: PhysicalTerms) -> NDArray[np.float32]:
     """The features of each kernel, shape (n_kernels, n_features), finite; columns as `FEATURE_NAMES`."""
     if kind == "statistical":
         columns = [_log2_columns(table, _STATISTICAL_LOG), _columns(table, _STATISTICAL_PLAIN)]
     elif kind == "generic":
-        columns = [_log2_columns(table, _GENERIC_LOG), _columns(table, _GENERIC_PLAIN)]
+        total = np.log2(terms.total_s)[:, None]
+        columns = [_log2_columns(table, _GENERIC_LOG), _columns(table, _GENERIC_PLAIN), total]
     else:
         columns = [
             _log2_columns(table, _MIXED_LOG),
@@ -77,37 +78,38 @@ def _log2_columns(table: KernelTable, names: tuple[str, ...]) -> NDArray[np.floa
     return np.log2(_columns(table, names) + 1.0)
 
 
-def _term_columns(table: KernelTable, terms: RefinedTerms) -> NDArray[np.float64]:
+def _term_columns(table: KernelTable, terms: PhysicalTerms) -> NDArray[np.float64]:
     """The analytic terms and the quantised sizes, shape (n_kernels, len(_MIXED_TERMS))."""
-    compute, memory = terms.compute_s + 1e-12, terms.memory_s + 1e-12
-    input_bytes, weight_bytes = table.column("input_bytes"), table.column("weight_bytes")
-    moved = np.maximum(table.moved_bytes, 1.0)
+    refined = terms.refined
+    compute, memory, total = terms.compute_s + 1e-9, terms.memory_s + 1e-9, terms.total_s
     log_compute, log_memory = np.log2(compute), np.log2(memory)
-    tiles = np.ceil(terms.sizes / terms.factors)
-    remainder = tiles * terms.factors - terms.sizes
+    input_bytes, weight_bytes = table.column("input_bytes"), table.column("weight_bytes")
     kernel_area = table.column("kernel_h") * table.column("kernel_w")
     depth = table.column("in_channels") / table.column("groups") * kernel_area
     single = (
         log_compute,
         log_memory,
+        np.log2(total),
         log_compute - log_memory,
-        terms.overhead_s / terms.total_s,
-        input_bytes / moved,
-        weight_bytes / moved,
+        terms.fixed_s / total,
+        terms.transfers_s[:, 0] / memory,
+        terms.transfers_s[:, 1] / memory,
         np.log2((weight_bytes + 1.0) / (input_bytes + 1.0)),
-        terms.efficiency,
+        terms.padding[:, 0],
+        terms.padding[:, 1],
+        refined.efficiency,
     )
     shape = (
         np.log2(depth + 1.0),
         np.log2(table.column("out_h") * table.column("out_w")),
         np.log2(table.column("in_channels") * table.column("in_w") + 1.0),
+        np.log2(table.column("out_channels") * table.column("out_w") + 1.0),
     )
     return np.concatenate(
         [
             np.stack(single, axis=1),
-            1.0 / padded_fraction(terms.sizes, terms.factors),
-            np.log2(tiles + 1.0),
-            remainder / terms.factors,
+            1.0 / padded_fraction(refined.sizes, refined.factors),
+            np.log2(np.ceil(refined.sizes / refined.factors) + 1.0),
             np.stack(shape, axis=1),
         ],
         axis=1,

@@ -13,7 +13,7 @@ from annette.errors import ModelError
 from annette.graph.mapping import Mapping
 from annette.graph.network import Network
 from annette.measurement import DeviceInfo
-from annette.models.kernel_row import COLUMNS, KernelReader
+from annette.models.kernel_row import COLUMNS, UNITS, KernelReader
 
 __all__ = ["COLUMNS", "KernelTable", "build_kernel_table", "concatenate_tables"]
 
@@ -89,6 +89,18 @@ class KernelTable:
             return np.empty(0, dtype=np.int64)
         found: NDArray[np.int64] = np.flatnonzero(self.family_index == self.family_names.index(family))
         return found
+
+    def without_families(self) -> KernelTable:
+        """The same kernels as if no more were known of their families and operators than the unit."""
+        values = self.values.copy()
+        values[:, COLUMN_INDEX["operator"]] = 0.0
+        return KernelTable(
+            values=values,
+            family_names=tuple(f"*@{unit}" for unit in UNITS),
+            family_index=values[:, COLUMN_INDEX["unit"]].astype(np.int64),
+            network_index=self.network_index,
+            n_networks=self.n_networks,
+        )
 
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> KernelTable:
         """The table of these rows, in this order."""

@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annette.errors import ModelError
-from annette.models.boosting import BoostedFit, fit_boosted
+from annette.models.boosting import BoostedFit, BoostingGrid, fit_boosted
 from annette.models.features import FEATURE_NAMES, feature_matrix
 from annette.models.forest import Forest, read_forest
 from annette.models.kernel_table import KernelTable
 from annette.models.parameters import GENERIC_FAMILY, DeviceParameters, fit_parameters
+from annette.models.physics import PhysicalFit, Physics, fit_physics, physical_terms
 from annette.models.ranges import RANGE_COLUMNS, FamilyRange, measure_ranges, outside_mask
-from annette.models.roofline import MIN_LATENCY_S, RefinedTerms, refined_terms, roofline_s
+from annette.models.roofline import MIN_LATENCY_S, refined_terms, roofline_s
 from annette.models.training import TrainingData
 
 __all__ = ["MODEL_NAMES", "LayerModels", "fit_layer_models"]
@@ -36,6 +37,16 @@ _MAX_LOG_RATIO = 8.0
 """Forests are asked for log-ratios; beyond e**8 a file is damaged rather than a kernel that slow."""
 
 
+_GRIDS = MappingProxyType(
+    {
+        "mixed": BoostingGrid(),
+        "statistical": BoostingGrid(n_folds=3),
+        "generic": BoostingGrid(configurations=BoostingGrid().configurations[1:], max_rounds=120, n_folds=3),
+    }
+)
+"""What cross-validation chooses from; the generic model sees every row, so it tries less."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LayerModels:
     """Everything learned about the cost of a device's kernels.
@@ -46,6 +57,8 @@ class LayerModels:
 
     parameters: DeviceParameters
     """Readable parameters; they alone make the two rooflines."""
+    physics: Physics
+    """The smooth model that the forests of the mixed and the generic model correct."""
     contents: Mapping[tuple[str, str], bytes]
     """XGBoost files by (``statistical`` | ``mixed`` | ``generic``, family key)."""
     ranges: Mapping[str, FamilyRange]
@@ -79,10 +92,10 @@ class LayerModels:
     def _predict_distinct(self, table: KernelTable, model: str) -> NDArray[np.float64]:
         if model == "roofline":
             return roofline_s(table, self.parameters)
-        terms = refined_terms(table, self.parameters)
         if model == "refined_roofline":
-            return terms.total_s
-        base = _base_s(model, table, terms, self.parameters)
+            return refined_terms(table, self.parameters).total_s
+        terms = physical_terms(table, self.parameters, self.physics)
+        base = roofline_s(table, self.parameters) if model == "statistical" else terms.total_s
         log_ratio = np.zeros(len(table))
         matrix = feature_matrix(model, table, terms)
         generic = self.generic_mask(table)
@@ -92,8 +105,10 @@ class LayerModels:
                 log_ratio[rows] = self._forest(model, key).predict(matrix[rows])
         rows = np.flatnonzero(generic)
         if len(rows):
-            base[rows] = terms.total_s[rows]
-            features = feature_matrix("generic", table, terms)[rows]
+            part = table.take(rows)
+            nameless = physical_terms(part.without_families(), self.parameters, self.physics)
+            base[rows] = nameless.total_s
+            features = feature_matrix("generic", part, nameless)
             log_ratio[rows] = self._forest("generic", GENERIC_FAMILY).predict(features)
         ratio = np.exp(np.clip(log_ratio, -_MAX_LOG_RATIO, _MAX_LOG_RATIO))
         return np.maximum(base * ratio, MIN_LATENCY_S)
@@ -136,6 +151,7 @@ class LayerModels:
         index = {
             "schema_version": SCHEMA_VERSION,
             "parameters": self.parameters.to_json(),
+            "physics": [fit.to_json() for fit in self.physics.fits],
             "features": {kind: list(names) for kind, names in FEATURE_NAMES.items()},
             "range_columns": list(RANGE_COLUMNS),
             "ranges": {family: item.to_json() for family, item in sorted(self.ranges.items())},
@@ -163,7 +179,14 @@ class LayerModels:
             }
             ranges = {str(key): FamilyRange.from_json(item) for key, item in index["ranges"].items()}
             parameters = DeviceParameters.from_json(index["parameters"])
-            return cls(parameters=parameters, contents=contents, ranges=ranges, scores=index["scores"])
+            physics = Physics(fits=tuple(PhysicalFit.from_json(item) for item in index["physics"]))
+            return cls(
+                parameters=parameters,
+                physics=physics,
+                contents=contents,
+                ranges=ranges,
+                scores=index["scores"],
+            )
         except (KeyError, TypeError, ValueError, AttributeError) as err:
             if isinstance(err, ModelError):
                 raise
@@ -180,48 +203,52 @@ def fit_layer_models(data: TrainingData, *, seed: int) -> LayerModels:
     """
     parameters = fit_parameters(data)
     table = data.table
-    terms = refined_terms(table, parameters)
-    everything = np.arange(len(data))
-    jobs = [("generic", GENERIC_FAMILY, everything)]
+    physics = fit_physics(data, parameters)
+    terms = physical_terms(table, parameters, physics)
+    nameless_terms = physical_terms(table.without_families(), parameters, physics)
+    jobs = [("generic", GENERIC_FAMILY, np.arange(len(data)))]
     for family in parameters.families[1:]:
         rows = table.rows_of(family.family)
         jobs.extend((kind, family.family, rows) for kind in ("mixed", "statistical"))
-    bases = {kind: _base_s(kind, table, terms, parameters) for kind in FEATURE_NAMES}
-    matrices = {kind: feature_matrix(kind, table, terms) for kind in FEATURE_NAMES}
+    bases = {
+        "statistical": roofline_s(table, parameters),
+        "mixed": terms.total_s,
+        "generic": nameless_terms.total_s,
+    }
+    matrices = {
+        kind: feature_matrix(kind, table, nameless_terms if kind == "generic" else terms)
+        for kind in FEATURE_NAMES
+    }
 
     def fit(job: tuple[str, str, NDArray[np.int64]]) -> BoostedFit:
         kind, _, rows = job
         target = np.log(data.latency_s[rows] / bases[kind][rows])
-        return fit_boosted(matrices[kind][rows], target, data.groups[rows], FEATURE_NAMES[kind], seed=seed)
+        return fit_boosted(
+            matrices[kind][rows], target, data.groups[rows], FEATURE_NAMES[kind], seed=seed, grid=_GRIDS[kind]
+        )
 
     jobs.sort(key=lambda job: -len(job[2]))  # the longest first, so that the last worker ends early
     with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8)) as pool:  # XGBoost lets go of the GIL
         fits = dict(zip([job[:2] for job in jobs], pool.map(fit, jobs), strict=True))
     return LayerModels(
         parameters=parameters,
+        physics=physics,
         contents={key: found.content for key, found in fits.items()},
         ranges=measure_ranges(table),
-        scores=_scores(data, parameters, terms, bases, fits),
+        scores=_scores(data, parameters, bases, fits),
     )
-
-
-def _base_s(
-    kind: str, table: KernelTable, terms: RefinedTerms, parameters: DeviceParameters
-) -> NDArray[np.float64]:
-    """What the forest of ``kind`` corrects, in seconds, shape (n_kernels,)."""
-    return roofline_s(table, parameters) if kind == "statistical" else terms.total_s
 
 
 def _scores(
     data: TrainingData,
     parameters: DeviceParameters,
-    terms: RefinedTerms,
     bases: Mapping[str, NDArray[np.float64]],
     fits: Mapping[tuple[str, str], BoostedFit],
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Errors by family and model; those of the boosted models are held out."""
     table = data.table
     generic = bases["generic"] * np.exp(fits["generic", GENERIC_FAMILY].held_out)
+    refined = refined_terms(table, parameters).total_s
     scores: dict[str, dict[str, dict[str, float]]] = {}
     for key in sorted(table.family_names):
         rows = table.rows_of(key)
@@ -229,7 +256,7 @@ def _scores(
             continue
         predicted = {
             "roofline": roofline_s(table, parameters)[rows],
-            "refined_roofline": terms.total_s[rows],
+            "refined_roofline": refined[rows],
             "generic": generic[rows],
         }
         for kind in ("statistical", "mixed"):

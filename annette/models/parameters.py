@@ -47,10 +47,10 @@ class FamilyParameters:
     family: str
     """Family key, or `GENERIC_FAMILY`."""
     peak_ops_per_s: float | None
-    """Highest rate of computing, or a lower limit of it where no kernel was bound by computing; ``None`` for a
-    family that only moves data."""
+    """Rate of computing, or a lower limit of it where no kernel was bound by computing; ``None`` for a family
+    that only moves data."""
     bandwidth_bytes_per_s: float
-    """Rate of moving what enters and leaves a kernel, or a lower limit of it where no kernel was bound by it."""
+    """Rate of moving what enters and leaves; likewise a lower limit where no kernel was bound by it."""
     overhead_s: float
     """Seconds that every kernel costs, however small."""
     unrolls: tuple[UnrollFit, ...]

@@ -25,15 +25,15 @@ _WINDOW_POINTS = 20
 """Points that a part of a sweep holds at least."""
 
 _EVIDENCE_PER_WINDOW = 6.0
-"""Twice the log-likelihood that a staircase must gain per part of a sweep: the best of 127 false ones gains up
-to 5 on noise of one per cent, a true one 8 (a layer mostly bound by memory) to 200."""
+"""Twice the log-likelihood that a staircase must gain per part of a sweep: the best of 127 false ones gains
+up to 5 on noise of one per cent, a true one 8 (a layer mostly bound by memory) to 200."""
 
 _MIN_SOFTNESS = 0.1
 """A staircase that shows less than this is the shadow of something else, such as tiles of a memory."""
 
 _SUBSETS = ((0, 1, 2), (0, 2), (1, 2), (2,))
-"""Unknowns that are not zero: slope, stairs and offset. The offset is free: a part of a sweep that is bound by
-computing starts where the memory's part ends."""
+"""Unknowns that are not zero: slope, stairs and offset. The offset is free: a part of a sweep that is bound
+by computing starts where the memory's part ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -62,7 +62,8 @@ def print_parameters(models: LayerModels) -> None:
         unrolls = " ".join(f"{fit.dimension} {fit.factor}/{fit.softness:.2f}" for fit in family.unrolls)
         print(
             f"{family.family:22} {family.n_rows:6d} {(family.peak_ops_per_s or 0) / 1e9:9.1f} "
-            f"{family.bandwidth_bytes_per_s / 1e9:7.2f} {family.overhead_s * 1e6:7.1f}us {family.error:6.1%}  {unrolls}"
+            f"{family.bandwidth_bytes_per_s / 1e9:7.2f} {family.overhead_s * 1e6:7.1f}us "
+            f"{family.error:6.1%}  {unrolls}"
         )
 
 
