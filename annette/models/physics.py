@@ -300,17 +300,13 @@ def _fit_blend(
     smallest = 1e-4 * float(np.median(latency_s)) / mean
     logs = np.log(np.maximum(start, smallest))[present]
 
-    def predict(point: NDArray[np.float64]) -> NDArray[np.float64]:
+    def residuals(point: NDArray[np.float64]) -> NDArray[np.float64]:
         coefficients = np.zeros(quantities.shape[1])
         coefficients[present] = np.exp(point[:-1])
         parts = quantities * coefficients
-        fixed = parts[:, :_N_FIXED].sum(axis=1)
-        return fixed + _blend(
-            parts[:, _COMPUTE], parts[:, _MEMORY].sum(axis=1), 1.0 + float(np.exp(point[-1]))
-        )
-
-    def residuals(point: NDArray[np.float64]) -> NDArray[np.float64]:
-        difference: NDArray[np.float64] = np.log(np.maximum(predict(point), MIN_LATENCY_S) / latency_s)
+        memory, sharpness = parts[:, _MEMORY].sum(axis=1), 1.0 + float(np.exp(point[-1]))
+        total = parts[:, :_N_FIXED].sum(axis=1) + _blend(parts[:, _COMPUTE], memory, sharpness)
+        difference: NDArray[np.float64] = np.log(np.maximum(total, MIN_LATENCY_S) / latency_s)
         return difference
 
     lower = np.append(logs - 20.0, math.log(0.02))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annette.errors import ModelError
-from annette.graph.mapping import Mapping
+from annette.graph.mapping import Kernel, Mapping
 from annette.graph.network import Network
 from annette.measurement import DeviceInfo
 from annette.models.kernel_table import KernelTable, build_kernel_table
@@ -124,7 +124,5 @@ def _measured_kernels(record: Record) -> tuple[Mapping, list[float]] | None:
 
 
 def _single_layer_mapping(network: Network) -> Mapping:
-    from annette.graph.mapping import Kernel
-
     name = network.layers[0].name
     return Mapping(kernels=(Kernel(layers=(name,), primary=name, unit="device"),))
