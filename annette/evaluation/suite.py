@@ -40,6 +40,8 @@ class NetworkResult:
     """Kernels that the device reported; ``None`` if it reports none."""
     exact_kernels: int | None
     """How many of them were predicted with the same layers on the same unit."""
+    predicted_kernels: int
+    """Kernels that the mapping model expected; those beyond `exact_kernels` do not exist on the device."""
     kernel_errors: tuple[tuple[str, tuple[float, ...]], ...]
     """By layer model the relative errors of the exactly predicted kernels, predicted / measured - 1."""
 
@@ -54,6 +56,7 @@ class NetworkResult:
             **{f"{model}_s": seconds for model, seconds in self.predicted_s},
             "measured_kernels": self.measured_kernels,
             "exact_kernels": self.exact_kernels,
+            "predicted_kernels": self.predicted_kernels,
             "mapping_accuracy": exact,
         }
 
@@ -85,6 +88,12 @@ class Evaluation:
         measured = sum(item.measured_kernels or 0 for item in self.networks)
         return sum(item.exact_kernels or 0 for item in self.networks) / measured if measured else None
 
+    @property
+    def surplus_kernels(self) -> int:
+        """Predicted kernels that the device does not have; 0 where it reports no kernels."""
+        counted = [item for item in self.networks if item.exact_kernels is not None]
+        return sum(item.predicted_kernels - (item.exact_kernels or 0) for item in counted)
+
     def accuracy(self, model: str) -> Accuracy:
         """The figures of merit of one layer model over the networks."""
         measured_s = [item.measured_s for item in self.networks]
@@ -108,6 +117,7 @@ class Evaluation:
             "device": self.device,
             "seed": self.seed,
             "mapping_accuracy": self.mapping_accuracy,
+            "surplus_kernels": self.surplus_kernels,
             "models": models,
             "networks": [item.to_dict() for item in self.networks],
             "failed": [{"name": item.name, "error": item.error} for item in self.failed],
@@ -229,5 +239,6 @@ def _compare(platform: Platform, network: Network, measurement: Measurement) -> 
         predicted_s=tuple((model, estimate.latency_s) for model, estimate in estimates.items()),
         measured_kernels=None if measured is None else len(measured.kernels),
         exact_kernels=exact,
+        predicted_kernels=len(mapping.kernels),
         kernel_errors=tuple(errors.items()),
     )

@@ -128,10 +128,11 @@ def cross_validate_mapping(
     Returns
     -------
     dict
-        ``kernels``, ``exact_kernels`` and ``exact_fraction`` (None if nothing could be held out).
+        ``kernels``, ``exact_kernels``, ``exact_fraction`` (None if nothing could be held out), and
+        ``surplus_kernels``: predicted ones that the device does not have.
     """
     fold_of = _group_folds(groups)
-    n_kernels = n_exact = 0
+    n_kernels = n_exact = n_surplus = 0
     for fold in range(MAPPING_FOLDS):
         fitted = [number for number, group in enumerate(groups) if fold_of[group] != fold]
         held_out = [
@@ -146,10 +147,17 @@ def cross_validate_mapping(
         )
         for number in held_out:
             network, mapping = observations[number]
-            exact = exact_kernels(mapping, model.predict(network))
+            predicted = model.predict(network)
+            exact = exact_kernels(mapping, predicted)
             n_kernels, n_exact = n_kernels + len(exact), n_exact + sum(exact)
+            n_surplus += len(predicted.kernels) - sum(exact)
     fraction = n_exact / n_kernels if n_kernels else None
-    return {"kernels": n_kernels, "exact_kernels": n_exact, "exact_fraction": fraction}
+    return {
+        "kernels": n_kernels,
+        "exact_kernels": n_exact,
+        "exact_fraction": fraction,
+        "surplus_kernels": n_surplus,
+    }
 
 
 def _group_folds(groups: Sequence[str]) -> dict[str, int]:

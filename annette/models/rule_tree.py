@@ -49,6 +49,10 @@ MIN_SAMPLES = 6
 LEAF_SIZES = (4, 2, 1)
 """Least observations in a leaf, tried by cross-validation; the largest of the equally good ones wins."""
 FOLDS = 5
+BEAM_WIDTH = 4
+"""First conditions that are followed to their end; one less a level."""
+MAX_BEAM_ROWS = 500
+"""With more observations the best condition is clear, and following others costs time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +155,7 @@ def fit_tree(
     features : sequence of str
         Names in order of preference: of two equally good conditions the earlier one wins.
     cross_validate : bool
-        Without it the leaves hold `LEAF_SIZES[0]` observations at least, whatever that is worth.
+        Without it the tree is grown quickly, with `LEAF_SIZES[0]` observations a leaf at least.
 
     Raises
     ------
@@ -169,13 +173,14 @@ def fit_tree(
     rows = np.arange(len(samples))
     folds = _folds(groups) if cross_validate else None
     if folds is None:
-        grown = _grow(columns, targets, classes, rows, LEAF_SIZES[0], MAX_DEPTH)
+        width = BEAM_WIDTH if cross_validate else 1
+        grown = _grow(columns, targets, classes, rows, LEAF_SIZES[0], width=width)
         return _settle(grown, columns, targets, classes, rows)
     best_size, best_right = None, int(np.sum(targets == classes.index(majority.label)))
     for size in LEAF_SIZES:
         right = 0
         for fold in range(FOLDS):
-            tree = _grow(columns, targets, classes, rows[folds != fold], size, MAX_DEPTH)
+            tree = _grow(columns, targets, classes, rows[folds != fold], size, width=1)
             right += sum(
                 decide_sample(tree, samples[row]).label == labels[row] for row in rows[folds == fold]
             )
@@ -183,7 +188,7 @@ def fit_tree(
             best_size, best_right = size, right
     if best_size is None:
         return majority
-    grown = _grow(columns, targets, classes, rows, best_size, MAX_DEPTH)
+    grown = _grow(columns, targets, classes, rows, best_size)
     return _settle(grown, columns, targets, classes, rows)
 
 
@@ -228,28 +233,44 @@ def _grow(
     classes: Sequence[str],
     rows: NDArray[np.int64],
     leaf_size: int,
-    depth: int,
+    depth: int = MAX_DEPTH,
+    width: int = BEAM_WIDTH,
 ) -> Tree:
+    """The tree over these rows: of the ``width`` best first conditions the one that leads to the least cost.
+
+    The condition that separates best at once often only looks like the rule; the rule itself may need two
+    conditions, of which the first gains less.
+    """
     found = targets[rows]
     leaf = leaf_of([classes[target] for target in found.tolist()])
     if depth == 0 or len(leaf.counts) == 1 or not columns.names:
         return leaf
-    split = _best_split(columns.bins[rows], found, len(classes), leaf_size)
-    if split is None:
-        return leaf
-    column, bin_below, bin_above = split
-    below = columns.bins[rows, column] <= bin_below
-    feature, word = columns.names[column]
-    edges = columns.edges[column]
-    holds = below if word is None else ~below
-    children = [
-        _grow(columns, targets, classes, rows[side], leaf_size, depth - 1) for side in (holds, ~holds)
-    ]
-    threshold = _middle(float(edges[bin_below]), float(edges[bin_above])) if word is None else 0.0
-    below_leaf, above_leaf = children
-    if isinstance(below_leaf, Leaf) and isinstance(above_leaf, Leaf) and below_leaf.label == above_leaf.label:
-        return leaf
-    return Node(feature, threshold, word, children[0], children[1])
+    is_large = len(rows) > MAX_BEAM_ROWS
+    splits = _best_splits(columns.bins[rows], found, len(classes), leaf_size, 1 if is_large else width)
+    best: Tree = leaf
+    best_cost = _cost(leaf) + 1
+    for column, bin_below, bin_above in splits:
+        feature, word = columns.names[column]
+        below = columns.bins[rows, column] <= bin_below
+        holds = below if word is None else ~below
+        narrower = width if is_large else max(1, width - 1)
+        children = [
+            _grow(columns, targets, classes, rows[side], leaf_size, depth - 1, narrower)
+            for side in (holds, ~holds)
+        ]
+        edges = columns.edges[column]
+        threshold = _middle(float(edges[bin_below]), float(edges[bin_above])) if word is None else 0.0
+        tree = Node(feature, threshold, word, children[0], children[1])
+        cost = _cost(tree)
+        if len({item.label for item in leaves(tree)}) > 1 and cost < best_cost:
+            best, best_cost = tree, cost
+    return best
+
+
+def _cost(tree: Tree) -> int:
+    """Twice the observations that the tree gets wrong, and its leaves."""
+    found = list(leaves(tree))
+    return 2 * sum(leaf.total - leaf.counts[0][1] for leaf in found) + len(found)
 
 
 def _settle(
@@ -311,10 +332,13 @@ def _middle(low: float, high: float) -> float:
     return math.sqrt(low * high) if low >= 64 else (low + high) / 2
 
 
-def _best_split(
-    bins: NDArray[np.int64], targets: NDArray[np.int64], n_classes: int, leaf_size: int
-) -> tuple[int, int, int] | None:
-    """The column and the two neighbouring bins between which a cut lowers the Gini impurity most."""
+def _best_splits(
+    bins: NDArray[np.int64], targets: NDArray[np.int64], n_classes: int, leaf_size: int, limit: int
+) -> list[tuple[int, int, int]]:
+    """Columns, each with the two neighbouring bins between which a cut lowers the Gini impurity most.
+
+    Best first; of columns that separate equally well only the preferred one.
+    """
     n_rows, n_columns = bins.shape
     width = int(bins.max()) + 1
     cells = (np.arange(n_columns) * width + bins).ravel()
@@ -326,16 +350,19 @@ def _best_split(
     above = below[:, :, -1:] - below
     n_below, n_above = below.sum(axis=0), above.sum(axis=0)
     allowed = (n_below >= leaf_size) & (n_above >= leaf_size)
-    if not allowed.any():
-        return None
     purity = (below**2).sum(axis=0) / np.maximum(n_below, 1) + (above**2).sum(axis=0) / np.maximum(n_above, 1)
     purity = np.where(allowed, purity, -1.0)
     per_column = purity.max(axis=1)
-    best = float(per_column.max())
     start = float((np.bincount(targets) ** 2.0).sum()) / n_rows
-    if best <= start * (1 + 1e-9):
-        return None
-    column = int(np.argmax(per_column >= best * (1 - 1e-9)))
-    bin_below = int(np.argmax(purity[column] >= best * (1 - 1e-9)))
-    occupied = np.flatnonzero(counts[:, column, :].sum(axis=0))
-    return column, bin_below, int(occupied[occupied > bin_below][0])
+    found: list[tuple[int, int, int]] = []
+    last = math.inf
+    for column in np.argsort(-np.round(per_column, 9), kind="stable").tolist():
+        best = float(per_column[column])
+        if len(found) == limit or best <= start * (1 + 1e-9):
+            break
+        if best < last - 1e-9:
+            last = best
+            bin_below = int(np.argmax(purity[column] >= best * (1 - 1e-9)))
+            occupied = np.flatnonzero(counts[:, column, :].sum(axis=0))
+            found.append((column, bin_below, int(occupied[occupied > bin_below][0])))
+    return found

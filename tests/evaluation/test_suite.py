@@ -54,6 +54,9 @@ def test_rows_and_figures_agree(small_platform: Platform) -> None:
         assert figures["kernel_mape"] > 0
     assert [row["name"] for row in document["networks"]] == [network.name for network in NETWORKS]
     assert document["mapping_accuracy"] > 0.9
+    assert document["surplus_kernels"] == sum(
+        row["predicted_kernels"] - row["exact_kernels"] for row in document["networks"]
+    )
 
 
 def test_failures_are_reported_and_left_out(small_platform: Platform) -> None:

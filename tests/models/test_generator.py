@@ -82,7 +82,7 @@ def test_held_out_groups_are_really_held_out() -> None:
     seen = [_pair(size, merged=True) for size in range(4, 34)]
     assert cross_validate_mapping(seen, ["one"] * 30)["exact_fraction"] is None
     apart = cross_validate_mapping(seen, [str(number) for number in range(30)])
-    assert apart == {"kernels": 30, "exact_kernels": 30, "exact_fraction": 1.0}
+    assert apart == {"kernels": 30, "exact_kernels": 30, "exact_fraction": 1.0, "surplus_kernels": 0}
     odd = [*seen[:20], *(_pair(size, merged=False) for size in range(40, 50))]
     groups = ["merged a"] * 10 + ["merged b"] * 10 + ["apart"] * 10
     assert cross_validate_mapping(odd, groups)["exact_kernels"] == 20

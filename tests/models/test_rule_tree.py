@@ -90,6 +90,24 @@ def test_a_threshold_ignores_observations_that_do_not_need_it() -> None:
         assert decide_sample(tree, {"stride": 2.0, "size": 122.0}).label == "apart"
 
 
+def test_a_rule_is_found_behind_a_first_condition_that_gains_less() -> None:
+    """Vanishes if no producer is on the host and no network input is read; the producers' names mislead."""
+    rng = np.random.default_rng(0)
+    samples: list[Sample] = []
+    for _ in range(75):
+        host, reads = bool(rng.random() < 0.5), bool(rng.random() < 0.4)
+        device = ("Conv", "Conv", "MaxPool", "Concat")[rng.integers(4)]
+        names = {device} | ({("Resize", "Slice", "Elu")[rng.integers(3)]} if host else set())
+        units = frozenset({"host", "array"} if host else {"array"})
+        samples.append({"names": frozenset(names), "units": units, "reads": float(reads)})
+    labels = ["stays" if item["reads"] or "host" in item["units"] else "goes" for item in samples]  # type: ignore[operator]
+    tree = fit_tree(samples, labels, _groups(samples), features=("names", "reads", "units"))
+    assert [rule for rule, _ in tree_rules(tree, "goes")] in (
+        ["not reads and units lacks host"],
+        ["units lacks host and not reads"],
+    )
+
+
 def test_the_same_observations_give_the_same_tree() -> None:
     samples = _samples(100)
     labels = [str(len(item["kernel"])) for item in samples]  # type: ignore[arg-type]
