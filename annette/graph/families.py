@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from annette.graph.geometry import MATRIX_OPERATORS
 from annette.graph.network import Layer, Network
-from annette.graph.operands import DOMAINS, is_weight
+from annette.graph.operands import DOMAINS
 from annette.graph.operators import BROADCASTING, COMPARISONS, MICROSOFT_UNARY, REDUCTIONS, UNARY
 
 __all__ = ["FAMILIES", "layer_family"]
@@ -105,5 +105,5 @@ def layer_family(network: Network, layer: Layer) -> str:
             return "reduce"
         position = 1
     if position is not None:
-        return "gemm" if is_weight(network, layer.inputs[position]) else "matmul"
+        return "gemm" if layer.inputs[position] in network.weights else "matmul"
     return _FAMILY.get(op_type, "opaque")

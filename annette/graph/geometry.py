@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from annette.graph.network import Layer, Network
-from annette.graph.operands import DOMAINS, is_weight
+from annette.graph.operands import DOMAINS
 
 __all__ = ["MATRIX_OPERATORS", "Geometry", "layer_geometry"]
 
@@ -175,7 +175,7 @@ def _matrix(network: Network, layer: Layer) -> Geometry:
     columns = result[-1] if len(right) > 1 and result else 1
     rows = math.prod(result[:-1] if len(right) > 1 else result)
     matrices = 1
-    if len(right) > 2 or not is_weight(network, layer.inputs[position]):
+    if len(right) > 2 or layer.inputs[position] not in network.weights:
         height = (left[-1] if transposed else left[-2]) if len(left) > 1 else 1
         matrices, rows = rows // max(height, 1), height
     matrices, rows, inner, columns = _at_least_one(matrices, rows, inner, columns)

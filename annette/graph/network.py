@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from annette.errors import GraphError
+from annette.graph.operators import WEIGHT_KEEPING
 
 __all__ = [
     "ELEMENT_BITS",
@@ -22,7 +23,6 @@ __all__ = [
     "Network",
     "Scalar",
     "Tensor",
-    "tensors_by_name",
 ]
 
 Scalar = int | float | bool | str
@@ -193,12 +193,13 @@ class Network:
     def _check_names(self) -> None:
         names: set[str] = set()
         produced: set[str] = set()
-        inputs = set(self.inputs)
+        inputs: set[str] = set()
         for name in self.inputs:
-            if self.inputs.count(name) > 1:
+            if name in inputs:
                 raise GraphError(f"network {self.name!r}: input {name!r} is declared twice")
             if name in self.tensors and self.tensors[name].is_constant:
                 raise GraphError(f"network {self.name!r}: {name!r} is an input and a constant, expected one")
+            inputs.add(name)
         for layer in self.layers:
             if layer.name in names:
                 raise GraphError(f"network {self.name!r}: two layers are named {layer.name!r}")
@@ -246,6 +247,18 @@ class Network:
     @cached_property
     def _by_name(self) -> dict[str, Layer]:
         return {layer.name: layer for layer in self.layers}
+
+    @cached_property
+    def weights(self) -> frozenset[str]:
+        """Names of the constants, and of what casts, (de)quantisation and views make of constants alone.
+
+        So the weights of a network in ONNX's QDQ form count as weights.
+        """
+        found = {name for name, tensor in self.tensors.items() if tensor.is_constant}
+        for layer in self.layers:
+            if layer.op_type in WEIGHT_KEEPING and found.issuperset(filter(None, layer.inputs)):
+                found.update(filter(None, layer.outputs))
+        return frozenset(found)
 
     def layer(self, name: str) -> Layer:
         """The layer of that name.
@@ -382,19 +395,3 @@ def _as_stored(value: Scalar, dtype: str = "") -> Scalar:
     if dtype == "bool" or (not dtype and isinstance(value, bool)):
         return int(value)
     return value
-
-
-def tensors_by_name(tensors: Iterable[Tensor]) -> dict[str, Tensor]:
-    """A mapping from name to tensor.
-
-    Raises
-    ------
-    GraphError
-        If two tensors share a name.
-    """
-    found: dict[str, Tensor] = {}
-    for tensor in tensors:
-        if tensor.name in found:
-            raise GraphError(f"two tensors are named {tensor.name!r}")
-        found[tensor.name] = tensor
-    return found

@@ -10,7 +10,7 @@ import numpy
 
 from annette.errors import GraphError
 from annette.graph.constant_folding import fold_layer
-from annette.graph.network import AttributeValue, Layer, Network, Tensor
+from annette.graph.network import Layer, Network, Tensor
 from annette.graph.onnx_order import captured_names, defined_names, in_order
 from annette.graph.onnx_tensors import TensorTable
 from annette.graph.onnx_types import KnownTypes
@@ -20,8 +20,8 @@ from annette.graph.onnx_values import (
     NUMPY_DTYPES,
     OPAQUE_DOMAIN,
     Array,
-    attribute_value,
     is_value_wanted,
+    node_attributes,
     tensor_contents,
     tensor_shape,
 )
@@ -66,7 +66,9 @@ class GraphReader:
         self._table = table
         self._layers: list[Layer] = []
         self._layer_names: set[str] = set()
+        self._name_counts: dict[str, int] = {}
         self._read: set[str] = set()
+        self._guesses: list[str] = []
 
     def add_graph(self, graph: GraphProto, names: Names, depth: int = 0) -> dict[str, str]:
         """Read weights and nodes; ``names`` says what tensors are called here where the graph says otherwise.
@@ -109,6 +111,9 @@ class GraphReader:
                 kept.append(layer)
                 needed.update(layer.inputs)
         kept.reverse()
+        if self._guesses:
+            more = f" (and {len(self._guesses) - 1} more such layers)" if len(self._guesses) > 1 else ""
+            _log.warning("network %r: %s%s", name, self._guesses[0], more)
         wanted: set[str] = set()
         used = {*inputs, *outputs}
         for layer in kept:
@@ -148,7 +153,7 @@ class GraphReader:
             domain=domain,
             inputs=inputs,
             outputs=outputs,
-            attributes=_attributes(node),
+            attributes=node_attributes(node),
         )
         for item in upgrade_draft(draft, self._opset, self._table):
             self._read.update(item.inputs)
@@ -171,6 +176,8 @@ class GraphReader:
         if not is_opaque:
             try:
                 tensors = self._infer(layer)
+            except DataDependentShape as err:
+                tensors = self._bounded(layer, err)
             except UnknownOperator as err:
                 _log.debug("%s", err)
         if tensors is None:
@@ -181,12 +188,12 @@ class GraphReader:
         self._layers.append(layer)
 
     def _unique(self, name: str) -> str:
-        if name not in self._layer_names:
-            return name
-        count = 2
-        while f"{name}_{count}" in self._layer_names:
-            count += 1
-        return f"{name}_{count}"
+        """``name``, or with a running number where a layer has it: many files name no node at all."""
+        result = name
+        while result in self._layer_names:
+            self._name_counts[name] = self._name_counts.get(name, 1) + 1
+            result = f"{name}_{self._name_counts[name]}"
+        return result
 
     def _infer(self, layer: Layer) -> tuple[Tensor, ...]:
         try:
@@ -220,7 +227,7 @@ class GraphReader:
             self._table.add_constant(outputs[0], shape, dtype, tensor_contents(held))
             return True
         for name, dtype in (("float", "float32"), ("int", "int64"), ("string", "string")):
-            attributes = _attributes(node)
+            attributes = node_attributes(node)
             for key in (f"value_{name}", f"value_{name}s"):
                 if key in attributes:
                     array = numpy.array(attributes[key], dtype=NUMPY_DTYPES.get(dtype, object))
@@ -309,6 +316,20 @@ class GraphReader:
             found.append(Tensor(name=name, shape=known[0], dtype=known[1]))
         return found
 
+    def _bounded(self, layer: Layer, err: DataDependentShape) -> list[Tensor] | None:
+        """The largest outputs that contents can lead to; ``None`` where none are or the file knows better."""
+        if len(err.largest) < len(layer.outputs) or any(
+            self._types and self._types.lookup(name) for name in layer.outputs if name
+        ):
+            return None
+        shapes = ", ".join(str(shape) for shape, _ in err.largest[: len(layer.outputs)])
+        self._guesses.append(f"{err}; taken to be the largest possible, {shapes}")
+        return [
+            Tensor(name=name, shape=shape, dtype=dtype)
+            for name, (shape, dtype) in zip(layer.outputs, err.largest, strict=False)
+            if name
+        ]
+
     def _carried(self, layer: Layer, node: NodeProto, index: int) -> Tensor | None:
         """The first value of the state that output ``index`` of a loop hands out."""
         first = {"Loop": 2, "Scan": 0}.get(layer.op_type)
@@ -322,13 +343,12 @@ class GraphReader:
     ) -> tuple[tuple[int, ...], str]:
         if is_opaque:
             return (), "opaque"
-        _log.warning(
-            "layer %r (%s): the shape of its output is not known; taken to be that of its input, %s",
-            layer.name,
-            layer.op_type,
-            like.shape if like else (),
+        shape = like.shape if like else ()
+        self._guesses.append(
+            f"layer {layer.name!r} ({layer.op_type}): the shape of its output is not known; "
+            f"taken to be that of its input, {shape}"
         )
-        return (like.shape if like else ()), dtype or (like.dtype if like else "float32")
+        return shape, dtype or (like.dtype if like else "float32")
 
     def _branch_outputs(
         self, node: NodeProto, scope: Names, depth: int
@@ -372,14 +392,3 @@ class GraphReader:
         """``scope`` with a new name for everything that ``graph`` defines itself."""
         defined = defined_names(graph)
         return {**scope, **{name: self._table.fresh(f"{prefix}/{name}") for name in defined}}
-
-
-def _attributes(node: NodeProto) -> dict[str, AttributeValue]:
-    found: dict[str, AttributeValue] = {}
-    for item in node.attribute:
-        value = attribute_value(item)
-        if item.name in found:
-            raise GraphError(f"node {node.name!r}: attribute {item.name!r} is given twice, expected once")
-        if value is not None:
-            found[item.name] = value
-    return found

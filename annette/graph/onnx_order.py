@@ -110,6 +110,7 @@ def in_order(nodes: Sequence[NodeProto], is_known: Callable[[str], bool]) -> lis
     if len(order) < len(nodes):
         stuck = next(index for index, count in enumerate(waiting) if count)
         raise GraphError(
-            f"the graph has a cycle through node {nodes[stuck].name!r}, expected a directed acyclic graph"
+            f"the graph has a cycle through node {nodes[stuck].name!r} ({nodes[stuck].op_type!r}), "
+            "expected a directed acyclic graph"
         )
     return [nodes[index] for index in order]

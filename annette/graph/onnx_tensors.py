@@ -43,6 +43,7 @@ class TensorTable:
     def __init__(self, reserved: Iterable[str] = ()) -> None:
         self.tensors: MutableMapping[str, Tensor] = {}
         self._reserved = set(reserved)
+        self._counts: dict[str, int] = {}
         self._contents: MutableMapping[str, Array] = {}
         self._data: MutableMapping[str, TensorProto] = {}
         self._kept_contents: set[str] = set()
@@ -53,7 +54,7 @@ class TensorTable:
         table.tensors = ChainMap({}, self.tensors)
         table._contents = ChainMap({}, self._contents)
         table._data = ChainMap({}, self._data)
-        table._reserved = self._reserved
+        table._reserved, table._counts = self._reserved, self._counts
         return table
 
     def define(self, tensor: Tensor) -> None:
@@ -145,10 +146,10 @@ class TensorTable:
 
     def fresh(self, stem: str) -> str:
         """A name that no tensor has."""
-        name, count = stem, 0
+        name = stem
         while name in self.tensors or name in self._reserved:
-            count += 1
-            name = f"{stem}_{count}"
+            self._counts[stem] = self._counts.get(stem, 0) + 1
+            name = f"{stem}_{self._counts[stem]}"
         self._reserved.add(name)
         return name
 

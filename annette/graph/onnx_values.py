@@ -14,7 +14,7 @@ from annette.graph.network import AttributeValue, Layer, Scalar, Tensor
 from annette.graph.shapes import ONNX_DTYPES
 
 if TYPE_CHECKING:
-    from onnx import AttributeProto, TensorProto, TypeProto
+    from onnx import AttributeProto, NodeProto, TensorProto, TypeProto
 
 __all__ = [
     "CONTENTS_KNOWN",
@@ -25,8 +25,8 @@ __all__ = [
     "ONNX_NUMBERS",
     "OPAQUE_DOMAIN",
     "Array",
-    "attribute_value",
     "is_value_wanted",
+    "node_attributes",
     "scalars",
     "tensor_contents",
     "tensor_shape",
@@ -152,7 +152,27 @@ def scalars(array: Array) -> tuple[Scalar, ...]:
     return tuple(array.ravel().tolist())
 
 
-def attribute_value(proto: AttributeProto) -> AttributeValue | None:
+def node_attributes(node: NodeProto) -> dict[str, AttributeValue]:
+    """The attributes of a node without graphs, types, references and large tensors.
+
+    Raises
+    ------
+    GraphError
+        If one is given twice.
+    """
+    found: dict[str, AttributeValue] = {}
+    names: set[str] = set()
+    for item in node.attribute:
+        if item.name in names:
+            raise GraphError(f"node {node.name!r}: attribute {item.name!r} is given twice, expected once")
+        names.add(item.name)
+        value = _attribute_value(item)
+        if value is not None:
+            found[item.name] = value
+    return found
+
+
+def _attribute_value(proto: AttributeProto) -> AttributeValue | None:
     """The value of an attribute; ``None`` for graphs, types, references and large tensors."""
     kind = proto.type or _guess_kind(proto)
     if proto.ref_attr_name:

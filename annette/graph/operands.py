@@ -8,7 +8,7 @@ from types import MappingProxyType
 from annette.graph.network import Layer, Network, Tensor
 from annette.graph.operators import REDUCTIONS
 
-__all__ = ["DOMAINS", "is_weight", "operands", "parameter_tensors"]
+__all__ = ["DOMAINS", "operands", "parameter_tensors"]
 
 DOMAINS = frozenset({"", "ai.onnx", "com.microsoft"})
 """Operator domains whose operator types mean what ONNX and ONNX Runtime say."""
@@ -49,32 +49,7 @@ _NOT_LEARNED: Mapping[str, frozenset[int]] = MappingProxyType(
 """Weights that no training step learns: scales, zero points, indices, running statistics, masks."""
 
 _NOT_LEARNED_DTYPES = frozenset({"int64", "uint64", "bool", "string", "opaque"})
-_PASSING = frozenset(
-    {"Cast", "DequantizeLinear", "Identity", "QuantizeLinear", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
-)
-"""Operators through which a weight stays a weight."""
 _NONE: frozenset[int] = frozenset()
-
-
-def is_weight(network: Network, tensor: str) -> bool:
-    """Whether ``tensor`` is a constant, or made from constants by casts, (de)quantisation or views.
-
-    So the weights of a network in ONNX's QDQ form count as weights.
-    """
-    if network.tensors[tensor].is_constant:
-        return True
-    waiting, seen = [tensor], {tensor}
-    while waiting:
-        name = waiting.pop()
-        if network.tensors[name].is_constant:
-            continue
-        layer = network.producer(name)
-        if layer is None or layer.op_type not in _PASSING:
-            return False
-        new = [item for item in layer.inputs if item and item not in seen]
-        seen.update(new)
-        waiting.extend(new)
-    return True
 
 
 def operands(network: Network, layer: Layer) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
@@ -87,7 +62,7 @@ def operands(network: Network, layer: Layer) -> tuple[tuple[Tensor, ...], tuple[
     weights: dict[str, Tensor] = {}
     for index, name in enumerate(layer.inputs):
         if name and index not in settings:
-            (weights if is_weight(network, name) else activations)[name] = network.tensors[name]
+            (weights if name in network.weights else activations)[name] = network.tensors[name]
     return tuple(activations.values()), tuple(weights.values())
 
 

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["BROADCASTING", "COMPARISONS", "MICROSOFT_UNARY", "REDUCTIONS", "SHAPE_KEEPING", "UNARY"]
+__all__ = [
+    "BROADCASTING",
+    "COMPARISONS",
+    "MICROSOFT_UNARY",
+    "REDUCTIONS",
+    "SHAPE_KEEPING",
+    "UNARY",
+    "WEIGHT_KEEPING",
+]
 
 # fmt: off
 UNARY = (
@@ -38,4 +46,8 @@ REDUCTIONS = (
     "ReduceProd", "ReduceSum", "ReduceSumSquare",
 )
 """One number from all elements along some axes."""
+WEIGHT_KEEPING = frozenset(
+    {"Cast", "DequantizeLinear", "Identity", "QuantizeLinear", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
+)
+"""Operators through which a weight stays a weight."""
 # fmt: on

@@ -40,7 +40,19 @@ class UnknownOperator(GraphError):
 
 
 class DataDependentShape(UnknownOperator):
-    """The operator is known, but the shape of its output depends on contents that are not."""
+    """The operator is known, but the shape of its output depends on contents that are not.
+
+    Parameters
+    ----------
+    message : str
+        As of any `GraphError`.
+    largest : sequence of (shape, dtype)
+        The outputs with as many elements as they can have; empty where nothing bounds them.
+    """
+
+    def __init__(self, message: str, largest: Sequence[Result] = ()) -> None:
+        super().__init__(message)
+        self.largest = tuple(largest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -294,17 +294,53 @@ def _center_crop_pad(case: Case) -> tuple[Result, ...]:
     return ((tuple(result), case.dtype(0)),)
 
 
-def _data_dependent(case: Case) -> tuple[Result, ...]:
-    raise DataDependentShape(f"{case.where}: its output shape depends on the contents of its inputs")
+# Operators that select by contents ---------------------------------------------------------------------
+
+
+def _data_dependent(case: Case, *largest: Result) -> DataDependentShape:
+    return DataDependentShape(
+        f"{case.where}: its output shape depends on the contents of its inputs", largest
+    )
+
+
+def _non_zero(case: Case) -> tuple[Result, ...]:
+    shape = case.shape(0)
+    raise _data_dependent(case, ((max(len(shape), 1), math.prod(shape)), "int64"))
+
+
+def _compress(case: Case) -> tuple[Result, ...]:
+    shape, most = case.shape(0), math.prod(case.shape(1))
+    if case.layer.attribute("axis") is None:
+        raise _data_dependent(case, ((min(math.prod(shape), most),), case.dtype(0)))
+    axis = case.axis(case.number("axis", 0), len(shape))
+    result = (*shape[:axis], min(shape[axis], most), *shape[axis + 1 :])
+    raise _data_dependent(case, (result, case.dtype(0)))
+
+
+def _unique(case: Case) -> tuple[Result, ...]:
+    shape = case.shape(0)
+    result: Shape = (math.prod(shape),)
+    count = result[0]
+    if case.layer.attribute("axis") is not None:
+        result, count = shape, shape[case.axis(case.number("axis", 0), len(shape))]
+    raise _data_dependent(case, (result, case.dtype(0)), *[((count,), "int64")] * 3)
+
+
+def _non_max_suppression(case: Case) -> tuple[Result, ...]:
+    boxes, (batch, classes, _) = case.require_rank(0, 3, 3)[1], case.require_rank(1, 3, 3)
+    wanted = case.optional(2)
+    if wanted is not None and wanted.value:
+        boxes = min(boxes, max(case.ints(2)[0], 0))
+    raise _data_dependent(case, ((batch * classes * boxes, 3), "int64"))
 
 
 MOVE_RULES: MappingProxyType[str, Rule] = MappingProxyType(
     {
-        **dict.fromkeys(("NonZero", "Compress", "Unique", "NonMaxSuppression"), _data_dependent),
         **dict.fromkeys(("Resize", "Upsample"), _resize),
         **dict.fromkeys(("EyeLike", "RandomNormalLike", "RandomUniformLike"), _eye_like),
         **dict.fromkeys(("RandomNormal", "RandomUniform"), _random),
         "CenterCropPad": _center_crop_pad,
+        "Compress": _compress,
         "Concat": _concat,
         "Constant": _constant,
         "ConstantOfShape": _constant_of_shape,
@@ -314,6 +350,8 @@ MOVE_RULES: MappingProxyType[str, Rule] = MappingProxyType(
         "Gather": _gather,
         "GatherElements": _gather_elements,
         "GatherND": _gather_nd,
+        "NonMaxSuppression": _non_max_suppression,
+        "NonZero": _non_zero,
         "OneHot": _one_hot,
         "Pad": _pad,
         "Range": _range,
@@ -326,6 +364,7 @@ MOVE_RULES: MappingProxyType[str, Rule] = MappingProxyType(
         "Squeeze": _squeeze,
         "Tile": _tile,
         "Transpose": _transpose,
+        "Unique": _unique,
         "Unsqueeze": _unsqueeze,
     }
 )

@@ -104,8 +104,10 @@ def _attention(layer: Layer, inputs: Inputs, outputs: Sequence[Tensor]) -> tuple
 def _multi_head_attention(layer: Layer, inputs: Inputs, outputs: Sequence[Tensor]) -> tuple[int, int]:
     query, key, past = _shape(inputs, 0), _shape(inputs, 1), _shape(inputs, 6)
     heads = max(layer.int_attribute("num_heads", 1), 1)
-    head_size = query[4] if len(query) == 5 else query[2] // heads
-    length = (key[2] if len(key) == 4 else key[1]) if key else query[1]
+    if len(query) == 5:  # keys and values packed with it, whatever else is given
+        head_size, length = query[4], query[1]
+    else:
+        head_size, length = query[2] // heads, key[2] if len(key) == 4 else key[1]
     total = length + (past[2] if past else 0)
     return _attention_ops(query[0] * heads, query[1], total, head_size, outputs[0].shape[-1] // heads)
 

@@ -353,6 +353,37 @@ def test_a_shape_that_depends_on_data_is_guessed_and_said(caplog: pytest.LogCapt
     assert "NonZero" in caplog.text
 
 
+def test_what_is_selected_by_contents_is_taken_to_be_as_much_as_there_can_be(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The end of a detector: indices of ten boxes a class at most, the wanted ones gathered by number."""
+    nodes = [
+        helper.make_node("NonMaxSuppression", ["boxes", "scores", "most"], ["kept"]),
+        helper.make_node("Gather", ["kept", "two"], ["rows"], axis=1),
+        helper.make_node("Gather", ["boxes", "rows"], ["found"], axis=1),
+        helper.make_node("NonZero", ["rows"], ["places"]),
+        helper.make_node("Transpose", ["places"], ["y"], perm=[1, 0]),
+    ]
+    inputs = [value("boxes", [1, 400, 4]), value("scores", [1, 3, 400])]
+    weights = [weight("most", [10], numpy.int64), weight("two", 2, numpy.int64)]
+    with caplog.at_level(logging.WARNING, logger="annette"):
+        network = read(model(nodes, inputs, ["found", "y"], weights))
+    assert network.tensors["kept"].shape == (30, 3)
+    assert network.tensors["found"].shape == (1, 30, 4)
+    assert network.tensors["y"].shape == (30, 1)
+    assert len(caplog.records) == 1
+    assert "(30, 3) (and 1 more such layers)" in caplog.text
+
+
+def test_ten_thousand_nodes_without_names_read_in_time() -> None:
+    nodes = [helper.make_node("Clip", [f"x{i}"], [f"x{i + 1}"], min=0.0, max=6.0) for i in range(10_000)]
+    proto = model(nodes, [value("x0", [1, 8])], ["x10000"], opset=9)
+    start = time.perf_counter()
+    network = read(proto)
+    assert time.perf_counter() - start < 10  # about 1 on an idle core; 90 if each name is searched for
+    assert len({layer.name for layer in network.layers}) == 10_000
+
+
 def test_local_functions_are_inlined_and_endless_ones_refused() -> None:
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid("local", 1)]
     twice = helper.make_function(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from annette.graph.builder import NetworkBuilder
 from annette.graph.network import Network
-from annette.graph.operands import is_weight, operands, parameter_tensors
+from annette.graph.operands import operands, parameter_tensors
 
 
 def shapes(tensors: tuple[object, ...]) -> list[tuple[int, ...]]:
@@ -47,9 +47,9 @@ def test_a_weight_stays_one_through_views_casts_and_dequantisation() -> None:
     x = build.input("x", (4, 6))
     weight = build.add("Cast", build.transpose(build.constant((6, 4)), (1, 0)), to=10)
     network = build.finish(build.add("Identity", weight), build.add("Identity", x))
-    assert is_weight(network, weight)
-    assert not is_weight(network, "x")
-    assert not is_weight(network, network.outputs[1])
+    assert weight in network.weights
+    assert "x" not in network.weights
+    assert network.outputs[1] not in network.weights
 
 
 def test_a_very_long_chain_of_views_is_followed() -> None:
@@ -58,5 +58,5 @@ def test_a_very_long_chain_of_views_is_followed() -> None:
     for _ in range(3000):
         weight, x = build.add("Identity", weight), build.add("Identity", x)
     network = build.finish(weight, x)
-    assert is_weight(network, weight)
-    assert not is_weight(network, x)
+    assert weight in network.weights
+    assert x not in network.weights

@@ -285,3 +285,36 @@ def test_shapes_that_depend_on_unknown_contents_are_said_so(op_type: str, inputs
     layer = Layer(name="late", op_type=op_type, inputs=tuple(item.name for item in inputs), outputs=("y",))
     with pytest.raises(DataDependentShape, match="layer 'late'"):
         infer_outputs(layer, {item.name: item for item in inputs})
+
+
+@pytest.mark.parametrize(
+    ("op_type", "inputs", "attributes", "largest"),
+    [
+        ("NonZero", [tensor("x", 3, 4)], {}, [((2, 12), "int64")]),
+        ("NonZero", [tensor("x")], {}, [((1, 1), "int64")]),
+        ("Compress", [tensor("x", 3, 4), tensor("c", 2, dtype="bool")], {"axis": 1}, [((3, 2), "float32")]),
+        ("Compress", [tensor("x", 3, 4), tensor("c", 20, dtype="bool")], {}, [((12,), "float32")]),
+        ("Unique", [tensor("x", 3, 4)], {}, [((12,), "float32"), *[((12,), "int64")] * 3]),
+        ("Unique", [tensor("x", 3, 4)], {"axis": 0}, [((3, 4), "float32"), *[((3,), "int64")] * 3]),
+        ("NonMaxSuppression", [tensor("b", 2, 9, 4), tensor("s", 2, 5, 9)], {}, [((90, 3), "int64")]),
+        (
+            "NonMaxSuppression",
+            [tensor("b", 2, 9, 4), tensor("s", 2, 5, 9), ints("most", 4)],
+            {},
+            [((40, 3), "int64")],
+        ),
+    ],
+)
+def test_a_selection_by_contents_says_how_much_it_can_be_at_most(
+    op_type: str, inputs: list[Tensor], attributes: Any, largest: Any
+) -> None:
+    layer = Layer(
+        name="select",
+        op_type=op_type,
+        inputs=tuple(item.name for item in inputs),
+        outputs=("y",),
+        attributes=tuple(attributes.items()),
+    )
+    with pytest.raises(DataDependentShape) as caught:
+        infer_outputs(layer, {item.name: item for item in inputs})
+    assert list(caught.value.largest) == largest
