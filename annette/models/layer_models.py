@@ -64,7 +64,8 @@ class LayerModels:
     ranges: Mapping[str, FamilyRange]
     """What each family was measured with."""
     scores: Mapping[str, Mapping[str, Mapping[str, float]]]
-    """Held-out errors by family and model: ``mape``, ``bias``, ``time_weighted_error``, ``n_rows``."""
+    """Errors by family and model, by name: ``mape``, ``bias``, ``time_weighted_error``, ... The forests are held
+    out; the parameters and physics that they correct have seen all rows, so small families look too good."""
     _forests: dict[tuple[str, str], Forest] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -245,7 +246,7 @@ def _scores(
     bases: Mapping[str, NDArray[np.float64]],
     fits: Mapping[tuple[str, str], BoostedFit],
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Errors by family and model; those of the boosted models are held out."""
+    """Errors by family and model; the forests are held out, the parameters and physics below them are not."""
     table = data.table
     generic = bases["generic"] * np.exp(fits["generic", GENERIC_FAMILY].held_out)
     refined = refined_terms(table, parameters).total_s
