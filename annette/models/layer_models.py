@@ -65,7 +65,7 @@ class LayerModels:
     """What each family was measured with."""
     scores: Mapping[str, Mapping[str, Mapping[str, float]]]
     """Errors by family and model, by name: ``mape``, ``bias``, ``time_weighted_error``, ... The forests are
-    held out; the parameters and physics that they correct have seen all rows, so small families look too good."""
+    held out; the parameters and physics under them saw all rows, so small families look too good."""
     _forests: dict[tuple[str, str], Forest] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
