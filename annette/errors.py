@@ -1,4 +1,4 @@
-"""The errors annette raises: few and typed; a message says where, what was found, expected, and what to do."""
+"""The errors annette raises: few and typed, each one line: where, what was found, expected, what to do."""
 
 __all__ = [
     "AnnetteError",

@@ -134,6 +134,38 @@ def _pool_conv(draw: Draw, build: NetworkBuilder) -> tuple[str, ...]:
     return (unit(build, x, draw.channels_beside(build.channels(x)), style, kernel=draw.pick((1, 3))),)
 
 
+def _down_sampling(draw: Draw, build: NetworkBuilder) -> tuple[str, ...]:
+    """A convolution, the pool that most networks down-sample with, and each kind of layer that may follow."""
+    x = lead_in(draw, build, image(draw, build, low=6, most=512))
+    activation = draw.pick(("Relu", "Relu", "Relu", "Relu6", "LeakyRelu", None))
+    style = Style(norm=draw.chance(0.6), activation=activation)
+    out = draw.channels_beside(build.channels(x), factor=3.0, high=1024)
+    y = unit(build, x, out, style, kernel=draw.pick((1, 3, 3, 3, 5, 7)))
+    kernel, stride = draw.pick((2, 2, 3, 3)), draw.pick((2, 2, 2, 2, 1))
+    if draw.chance(0.12):
+        pooled = build.max_pool(y, kernel=kernel, stride=stride, padding="same")
+        side = unit(build, y, draw.channels_beside(out, factor=2.0), style, kernel=3, stride=stride)
+        return (build.concat(side, pooled) if draw.chance(0.5) else build.concat(pooled, side),)
+    if draw.chance(0.6):
+        x = build.max_pool(y, kernel=kernel, stride=stride, padding="same")
+    else:
+        x = build.max_pool(y, kernel=kernel, stride=stride)
+    match draw.pick(("nothing", "conv", "conv", "norm", "activation", "grow", "dense")):
+        case "conv":
+            return (unit(build, x, draw.channels_beside(out, factor=2.0), style, kernel=draw.pick((1, 3))),)
+        case "norm":
+            grown = build.conv(build.relu(build.batch_norm(x)), draw.pick((16, 32, 48)), kernel=1)
+            return (build.concat(x, grown) if draw.chance(0.5) else grown,)
+        case "activation":
+            return (build.relu(x),)
+        case "grow":
+            grown = unit(build, x, draw.pick((16, 24, 32, 48, 64)), style, kernel=3)
+            return (build.concat(x, grown),)
+        case "dense":
+            return (build.linear(build.flatten(build.global_avg_pool(x)), draw.pick((10, 100, 1000))),)
+    return (x,)
+
+
 def _vanish(draw: Draw, build: NetworkBuilder) -> tuple[str, ...]:
     """Layers that do nothing at inference, in the middle of what could be fused."""
     x, style = image(draw, build), draw_style(draw)
@@ -234,6 +266,7 @@ CHAIN_BLOCKS: Mapping[str, Sampler] = MappingProxyType(
     {
         "conv_chain": _conv_chain, "conv_activations": _conv_activations, "rare_followers": _rare_followers,
         "stem": _stem, "preactivation": _preactivation, "conv_pool": _conv_pool, "pool_conv": _pool_conv,
+        "down_sampling": _down_sampling,
         "vanish": _vanish, "separable": _separable, "factorised": _factorised, "conv_1d": _conv_1d,
         "conv_transpose": _conv_transpose, "pad_conv": _pad_conv, "quantised": _quantised,
     }

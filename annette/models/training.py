@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -71,6 +71,9 @@ def training_data(records: Iterable[Record], device: DeviceInfo) -> TrainingData
     Left out are failed measurements, kernels that took no measurable time, and records of devices that
     report no kernels, unless the network is a single layer: then the whole is the kernel.
 
+    A kernel's latency is its expected value, since a network's is a sum: the median over the runs, which a
+    few outliers do not move, times the device's mean ratio of mean to median, pooled over all kernels.
+
     Raises
     ------
     ModelError
@@ -78,6 +81,7 @@ def training_data(records: Iterable[Record], device: DeviceInfo) -> TrainingData
     """
     items: list[tuple[Network, Mapping]] = []
     latencies: list[float] = []
+    skews: list[float] = []
     counts: list[int] = []
     groups: list[int] = []
     group_numbers: dict[str, int] = {}
@@ -88,12 +92,13 @@ def training_data(records: Iterable[Record], device: DeviceInfo) -> TrainingData
             continue
         mapping, values = measured
         items.append((record.task.network, mapping))
-        latencies.extend(values)
+        latencies.extend(statistics.median(runs) for runs in values)
+        skews.extend(_skew(runs) for runs in values)
         counts.append(len(values))
         groups.append(group_numbers.setdefault(record.task.group, len(group_numbers)))
         tags.append((record.task.tag("sweep") or "", record.task.tag("dimension") or ""))
     table = build_kernel_table(items, device)
-    latency_s = np.array(latencies, dtype=np.float64)
+    latency_s = np.array(latencies, dtype=np.float64) * (statistics.fmean(skews) if skews else 1.0)
     rows = np.flatnonzero(latency_s > 0)
     if not len(rows):
         raise ModelError(
@@ -110,17 +115,22 @@ def training_data(records: Iterable[Record], device: DeviceInfo) -> TrainingData
     return data
 
 
-def _measured_kernels(record: Record) -> tuple[Mapping, list[float]] | None:
-    """The record's mapping and the seconds of each kernel; ``None`` where they are not known."""
+def _skew(runs: tuple[float, ...]) -> float:
+    """Mean over median of one kernel's runs; 1 where the median is 0."""
+    median = statistics.median(runs)
+    return statistics.fmean(runs) / median if median > 0 else 1.0
+
+
+def _measured_kernels(record: Record) -> tuple[Mapping, list[tuple[float, ...]]] | None:
+    """The record's mapping and the seconds of each kernel's runs; ``None`` where they are not known."""
     measurement = record.measurement
     if measurement.error is not None:
         return None
     if measurement.mapping is not None and measurement.kernels is not None:
-        return measurement.mapping, [kernel.latency_s for kernel in measurement.kernels]
-    layers = record.task.network.layers
-    if len(layers) != 1 or not math.isfinite(measurement.latency_s):
+        return measurement.mapping, [kernel.values_s for kernel in measurement.kernels]
+    if len(record.task.network.layers) != 1 or measurement.values_s is None:
         return None
-    return _single_layer_mapping(record.task.network), [measurement.latency_s]
+    return _single_layer_mapping(record.task.network), [measurement.values_s]
 
 
 def _single_layer_mapping(network: Network) -> Mapping:

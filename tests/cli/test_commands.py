@@ -1,0 +1,209 @@
+"""The annette command as a user meets it: tables, JSON documents, one clear line for each mistake."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annette.cli.main import exit_code
+from annette.cli.options import parse_shapes
+from annette.errors import UsageError
+from annette.graph.onnx_writer import write_onnx
+from annette.zoo.registry import zoo_network
+
+PLAN = """
+schema_version: 1
+name: tiny
+description: Just enough to train on
+seed: 1
+limits: {macs: 1.0e+9, activation_elements: 1.0e+6, weight_elements: 1.0e+7}
+micro_kernels: {conv: 40, pool: 10, gemm: 10}
+sweeps:
+  - name: conv-3x3
+    layer: conv
+    base: {in_channels: 64, out_channels: 64, out_h: 14, out_w: 14, kernel: 3}
+    dimensions: [out_channels]
+    values: [8, 15, 16, 17, 31, 32, 33, 48]
+blocks: {conv_bn_act: 10}
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def annette(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
+    def run(*words: str) -> Answer:
+        code = exit_code(list(words))
+        captured = capsys.readouterr()
+        return Answer(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def onnx_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("onnx") / "lenet5.onnx"
+    write_onnx(zoo_network("lenet5"), path)
+    return path
+
+
+@pytest.mark.parametrize("command", ["networks", "devices", "platforms"])
+def test_lists_are_tables_for_people_and_objects_for_machines(annette: Any, command: str) -> None:
+    entries = annette(command, "--format", "json").document
+    assert entries
+    assert all(item["name"] and item["description"] for item in entries)
+    table = annette(command).out
+    assert all(item["name"] in table for item in entries)
+
+
+def test_measure_answers_with_the_kernels_and_their_sum(annette: Any) -> None:
+    document = annette("measure", "zoo:resnet18", "--device", "zcu102-dpu", "--format", "json").document
+    assert {"schema_version", "network", "device", "latency_s", "kernels", "eliminated_layers"} <= set(
+        document
+    )
+    for kernel in document["kernels"]:
+        assert {"name", "family", "layers", "latency_s", "bound"} <= set(kernel)
+    total_s = sum(kernel["latency_s"] for kernel in document["kernels"])
+    assert document["latency_s"] == pytest.approx(total_s, rel=0.05)
+
+
+def test_measuring_twice_with_one_seed_gives_one_answer(annette: Any) -> None:
+    words = ("measure", "zoo:squeezenet1_1", "--device", "ncs2", "--format", "json", "--seed")
+    assert annette(*words, "3").out == annette(*words, "3").out
+    assert annette(*words, "3").out != annette(*words, "4").out
+
+
+@pytest.mark.parametrize("model", ["roofline", "refined_roofline", "statistical", "mixed"])
+def test_estimate_has_the_promised_keys_for_every_model(annette: Any, model: str) -> None:
+    document = annette(
+        "estimate", "zoo:mobilenet_v2", "-p", "zcu102-dpu", "--model", model, "-f", "json"
+    ).document
+    assert document["platform"] == "zcu102-dpu"
+    assert document["model"] == model
+    assert set(document["coverage"]) >= {"modelled_fraction", "generic_kernels", "out_of_range_kernels"}
+    assert document["latency_s"] == pytest.approx(sum(item["latency_s"] for item in document["kernels"]))
+
+
+def test_an_onnx_file_and_the_zoo_network_it_was_written_from_get_one_estimate(
+    annette: Any, onnx_file: Path
+) -> None:
+    latency = {
+        source: annette("estimate", source, "-p", "ncs2", "-f", "json").document["latency_s"]
+        for source in (str(onnx_file), "zoo:lenet5")
+    }
+    assert len(set(latency.values())) == 1
+
+
+def test_people_see_latency_share_and_coverage(annette: Any) -> None:
+    text = annette("estimate", "zoo:resnet50", "--platform", "zcu102-dpu").out
+    assert text.startswith("resnet50 on zcu102-dpu: ")
+    for word in ("4.09 GMAC", "25.6 M parameters", "kernel", "share", "coverage:", "by family: conv"):
+        assert word in text
+    everything = annette("estimate", "zoo:resnet50", "--platform", "zcu102-dpu", "--all").out
+    assert everything.count("conv_") > text.count("conv_")
+
+
+@pytest.mark.parametrize("what", ["zcu102-dpu", "zoo:lenet5", "simulator:ncs2"])
+def test_show_knows_platforms_networks_and_accelerators(annette: Any, what: str) -> None:
+    assert annette("show", what).out.strip()
+    assert annette("show", what, "--format", "json").document["schema_version"] == 1
+
+
+def test_show_prints_readable_mapping_rules(annette: Any) -> None:
+    text = annette("show", "zcu102-dpu").out
+    assert "mapping rules" in text
+    assert "Conv + BatchNormalization" in text
+
+
+def test_evaluate_reports_every_model_and_network(annette: Any) -> None:
+    words = ("evaluate", "-p", "zcu102-dpu", "--suite", "nasbench101-3")
+    document = annette(*words, "-f", "json").document
+    assert {"platform", "suite", "device", "mapping_accuracy", "models", "networks"} <= set(document)
+    for values in document["models"].values():
+        assert {"mape", "bias", "spearman", "kendall_tau", "within_10_percent"} <= set(values)
+    assert len(document["networks"]) == 3
+    table = annette(*words).out
+    assert all(word in table for word in ("MAPE", "Spearman", "mixed", "mapping:"))
+
+
+def test_the_chain_from_benchmark_to_estimate_and_its_resumption(annette: Any, tmp_path: Path) -> None:
+    plan, store, folder = tmp_path / "tiny.yaml", tmp_path / "run.db", tmp_path / "mine"
+    plan.write_text(PLAN, encoding="utf-8")
+    words = ("benchmark", "--device", "zcu102-dpu", "--plan", str(plan), "--store", str(store), "-f", "json")
+    first = annette(*words).document
+    assert first["measured"] == first["planned"] == first["done_now"]
+    again = annette(*words).document
+    assert (again["done_before"], again["done_now"]) == (first["planned"], 0)
+    other = annette("benchmark", "-d", "ncs2", "--plan", str(plan), "-s", str(store))
+    assert (other.code, other.err.count("\n")) == (1, 1)
+
+    trained = annette("train", str(store), "--output", str(folder))
+    assert trained.code == 0, trained.err
+    assert "conv" in trained.out
+    taken = annette("train", str(store), "--output", str(folder))
+    assert taken.code == 2
+    assert "--force" in taken.err
+    estimate = annette("estimate", "zoo:lenet5", "--platform", str(folder), "-f", "json").document
+    assert estimate["latency_s"] > 0
+
+
+WRONG_CALLS = [
+    (("estimate", "zoo:resnet50"), "--platform"),
+    (("estimate", "zoo:resnt50", "-p", "zcu102-dpu"), "resnet50"),
+    (("estimate", "zoo:resnet50", "-p", "zcu102"), "zcu102-dpu"),
+    (("estimate", "zoo:resnet50", "-p", "zcu102-dpu", "-m", "magic"), "mixed"),
+    (("estimate", "nowhere.onnx", "-p", "zcu102-dpu"), "no such file"),
+    (("measure", "zoo:resnet50", "-d", "ncs3"), "ncs2"),
+    (("measure", "zoo:resnet50", "-d", "ncs2", "--shape", "x=a"), "1,3,224,224"),
+    (("evaluate", "-p", "zcu102-dpu", "--suite", "classic"), "classic12"),
+    (("benchmark", "-d", "ncs2", "-s", "x.db", "--plan", "standart"), "standard"),
+    (("measure", "zoo:resnet50", "-d", "ncs2", "--batch", "0"), "batch"),
+    (("nonsense",), "nonsense"),
+]
+
+
+@pytest.mark.parametrize(("words", "hint"), WRONG_CALLS, ids=lambda item: " ".join(item))
+def test_a_wrong_call_is_one_line_with_a_hint_and_code_2(annette: Any, words: Any, hint: str) -> None:
+    answer = annette(*words)
+    assert answer.code == 2
+    assert answer.out == ""
+    assert answer.err.startswith("error: ")
+    assert answer.err.count("\n") == 1
+    assert hint in answer.err
+
+
+def test_a_broken_file_is_one_line_and_code_1(annette: Any, tmp_path: Path, onnx_file: Path) -> None:
+    cut = tmp_path / "cut.onnx"
+    cut.write_bytes(onnx_file.read_bytes()[:-1000])
+    text = tmp_path / "text.onnx"
+    text.write_text("no network", encoding="utf-8")
+    for path in (cut, text):
+        answer = annette("estimate", str(path), "-p", "zcu102-dpu")
+        assert (answer.code, answer.err.count("\n")) == (1, 1)
+        assert str(path) in answer.err or path.name in answer.err
+
+
+def test_help_teaches_every_command(annette: Any) -> None:
+    for command in ("estimate", "measure", "evaluate", "benchmark", "train", "show", "demo"):
+        text = annette(command, "--help").out
+        assert "Example" in text, command
+
+
+def test_shapes_are_read_from_text() -> None:
+    assert parse_shapes(["a=1,3", "b:0=2x4"]) == {"a": (1, 3), "b:0": (2, 4)}
+    with pytest.raises(UsageError, match="NAME=D,D"):
+        parse_shapes(["3,4"])
