@@ -19,7 +19,8 @@ _NON_FINITE = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
 def network_to_json(network: Network) -> str:
     """The network as compact JSON of one line.
 
-    Tensors are ``[name, shape, dtype, is_constant, value]``, layers ``[name, op_type, domain, inputs,
+    Tensors are ``[name, shape, dtype, is_constant, value]``, with the stored dtype behind where there is
+    one; layers ``[name, op_type, domain, inputs,
     outputs, {attribute: value}]``. Floats that JSON does not have are ``{"float": "Infinity"}``.
 
     Examples
@@ -42,6 +43,7 @@ def network_to_json(network: Network) -> str:
                 tensor.dtype,
                 int(tensor.is_constant),
                 None if tensor.value is None else [_number(item) for item in tensor.value],
+                *(() if tensor.stored_dtype is None else (tensor.stored_dtype,)),
             ]
             for tensor in network.tensors.values()
         ],
@@ -107,7 +109,8 @@ def _attribute(value: AttributeValue) -> Any:
 
 def _tensor(item: Any, index: int) -> Tensor:
     where = f"tensors[{index}]"
-    name, shape, dtype, constant, value = _row(item, 5, where)
+    is_short = isinstance(item, list) and len(item) == 5  # nothing is stored otherwise
+    name, shape, dtype, constant, value, stored = _row([*item, None] if is_short else item, 6, where)
     sizes = _list(shape, f"{where}.shape")
     if not all(isinstance(size, int) and not isinstance(size, bool) for size in sizes):
         raise GraphError(f"network: {where}.shape is {shape!r}, expected integers")
@@ -119,6 +122,7 @@ def _tensor(item: Any, index: int) -> Tensor:
         dtype=_text(dtype, f"{where}.dtype"),
         is_constant=bool(constant),
         value=None if value is None else _scalars(value, f"{where}.value"),
+        stored_dtype=None if stored is None else _text(stored, f"{where}.stored_dtype"),
     )
 
 

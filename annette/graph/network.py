@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import hashlib
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from annette.errors import GraphError
+from annette.graph.identity import content_id
 from annette.graph.operators import WEIGHT_KEEPING
 
 __all__ = [
@@ -62,11 +60,18 @@ class Tensor:
     """True for weights and other initialisers: it does not depend on the network's inputs."""
     value: tuple[Scalar, ...] | None = None
     """Row-major contents of a small constant that shapes depend on; ``None`` means not known."""
+    stored_dtype: str | None = None
+    """The narrower dtype of a quantised weight that counts as ``dtype`` once dequantised; else ``None``."""
 
     def __post_init__(self) -> None:
-        if self.dtype not in ELEMENT_BITS:
+        for dtype in (self.dtype, self.stored_dtype or self.dtype):
+            if dtype not in ELEMENT_BITS:
+                raise GraphError(
+                    f"tensor {self.name!r}: dtype {dtype!r}, expected one of {', '.join(ELEMENT_BITS)}"
+                )
+        if self.stored_dtype is not None and (not self.is_constant or self.value is not None):
             raise GraphError(
-                f"tensor {self.name!r}: dtype {self.dtype!r}, expected one of {', '.join(ELEMENT_BITS)}"
+                f"tensor {self.name!r}: stored as {self.stored_dtype}, expected that of weights only"
             )
         for size in self.shape:
             if not isinstance(size, int) or size < 0:
@@ -91,8 +96,12 @@ class Tensor:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes at the tensor's own dtype, rounded up to whole bytes."""
-        return (self.size * ELEMENT_BITS[self.dtype] + 7) // 8
+        """Bytes at the dtype in which the tensor is stored, rounded up to whole bytes."""
+        return self.bytes_of(self.size)
+
+    def bytes_of(self, elements: int) -> int:
+        """Bytes of so many of the tensor's elements."""
+        return (elements * ELEMENT_BITS[self.stored_dtype or self.dtype] + 7) // 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,7 +239,7 @@ class Network:
     @cached_property
     def id(self) -> str:
         """32 hexadecimal digits that depend on the content alone: not on the name of anything."""
-        return hashlib.sha256(json.dumps(_canonical(self), separators=(",", ":")).encode()).hexdigest()[:32]
+        return content_id(self)
 
     @cached_property
     def _producers(self) -> dict[str, Layer]:
@@ -353,45 +362,3 @@ def _sort_layers(network: Network) -> tuple[Layer, ...]:
             else:
                 stack.append((need, iter(needs[need])))
     return tuple(network.layers[index] for index in order)
-
-
-def _canonical(network: Network) -> list[Any]:
-    """The content as JSON, with tensors renamed by their first use."""
-    numbers: dict[str, int] = {}
-    table: list[Any] = []
-
-    def number(name: str) -> int:
-        if not name:
-            return -1
-        if name not in numbers:
-            tensor = network.tensors[name]
-            numbers[name] = len(numbers)
-            value = None if tensor.value is None else [_as_stored(v, tensor.dtype) for v in tensor.value]
-            table.append([list(tensor.shape), tensor.dtype, int(tensor.is_constant), value])
-        return numbers[name]
-
-    inputs = [number(name) for name in network.inputs]
-    layers = [
-        [
-            layer.op_type,
-            layer.domain,
-            [number(name) for name in layer.inputs],
-            [number(name) for name in layer.outputs],
-            [
-                [key, [_as_stored(v) for v in value] if isinstance(value, tuple) else _as_stored(value)]
-                for key, value in layer.attributes
-            ],
-        ]
-        for layer in network.layers
-    ]
-    outputs = [number(name) for name in network.outputs]
-    return [inputs, layers, outputs, table]
-
-
-def _as_stored(value: Scalar, dtype: str = "") -> Scalar:
-    """The number that an ONNX file gives back: single precision for attributes and float32, 1 for true."""
-    if dtype in ("float32", "bfloat16", "float16") or (not dtype and isinstance(value, float)):
-        return ctypes.c_float(float(value)).value
-    if dtype == "bool" or (not dtype and isinstance(value, bool)):
-        return int(value)
-    return value

@@ -275,9 +275,10 @@ class GraphReader:
             for name, array, dtype in zip(layer.outputs, arrays, dtypes, strict=False):
                 self._table.add_constant(name, array.shape, dtype, array)
             return True
+        stored = self._table.stored_dtype(layer)
         for index, tensor in enumerate(results):
             found = None if arrays is None else arrays[index]
-            self._table.add_constant(tensor.name, tensor.shape, tensor.dtype, found)
+            self._table.add_constant(tensor.name, tensor.shape, tensor.dtype, found, stored)
         return True
 
     def _fold_shape(self, layer: Layer, tensor: Tensor) -> bool:

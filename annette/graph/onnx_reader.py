@@ -36,7 +36,8 @@ def read_onnx(
     The data of weights are never read, and files of external data never opened. What can be computed
     without the network's inputs is folded into constants, an If whose condition is known becomes its branch,
     local functions are inlined, and layers of old opsets are brought into today's form. Weights behind
-    DequantizeLinear count as what it makes of them. Operators that annette has no rule for are kept.
+    DequantizeLinear count as what it makes of them, and remember the dtype in which they are stored.
+    Operators that annette has no rule for are kept.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy
 
 from annette.errors import GraphError
-from annette.graph.network import Scalar, Tensor
+from annette.graph.network import Layer, Scalar, Tensor
 from annette.graph.onnx_values import (
     CONTENTS_KNOWN,
     MAX_VALUE_ELEMENTS,
@@ -20,6 +20,7 @@ from annette.graph.onnx_values import (
     tensor_contents,
     tensor_shape,
 )
+from annette.graph.operators import WEIGHT_KEEPING
 
 if TYPE_CHECKING:
     from onnx import SparseTensorProto, TensorProto
@@ -29,6 +30,8 @@ __all__ = ["TensorTable"]
 _ALWAYS_VALUED = frozenset(("int64", "int32", "bool", "string"))
 _FEW = 16
 """Floats of at most this many elements are at hand for shape rules (the scales of Resize)."""
+
+_MOVING = WEIGHT_KEEPING - {"Cast", "QuantizeLinear"}
 
 
 class TensorTable:
@@ -86,12 +89,27 @@ class TensorTable:
         _, dtype = tensor_shape(proto.values, "the sparse weights")
         self.define(Tensor(name=name, shape=tuple(proto.dims), dtype=dtype, is_constant=True))
 
-    def add_constant(self, name: str, shape: tuple[int, ...], dtype: str, contents: Array | None) -> None:
-        """Add a constant that was computed."""
+    def add_constant(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: str,
+        contents: Array | None,
+        stored_dtype: str | None = None,
+    ) -> None:
+        """Add a constant that was computed; ``stored_dtype`` where it is a dequantised weight."""
         if contents is not None:
             self._contents[name] = contents
-        tensor = Tensor(name=name, shape=shape, dtype=dtype, is_constant=True)
+        tensor = Tensor(name=name, shape=shape, dtype=dtype, is_constant=True, stored_dtype=stored_dtype)
         self.define(self._with_useful_value(tensor))
+
+    def stored_dtype(self, layer: Layer) -> str | None:
+        """The dtype in which a weight is stored that the layer dequantises, or moves once dequantised."""
+        if layer.op_type == "DequantizeLinear":
+            return self.tensors[layer.inputs[0]].dtype
+        if layer.op_type in _MOVING:
+            return self.tensors[layer.inputs[0]].stored_dtype
+        return None
 
     def contents(self, name: str) -> Array | None:
         """The contents of a constant, where they are known."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -34,6 +35,8 @@ MAX_MODEL_BYTES = (2 << 30) - (64 << 20)
 MAX_WEIGHT_BYTES = 64 << 30
 """Networks with more weights are not written."""
 _CHUNK_ALIGNMENT = 4096
+STORED_SCALE = 2.0**-12
+"""Of quantised weights: random bytes then have a deviation of 0.018."""
 _CONTROL_FLOW = frozenset(("If", "Loop", "Scan", "SequenceMap"))
 
 Weights = Literal["zero", "random"]
@@ -79,7 +82,7 @@ def to_onnx_model(network: Network, *, weights: Weights = "zero", seed: int = 0)
         )
     model = _model_without_weights(network)
     for tensor, data in _weight_data(network, weights, seed):
-        _fill_initializer(model.graph.initializer.add(), network.tensors[tensor], data)
+        _fill_initializer(model.graph.initializer.add(), tensor, data)
     return model
 
 
@@ -119,17 +122,18 @@ def _weight_bytes(network: Network) -> int:
     return sum(tensor.size_bytes for tensor in network.tensors.values() if tensor.is_constant)
 
 
-def _weight_data(network: Network, weights: Weights, seed: int) -> Iterator[tuple[str, bytes]]:
+def _weight_data(network: Network, weights: Weights, seed: int) -> Iterator[tuple[Tensor, bytes]]:
     if weights not in ("zero", "random"):
         raise GraphError(f"weights {weights!r}, expected 'zero' or 'random'")
     fills = weight_fills(network)
     for index, (name, tensor) in enumerate(network.tensors.items()):
         if tensor.is_constant:
             if tensor.value is not None:
-                yield name, b"" if tensor.dtype == "string" else known_bytes(tensor)
+                yield tensor, b"" if tensor.dtype == "string" else known_bytes(tensor)
             else:
                 rng = numpy.random.default_rng([seed, index])
-                yield name, made_up_bytes(tensor, fills.get(name, WeightFill()), weights, rng)
+                stored = _as_stored(tensor)
+                yield stored, made_up_bytes(stored, fills.get(name, WeightFill()), weights, rng)
 
 
 def _fill_initializer(result: TensorProto, tensor: Tensor, data: bytes | None) -> None:
@@ -151,9 +155,9 @@ def _write_external(network: Network, target: Path, weights: Weights, seed: int)
     beside = target.with_name(f"{target.name}.data")
     with open(beside, "wb") as file:
         end = 0
-        for name, data in _weight_data(network, weights, seed):
+        for tensor, data in _weight_data(network, weights, seed):
             proto = model.graph.initializer.add()
-            _fill_initializer(proto, network.tensors[name], None)
+            _fill_initializer(proto, tensor, None)
             if len(data) > 1024:
                 start = -(-end // _CHUNK_ALIGNMENT) * _CHUNK_ALIGNMENT
                 end = start + len(data)
@@ -163,7 +167,7 @@ def _write_external(network: Network, target: Path, weights: Weights, seed: int)
                 proto.data_location = TensorProto.EXTERNAL
                 for key, value in (("location", beside.name), ("offset", start), ("length", len(data))):
                     proto.external_data.add(key=key, value=str(value))
-            elif network.tensors[name].dtype != "string":
+            elif tensor.dtype != "string":
                 proto.raw_data = data
         file.truncate(end)
     return model
@@ -181,17 +185,39 @@ def _model_without_weights(network: Network) -> ModelProto:
     graph = model.graph
     graph.name = network.name or "network"
     versions = {"": WRITTEN_OPSET}
+    for draft in _dequantisations(network, table):
+        graph.node.append(_node(draft, table.tensors, versions))
     for layer in network.layers:
         for draft in _drafts(layer, network, table):
             graph.node.append(_node(draft, table.tensors, versions))
     for name, tensor in table.tensors.items():
-        if name not in network.tensors and tensor.is_constant:
+        if name not in network.tensors and tensor.is_constant and tensor.value is not None:
             _fill_initializer(graph.initializer.add(), tensor, known_bytes(tensor))
     _describe_tensors(network, graph)
     for domain, version in sorted(versions.items()):
         model.opset_import.add(domain=domain, version=version)
     model.ir_version = max(8, helper.find_min_ir_version_for(model.opset_import, ignore_unknown=True))
     return model
+
+
+def _as_stored(tensor: Tensor) -> Tensor:
+    """The initialiser of a weight: under a name of its own where the weight is what dequantisation makes."""
+    if tensor.stored_dtype is None:
+        return tensor
+    return replace(tensor, name=f"{tensor.name}:stored", dtype=tensor.stored_dtype, stored_dtype=None)
+
+
+def _dequantisations(network: Network, table: TensorTable) -> Iterator[Draft]:
+    """What makes the quantised weights of their initialisers; adds these to ``table``."""
+    for name, tensor in network.tensors.items():
+        if tensor.stored_dtype is not None:
+            stored = _as_stored(tensor)
+            table.define(stored)
+            scale = table.constant((STORED_SCALE,), tensor.dtype, ())
+            yield Draft(
+                name=f"{name}:dequantise", op_type="DequantizeLinear", domain="",
+                inputs=[stored.name, scale], outputs=[name], attributes={},
+            )  # fmt: skip
 
 
 def _drafts(layer: Layer, network: Network, table: TensorTable) -> Sequence[Draft]:

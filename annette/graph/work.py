@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from annette.graph.network import ELEMENT_BITS, Layer, Network, Tensor
+from annette.graph.network import Layer, Network, Tensor
 from annette.graph.operands import DOMAINS, operands, parameter_tensors
 from annette.graph.work_matrices import MATRIX_COUNTS
 from annette.graph.work_rules import COUNTS, Count
@@ -45,7 +45,7 @@ class Work:
     input_bytes: int = 0
     """Bytes of activations read, at the tensors' own dtypes."""
     weight_bytes: int = 0
-    """Bytes of weights read, at the tensors' own dtypes."""
+    """Bytes of weights read, at the dtypes they are stored in: 1 an element for weights of QDQ models."""
     output_bytes: int = 0
     """Bytes written, at the tensors' own dtypes."""
 
@@ -120,5 +120,5 @@ def _traffic(tensors: tuple[Tensor, ...], limit: int | None) -> tuple[int, int]:
         if limit is not None and size > limit:
             size = limit
         elements += size
-        size_bytes += (size * ELEMENT_BITS[tensor.dtype] + 7) // 8
+        size_bytes += tensor.bytes_of(size)
     return elements, size_bytes

@@ -294,3 +294,11 @@ def test_a_layer_that_reads_a_tensor_twice_is_one_consumer() -> None:
 )
 def test_a_tensor_knows_its_bytes(dtype: str, shape: tuple[int, ...], size_bytes: int) -> None:
     assert Tensor(name="t", shape=shape, dtype=dtype).size_bytes == size_bytes
+
+
+def test_only_weights_without_contents_are_stored_in_another_dtype() -> None:
+    weight = Tensor(name="w", shape=(3, 3), is_constant=True, stored_dtype="int4")
+    assert (weight.size_bytes, weight.bytes_of(4)) == (5, 2)
+    for wrong in ({"is_constant": False}, {"value": (0.0,) * 9}, {"stored_dtype": "int3"}):
+        with pytest.raises(GraphError, match=r"stored as int4|'int3'"):
+            dataclasses.replace(weight, **wrong)

@@ -262,6 +262,38 @@ def test_random_layers_are_never_constants() -> None:
     assert op_types(network) == ["RandomNormalLike", "Add"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "weight_bytes"), [(TensorProto.INT8, 64 * 32), (TensorProto.INT4, 64 * 32 // 2)]
+)
+def test_weights_behind_dequantisation_count_with_the_bytes_that_are_stored(
+    kind: int, weight_bytes: int
+) -> None:
+    """A weight of few bits, dequantised and transposed: one layer, all parameters, and their stored bytes."""
+    nodes = [
+        helper.make_node("DequantizeLinear", ["stored", "scale"], ["wide"]),
+        helper.make_node("Transpose", ["wide"], ["w"], perm=[1, 0]),
+        helper.make_node("MatMul", ["x", "w"], ["y"]),
+    ]
+    stored = helper.make_tensor("stored", kind, [32, 64], [0] * (32 * 64))
+    network = read(model(nodes, [value("x", [1, 64])], weights=[stored, weight("scale", 0.1)], opset=21))
+    assert op_types(network) == ["MatMul"]
+    assert network.tensors["w"].dtype == "float32"
+    work = network_work(network)
+    assert (work.params, work.weight_elements, work.weight_bytes) == (64 * 32, 64 * 32, weight_bytes)
+
+
+def test_weights_quantised_in_training_count_as_stored_in_bytes() -> None:
+    nodes = [
+        helper.make_node("QuantizeLinear", ["w", "scale", "zero"], ["narrow"]),
+        helper.make_node("DequantizeLinear", ["narrow", "scale", "zero"], ["wide"]),
+        helper.make_node("Conv", ["x", "wide"], ["y"]),
+    ]
+    weights = [weight("w", numpy.zeros((4, 8, 3, 3))), weight("scale", 0.1), weight("zero", 0, numpy.int8)]
+    network = read(model(nodes, weights=weights))
+    assert network.tensors["wide"].stored_dtype == "int8"
+    assert network_work(network).weight_bytes == 4 * 8 * 3 * 3
+
+
 def test_trained_numbers_do_not_change_the_identity_and_bounds_do() -> None:
     def clipped(high: float, bias: float) -> Network:
         nodes = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from annette.errors import GraphError
 from annette.graph import onnx_writer
 from annette.graph.builder import NetworkBuilder
+from annette.graph.codec import network_from_json, network_to_json
 from annette.graph.network import Layer, Network, Tensor
 from annette.graph.onnx_reader import network_from_onnx_bytes, read_onnx
 from annette.graph.onnx_writer import to_onnx_model, write_onnx
@@ -103,6 +105,24 @@ def test_exported_models_come_back_valid_and_with_the_same_id(path: Path) -> Non
     model = to_onnx_model(network)
     onnx.checker.check_model(model, full_check=True)
     assert again(network).id == network.id
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int4", "int2", "float8", "int32"])
+@pytest.mark.parametrize("weights", ["zero", "random"])
+def test_quantised_weights_are_written_as_they_are_stored(dtype: str, weights: Any) -> None:
+    plain = small_network()
+    tensors = {
+        name: dataclasses.replace(tensor, stored_dtype=dtype)
+        if tensor.is_constant and len(tensor.shape) > 1
+        else tensor
+        for name, tensor in plain.tensors.items()
+    }
+    network = dataclasses.replace(plain, tensors=tensors)
+    assert network.id != plain.id
+    model = to_onnx_model(network, weights=weights)
+    onnx.checker.check_model(model, full_check=True)
+    assert again(network, weights=weights).id == network.id
+    assert network_from_json(network_to_json(network)).id == network.id
 
 
 def test_a_file_comes_back_with_the_same_id(tmp_path: Path) -> None:
