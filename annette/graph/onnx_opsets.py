@@ -22,6 +22,15 @@ WRITTEN_OPSET = 18
 OFFICIAL_DOMAINS: Mapping[str, int] = MappingProxyType({"": WRITTEN_OPSET, "ai.onnx.ml": 3})
 """Domains whose operators ONNX checks, each with the oldest version that is written."""
 
+_TEXTS_SINCE: Mapping[tuple[str, str, str], int] = MappingProxyType(
+    {
+        ("GridSample", "mode", "cubic"): 20,
+        ("GridSample", "mode", "linear"): 20,
+        ("Pad", "mode", "wrap"): 19,
+        ("Resize", "coordinate_transformation_mode", "half_pixel_symmetric"): 19,
+    }
+)
+"""Values of attributes that an operator knows since that opset only; schemas do not tell."""
 _TYPE_NAMES = {"float32": "float", "float64": "double", "float8": "float8e4m3fn", "float4": "float4e2m1"}
 _FLOAT, _INT, _STRING, _TENSOR, _FLOATS, _INTS, _STRINGS = 1, 2, 3, 4, 6, 7, 8
 
@@ -38,7 +47,7 @@ class Spelling:
 
 @lru_cache(maxsize=4096)
 def least_spelling(
-    op_type: str, domain: str, attributes: frozenset[str], inputs: tuple[str, ...], outputs: int
+    op_type: str, domain: str, settings: frozenset[tuple[str, str]], inputs: tuple[str, ...], outputs: int
 ) -> Spelling | None:
     """The oldest version from the written one on that has the operator in this form; ``None`` if none has.
 
@@ -46,8 +55,8 @@ def least_spelling(
     ----------
     op_type, domain : str
         The operator.
-    attributes : frozenset of str
-        Names of the attributes that the layer carries.
+    settings : frozenset of (str, str)
+        Names of the attributes that the layer carries, each with its value if that is a text.
     inputs : tuple of str
         dtype of each input; empty for an omitted one.
     outputs : int
@@ -56,7 +65,9 @@ def least_spelling(
     from onnx import defs
 
     latest = defs.onnx_opset_version() if domain == "" else defs.onnx_ml_opset_version()
-    for version in range(OFFICIAL_DOMAINS[domain], latest + 1):
+    attributes = frozenset(name for name, _ in settings)
+    oldest = max((_TEXTS_SINCE.get((op_type, *item), 0) for item in settings), default=0)
+    for version in range(max(OFFICIAL_DOMAINS[domain], oldest), latest + 1):
         try:
             schema = defs.get_schema(op_type, version, domain)
         except defs.SchemaError:

@@ -213,10 +213,12 @@ def _dequantisations(network: Network, table: TensorTable) -> Iterator[Draft]:
         if tensor.stored_dtype is not None:
             stored = _as_stored(tensor)
             table.define(stored)
-            scale = table.constant((STORED_SCALE,), tensor.dtype, ())
+            inputs = [stored.name, table.constant((STORED_SCALE,), tensor.dtype, ())]
+            if stored.dtype == "uint8":  # random bytes are to have a mean of zero
+                inputs.append(table.constant((128,), stored.dtype, ()))
             yield Draft(
                 name=f"{name}:dequantise", op_type="DequantizeLinear", domain="",
-                inputs=[stored.name, scale], outputs=[name], attributes={},
+                inputs=inputs, outputs=[name], attributes={},
             )  # fmt: skip
 
 
@@ -286,9 +288,10 @@ def _node(draft: Draft, tensors: Mapping[str, Tensor], versions: dict[str, int])
     spelling: Spelling | None = None
     if domain in OFFICIAL_DOMAINS:
         dtypes = tuple(tensors[name].dtype if name else "" for name in draft.inputs)
-        spelling = least_spelling(
-            draft.op_type, domain, frozenset(draft.attributes), dtypes, len(draft.outputs)
+        settings = frozenset(
+            (name, value if isinstance(value, str) else "") for name, value in draft.attributes.items()
         )
+        spelling = least_spelling(draft.op_type, domain, settings, dtypes, len(draft.outputs))
         if spelling is None:
             domain = f"{OPAQUE_DOMAIN}.{domain}".rstrip(".")
     versions[domain] = max(versions.get(domain, 1), 1 if spelling is None else spelling.version)

@@ -137,6 +137,10 @@ def test_the_opset_is_18_or_the_first_that_has_the_operators() -> None:
     build = NetworkBuilder("gelu")
     gelu = build.finish(build.add("Gelu", build.input("x", (1, 8))))
     assert to_onnx_model(gelu).opset_import[0].version == 20
+    build = NetworkBuilder("sample")
+    x, grid = build.input("x", (1, 2, 8, 8)), build.input("grid", (1, 4, 4, 2))
+    sample = build.finish(build.add("GridSample", x, grid, mode="linear"))
+    assert to_onnx_model(sample).opset_import[0].version == 20  # bilinear is its name before
 
 
 def test_random_weights_are_seeded_positive_where_they_must_be_and_scaled() -> None:
