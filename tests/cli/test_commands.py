@@ -28,8 +28,9 @@ sweeps:
     layer: conv
     base: {in_channels: 64, out_channels: 64, out_h: 14, out_w: 14, kernel: 3}
     dimensions: [out_channels]
-    values: [8, 15, 16, 17, 31, 32, 33, 48]
-blocks: {conv_bn_act: 10}
+    dense_to: 20
+    up_to: 40
+blocks: {conv_chain: 10}
 """
 
 
@@ -144,7 +145,9 @@ def test_the_chain_from_benchmark_to_estimate_and_its_resumption(annette: Any, t
     plan, store, folder = tmp_path / "tiny.yaml", tmp_path / "run.db", tmp_path / "mine"
     plan.write_text(PLAN, encoding="utf-8")
     words = ("benchmark", "--device", "zcu102-dpu", "--plan", str(plan), "--store", str(store), "-f", "json")
-    first = annette(*words).document
+    ran = annette(*words)
+    assert ran.code == 0, ran.err
+    first = ran.document
     assert first["measured"] == first["planned"] == first["done_now"]
     again = annette(*words).document
     assert (again["done_before"], again["done_now"]) == (first["planned"], 0)
