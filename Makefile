@@ -51,6 +51,7 @@ platforms: $(VENV)/.annette-test
 results: $(VENV)/.annette-test
 	$(BIN)/python benchmarks/studies/accuracy.py --jobs $(JOBS)
 	$(BIN)/python benchmarks/studies/speed.py
+	$(BIN)/python benchmarks/studies/readme_tables.py
 
 clean:
 	rm -rf $(VENV) demo

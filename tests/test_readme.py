@@ -70,3 +70,10 @@ def test_python_blocks_of_the_readme_run(workplace: Path, monkeypatch: pytest.Mo
 def test_every_other_command_of_the_readme_is_known_to_this_test() -> None:
     known = ("annette ", "make ", "git clone ", "cd ", "pip install .")
     assert [line for line in commands() if not line.startswith(known)] == []
+
+
+def test_the_accuracy_table_is_that_of_the_recorded_study() -> None:
+    answer = subprocess.run(
+        [sys.executable, "benchmarks/studies/readme_tables.py", "--check"], cwd=ROOT, capture_output=True
+    )
+    assert answer.returncode == 0, "run benchmarks/studies/readme_tables.py"

@@ -1,8 +1,8 @@
-"""How fast annette answers: cold start, second estimate, reading ONNX, the simulator; each beside a reference run.
+"""How fast annette answers: cold start, second estimate, ONNX files, simulator; beside a reference.
 
     python benchmarks/studies/speed.py [--platform zcu102-dpu]
 
-Wall times on a shared machine are noisy: each row also gives the ratio to something timed in the same session.
+Wall times on a shared machine are noisy: rows also give the ratio to something timed in the same session.
 Writes benchmarks/results/speed.json.
 """
 

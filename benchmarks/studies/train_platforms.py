@@ -1,4 +1,4 @@
-"""Trains the platforms that ship in trained_models/: the standard campaign on each simulated device, then the generator.
+"""Trains the platforms that ship in trained_models/: the standard campaign, then the generator.
 
     python benchmarks/studies/train_platforms.py [--jobs 2] [--device zcu102-dpu --device ncs2]
 
@@ -58,7 +58,8 @@ def main() -> None:
             "folder_bytes": folder_bytes(target),
         }
         print(
-            f"{device}: campaign {benchmark_s:.0f} s, training {train_s:.0f} s, {folder_bytes(target) / 1e6:.1f} MB"
+            f"{device}: campaign {benchmark_s:.0f} s, training {train_s:.0f} s, "
+            f"{folder_bytes(target) / 1e6:.1f} MB"
         )
     record("train_platforms", result, seed=arguments.seed)
 
