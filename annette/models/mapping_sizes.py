@@ -41,24 +41,29 @@ Feature = Callable[[Site], float | frozenset[str]]
 
 
 def output_shape(site: Site) -> tuple[int, ...]:
+    """Shape of the layer's first output; ``()`` where it has none."""
     view = site.walk.view
     return next((view.tensors[name].shape for name in view.layers[site.layer].outputs if name), ())
 
 
 def input_shape(site: Site) -> tuple[int, ...]:
+    """Shape of the layer's first activation input; ``()`` where it has none."""
     operands = site.operands
     return site.walk.view.tensors[operands[0].tensor].shape if operands else ()
 
 
 def edge_shape(site: Site) -> tuple[int, ...]:
+    """Shape of the tensor that the decision is about."""
     return site.walk.view.tensors[site.operands[site.operand].tensor].shape
 
 
 def keeps_shape(site: Site) -> float:
+    """Whether input and output have the same shape."""
     return float(input_shape(site) == output_shape(site))
 
 
 def edge_keeps_shape(site: Site) -> float:
+    """Whether the edge's tensor has the shape of the output."""
     return float(edge_shape(site) == output_shape(site))
 
 
@@ -79,10 +84,12 @@ def keeps_order(site: Site) -> float:
 
 
 def rank_in(site: Site) -> float:
+    """Axes of the first activation input."""
     return float(len(input_shape(site)))
 
 
 def rank_out(site: Site) -> float:
+    """Axes of the first output."""
     return float(len(output_shape(site)))
 
 
@@ -93,10 +100,12 @@ def axis(site: Site) -> float:
 
 
 def axis_from_end(site: Site) -> float:
+    """The attribute ``axis`` counted from the last axis."""
     return len(input_shape(site)) - axis(site)
 
 
 def constant_count(site: Site) -> float:
+    """Number of constant inputs."""
     view = site.walk.view
     names = view.layers[site.layer].inputs
     return float(sum(1 for name in names if name and view.tensors[name].is_constant))
@@ -110,14 +119,17 @@ def constant_size(site: Site) -> float:
 
 
 def all_pads(site: Site) -> tuple[int, ...]:
+    """ONNX's pads of the layer; all begins, then all ends."""
     return site.walk.view.layers[site.layer].ints_attribute("pads", ()) or ()
 
 
 def padding(site: Site) -> float:
+    """The largest padding at any side, in positions."""
     return float(max(all_pads(site), default=0))
 
 
 def uneven_padding(site: Site) -> float:
+    """Whether begin and end are padded differently."""
     pads = all_pads(site)
     return float(pads[: len(pads) // 2] != pads[len(pads) // 2 :])
 
@@ -131,15 +143,18 @@ def channel_alignment(site: Site) -> float:
 
 
 def input_elements(site: Site) -> float:
+    """Elements of all activation inputs."""
     tensors = site.walk.view.tensors
     return float(sum(tensors[operand.tensor].size for operand in site.operands))
 
 
 def output_elements(site: Site) -> float:
+    """Elements of the first output."""
     return float(math.prod(output_shape(site)))
 
 
 def edge_elements(site: Site) -> float:
+    """Elements of the edge's tensor."""
     return float(math.prod(edge_shape(site)))
 
 
@@ -155,18 +170,23 @@ def edge_window(site: Site) -> float:
 
 
 def geometry(site: Site) -> Geometry:
+    """Geometry of the layer under decision."""
     return site.walk.view.geometry(site.layer)
 
 
 def kernel_geometry(site: Site) -> Geometry:
+    """Geometry of the primary layer of the kernel that the layer may join."""
     return site.walk.view.geometry(site.walk.kernels[site.kernel].primary)
 
 
 def size_of(geometry: Callable[[Site], Geometry], name: str) -> Feature:
+    """The feature that reads one size of a geometry."""
     return lambda site: float(getattr(geometry(site), name))
 
 
 def window_area(geometry: Callable[[Site], Geometry]) -> Feature:
+    """The feature that counts positions of a window."""
+
     def area(site: Site) -> float:
         found = geometry(site)
         return float(found.kernel_h * found.kernel_w)
@@ -187,6 +207,8 @@ def left_over(site: Site) -> float:
 
 
 def weight_elements(geometry: Callable[[Site], Geometry]) -> Feature:
+    """The feature that counts elements of the weights."""
+
     def elements(site: Site) -> float:
         found = geometry(site)
         return float(found.in_channels // found.groups * found.out_channels * found.kernel_h * found.kernel_w)
@@ -195,6 +217,8 @@ def weight_elements(geometry: Callable[[Site], Geometry]) -> Feature:
 
 
 def flag(name: str) -> Feature:
+    """The feature that reads an integer attribute; 0 where there is none."""
+
     def flag(site: Site) -> float:
         value = site.walk.view.layers[site.layer].attribute(name, 0)
         return float(value) if isinstance(value, int | float) else 0.0
