@@ -7,6 +7,8 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+import numpy
+
 if TYPE_CHECKING:
     from annette.graph.network import Network, Scalar
 
@@ -54,9 +56,15 @@ def _canonical(network: Network) -> list[Any]:
 
 
 def _as_stored(value: Scalar, dtype: str = "") -> Scalar:
-    """The number that an ONNX file gives back: single precision for attributes and float32, 1 for true."""
+    """The number that an ONNX file gives back: 1 for true, single precision for attributes, and so on."""
     if dtype in ("float32", "bfloat16", "float16") or (not dtype and isinstance(value, float)):
-        return ctypes.c_float(float(value)).value
+        single = ctypes.c_float(float(value)).value
+        if dtype == "float16":
+            with numpy.errstate(over="ignore"):
+                return float(numpy.float16(single))
+        if dtype == "bfloat16":  # cut, not rounded, as the writer does
+            return float((numpy.float32(single).view(numpy.uint32) & 0xFFFF0000).view(numpy.float32))
+        return single
     if dtype == "bool" or (not dtype and isinstance(value, bool)):
         return int(value)
     return value

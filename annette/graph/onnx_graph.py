@@ -13,7 +13,7 @@ from annette.graph.constant_folding import fold_layer
 from annette.graph.network import Layer, Network, Tensor
 from annette.graph.onnx_order import captured_names, defined_names, in_order
 from annette.graph.onnx_tensors import TensorTable
-from annette.graph.onnx_types import KnownTypes
+from annette.graph.onnx_types import KnownTypes, completed
 from annette.graph.onnx_upgrade import Draft, upgrade_draft
 from annette.graph.onnx_values import (
     MAX_RANK,
@@ -312,8 +312,7 @@ class GraphReader:
                 continue
             known = branch.get(index) or (self._types.lookup(name) if self._types else None)
             if known is None:
-                dtype = self._types.dtype(name) if self._types else None
-                known = self._guess(layer, self._carried(layer, node, index) or like, dtype, is_opaque)
+                known = self._guess(layer, name, self._carried(layer, node, index) or like, is_opaque)
             found.append(Tensor(name=name, shape=known[0], dtype=known[1]))
         return found
 
@@ -340,16 +339,20 @@ class GraphReader:
         return self._table.tensors.get(layer.inputs[first + index]) if index < states else None
 
     def _guess(
-        self, layer: Layer, like: Tensor | None, dtype: str | None, is_opaque: bool
+        self, layer: Layer, name: str, like: Tensor | None, is_opaque: bool
     ) -> tuple[tuple[int, ...], str]:
+        """The shape of the input ``like``, as far as the file does not know better."""
         if is_opaque:
             return (), "opaque"
-        shape = like.shape if like else ()
+        shape, dtype = (like.shape, like.dtype) if like else ((), "float32")
+        known = self._types.partly(name) if self._types else None
+        if known is not None:
+            shape, dtype = shape if known[0] is None else completed(known[0], shape), known[1]
         self._guesses.append(
             f"layer {layer.name!r} ({layer.op_type}): the shape of its output is not known; "
-            f"taken to be that of its input, {shape}"
+            f"taken to be {shape}, after that of its input"
         )
-        return shape, dtype or (like.dtype if like else "float32")
+        return shape, dtype
 
     def _branch_outputs(
         self, node: NodeProto, scope: Names, depth: int

@@ -47,7 +47,11 @@ class Spelling:
 
 @lru_cache(maxsize=4096)
 def least_spelling(
-    op_type: str, domain: str, settings: frozenset[tuple[str, str]], inputs: tuple[str, ...], outputs: int
+    op_type: str,
+    domain: str,
+    settings: frozenset[tuple[str, str]],
+    inputs: tuple[str, ...],
+    outputs: tuple[str, ...],
 ) -> Spelling | None:
     """The oldest version from the written one on that has the operator in this form; ``None`` if none has.
 
@@ -59,8 +63,8 @@ def least_spelling(
         Names of the attributes that the layer carries, each with its value if that is a text.
     inputs : tuple of str
         dtype of each input; empty for an omitted one.
-    outputs : int
-        Number of outputs.
+    outputs : tuple of str
+        dtype of each output; empty for an omitted one.
     """
     from onnx import defs
 
@@ -78,17 +82,22 @@ def least_spelling(
     return None
 
 
-def _fits(schema: Any, attributes: frozenset[str], inputs: tuple[str, ...], outputs: int) -> bool:
+def _fits(schema: Any, attributes: frozenset[str], inputs: tuple[str, ...], outputs: tuple[str, ...]) -> bool:
     if not attributes <= schema.attributes.keys():
         return False
     if any(item.required and name not in attributes for name, item in schema.attributes.items()):
         return False
     if not schema.min_input <= len(inputs) <= schema.max_input:
         return False
-    if not schema.min_output <= outputs <= schema.max_output:
+    if not schema.min_output <= len(outputs) <= schema.max_output:
         return False
-    for index, dtype in enumerate(inputs):
-        types = schema.inputs[min(index, len(schema.inputs) - 1)].types
+    return _allows(schema.inputs, inputs) and _allows(schema.outputs, outputs)
+
+
+def _allows(formal: Any, dtypes: tuple[str, ...]) -> bool:
+    """Whether the operands of a schema, of which the last may stand for several, have these dtypes."""
+    for index, dtype in enumerate(dtypes):
+        types = formal[min(index, len(formal) - 1)].types
         if dtype and dtype != "opaque" and f"tensor({_TYPE_NAMES.get(dtype, dtype)})" not in types:
             return False
     return True
@@ -135,6 +144,7 @@ def make_tensor(items: tuple[Any, ...], dtype: str) -> TensorProto:
     """A one-dimensional tensor for an attribute."""
     from onnx import helper
 
+    dtype = "string" if items and all(isinstance(item, str) for item in items) else dtype
     return helper.make_tensor("value", ONNX_NUMBERS[dtype], [len(items)], list(items))
 
 

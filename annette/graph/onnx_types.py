@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,27 @@ from annette.graph.onnx_values import type_of
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
 
-__all__ = ["KnownTypes"]
+__all__ = ["KnownTypes", "completed"]
 
 _log = logging.getLogger(__name__)
 
 Found = tuple[tuple[int, ...], str]
 Partial = tuple[tuple[int | str | None, ...] | None, str]
+
+
+def completed(dims: Sequence[int | str | None], like: tuple[int, ...]) -> tuple[int, ...]:
+    """``dims`` with unknown ones guessed: those of ``like`` where it has as many, else as many elements.
+
+    Examples
+    --------
+    >>> completed((None, 8, "w"), (2, 3, 4)), completed((None, 8, None), (4, 16))
+    ((2, 8, 4), (8, 8, 1))
+    """
+    if len(dims) == len(like):
+        return tuple(a if isinstance(a, int) else b for a, b in zip(dims, like, strict=True))
+    known = math.prod(size for size in dims if isinstance(size, int))
+    rest = iter([max(math.prod(like) // max(known, 1), 1)])
+    return tuple(size if isinstance(size, int) else next(rest, 1) for size in dims)
 
 
 class KnownTypes:
@@ -47,12 +63,10 @@ class KnownTypes:
                     return numbers, found[1]
         return None
 
-    def dtype(self, name: str) -> str | None:
-        """The dtype of a tensor of the main graph, if it is known."""
-        for table in (self._described, self._inferred):
-            if name in table:
-                return table[name][1]
-        return None
+    def partly(self, name: str) -> Partial | None:
+        """What is known of a tensor of the main graph: dimensions, of which some may not be, and dtype."""
+        found = [table[name] for table in (self._described, self._inferred) if name in table]
+        return next((item for item in found if item[0] is not None), found[0] if found else None)
 
     @cached_property
     def _described(self) -> Mapping[str, Partial]:

@@ -137,7 +137,8 @@ def known_bytes(tensor: Tensor) -> bytes:
         )
     kind = NUMPY_DTYPES.get(tensor.dtype, numpy.dtype("float32"))
     try:
-        return _raw(numpy.array(tensor.value, dtype=kind), tensor)
+        with numpy.errstate(over="ignore"):  # beyond the largest number of the dtype is infinity
+            return _raw(numpy.array(tensor.value, dtype=kind), tensor)
     except (OverflowError, TypeError, ValueError) as err:
         raise GraphError(f"tensor {tensor.name!r}: its contents do not fit {tensor.dtype} ({err})") from err
 

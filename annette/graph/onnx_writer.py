@@ -287,11 +287,14 @@ def _node(draft: Draft, tensors: Mapping[str, Tensor], versions: dict[str, int])
     domain = draft.domain
     spelling: Spelling | None = None
     if domain in OFFICIAL_DOMAINS:
-        dtypes = tuple(tensors[name].dtype if name else "" for name in draft.inputs)
+        inputs, outputs = (
+            tuple(tensors[name].dtype if name in tensors else "" for name in names)
+            for names in (draft.inputs, draft.outputs)
+        )
         settings = frozenset(
             (name, value if isinstance(value, str) else "") for name, value in draft.attributes.items()
         )
-        spelling = least_spelling(draft.op_type, domain, settings, dtypes, len(draft.outputs))
+        spelling = least_spelling(draft.op_type, domain, settings, inputs, outputs)
         if spelling is None:
             domain = f"{OPAQUE_DOMAIN}.{domain}".rstrip(".")
     versions[domain] = max(versions.get(domain, 1), 1 if spelling is None else spelling.version)

@@ -27,7 +27,7 @@ MICROSOFT_UNARY = (
 """The same in the domain ``com.microsoft``."""
 
 SHAPE_KEEPING = (
-    "Bernoulli", "CumProd", "CumSum", "Identity", "LRN", "LpNormalization", "MeanVarianceNormalization",
+    "CumProd", "CumSum", "Identity", "LRN", "LpNormalization", "MeanVarianceNormalization",
     "ReverseSequence", "RotaryEmbedding", "Scatter", "ScatterElements", "ScatterND", "TensorScatter", "Trilu",
 )
 """Other operators whose output has the shape and dtype of the first input."""

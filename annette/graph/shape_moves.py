@@ -337,7 +337,7 @@ def _non_max_suppression(case: Case) -> tuple[Result, ...]:
 MOVE_RULES: MappingProxyType[str, Rule] = MappingProxyType(
     {
         **dict.fromkeys(("Resize", "Upsample"), _resize),
-        **dict.fromkeys(("EyeLike", "RandomNormalLike", "RandomUniformLike"), _eye_like),
+        **dict.fromkeys(("Bernoulli", "EyeLike", "RandomNormalLike", "RandomUniformLike"), _eye_like),
         **dict.fromkeys(("RandomNormal", "RandomUniform"), _random),
         "CenterCropPad": _center_crop_pad,
         "Compress": _compress,

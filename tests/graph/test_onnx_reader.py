@@ -385,6 +385,12 @@ def test_a_shape_that_depends_on_data_is_guessed_and_said(caplog: pytest.LogCapt
     assert "NonZero" in caplog.text
 
 
+def test_a_reshape_to_what_is_fed_keeps_the_rank_and_the_elements() -> None:
+    nodes = [helper.make_node("Reshape", ["x", "sizes"], ["y"])]
+    network = read(model(nodes, [value("x", [1, 8, 4, 4]), value("sizes", [2], TensorProto.INT64)]))
+    assert network.tensors["y"].shape == (128, 1)
+
+
 def test_what_is_selected_by_contents_is_taken_to_be_as_much_as_there_can_be(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

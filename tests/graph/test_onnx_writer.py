@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,24 @@ def test_quantised_weights_are_written_as_they_are_stored(dtype: str, weights: A
     onnx.checker.check_model(model, full_check=True)
     assert again(network, weights=weights).id == network.id
     assert network_from_json(network_to_json(network)).id == network.id
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("number", [0.1, 1e300, -1e-40, 70000.0, math.inf])
+def test_numbers_of_few_bits_come_back_as_they_are_stored(dtype: str, number: float) -> None:
+    build = NetworkBuilder("factor")
+    factor = build.constant((), dtype=dtype, value=(number,))
+    network = build.finish(build.add("Mul", build.input("x", (1, 3), dtype=dtype), factor))
+    assert again(network).id == network.id
+
+
+@pytest.mark.parametrize(("code", "opset"), [(1, 18), (17, 19), (22, 21), (25, 25)])
+def test_the_opset_has_the_types_that_layers_compute(code: int, opset: int) -> None:
+    build = NetworkBuilder("cast")
+    network = build.finish(build.add("Cast", build.input("x", (1, 3)), to=code))
+    model = to_onnx_model(network)
+    onnx.checker.check_model(model, full_check=True)
+    assert model.opset_import[0].version == opset
 
 
 def test_a_file_comes_back_with_the_same_id(tmp_path: Path) -> None:
