@@ -1,0 +1,42 @@
+"""The shipped platforms keep what benchmarks/golden.json promises, and fit the devices they were trained on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import annette
+from annette.backends.registry import open_device
+from annette.evaluation.suite import evaluate_suite
+
+GOLDEN = json.loads(
+    (Path(__file__).resolve().parents[2] / "benchmarks" / "golden.json").read_text(encoding="utf-8")
+)
+CASES = [
+    (platform, suite)
+    for platform, suites in GOLDEN["platforms"].items()
+    for suite in suites
+    if suite != "nasbench101-500"  # in the study only: half a minute
+]
+
+
+@pytest.mark.parametrize(("platform", "suite"), CASES)
+def test_accuracy_on_held_out_networks_keeps_its_promise(platform: str, suite: str) -> None:
+    document: dict[str, Any] = evaluate_suite(annette.load(platform), suite, seed=GOLDEN["seed"]).to_dict()
+    models = document["models"]
+    for key, target in GOLDEN["platforms"][platform][suite].items():
+        reached = document[key] if key == "mapping_accuracy" else models["mixed"][key]
+        assert reached <= target if key.endswith("mape") else reached >= target, (key, reached)
+    key = "kernel_mape" if suite.startswith("nasbench") else "mape"
+    assert models["mixed"][key] < min(
+        models[name][key] for name in ("roofline", "refined_roofline", "statistical")
+    )
+    assert models["roofline"]["mape"] > 0.1  # else the device is too tame to be a reference
+
+
+@pytest.mark.parametrize("name", list(GOLDEN["platforms"]))
+def test_a_shipped_platform_was_trained_on_the_device_as_it_is_now(name: str) -> None:
+    assert annette.load(name).device == open_device(name).info
