@@ -1,4 +1,4 @@
-"""The shipped platforms keep what benchmarks/golden.json promises, and fit the devices they were trained on."""
+"""The shipped platforms keep what benchmarks/golden.json promises, and fit their devices as they are now."""
 
 from __future__ import annotations
 
