@@ -21,6 +21,11 @@ class NetworkBuilder:
     padding may also be all begins, then all ends; ``padding="same"`` pads so that the output has
     ``ceil(input / stride)`` positions, extra at the end.
 
+    Raises
+    ------
+    GraphError
+        From any method: if an input is not known, a name is taken, or shapes do not fit the operator.
+
     Examples
     --------
     >>> build = NetworkBuilder("tiny")
@@ -283,28 +288,16 @@ class NetworkBuilder:
         return self.add(kind, x)
 
     def max_pool(
-        self,
-        x: str,
-        *,
-        kernel: Pair,
-        stride: Pair = 1,
-        padding: Pair | str = 0,
-        ceil_mode: bool = False,
+        self, x: str, *, kernel: Pair, stride: Pair = 1, padding: Pair | str = 0, ceil_mode: bool = False,
         name: str | None = None,
-    ) -> str:
+    ) -> str:  # fmt: skip
         """Maximum over a sliding window."""
         return self._pool("MaxPool", x, kernel, stride, padding, ceil_mode, name)
 
     def avg_pool(
-        self,
-        x: str,
-        *,
-        kernel: Pair,
-        stride: Pair = 1,
-        padding: Pair | str = 0,
-        ceil_mode: bool = False,
+        self, x: str, *, kernel: Pair, stride: Pair = 1, padding: Pair | str = 0, ceil_mode: bool = False,
         name: str | None = None,
-    ) -> str:
+    ) -> str:  # fmt: skip
         """Mean over a sliding window; padding is not counted."""
         return self._pool("AveragePool", x, kernel, stride, padding, ceil_mode, name)
 

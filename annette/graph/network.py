@@ -135,14 +135,26 @@ class Layer:
         object.__setattr__(self, "_lookup", lookup)
 
     def int_attribute(self, name: str, default: int) -> int:
-        """The integer attribute ``name``, or ``default`` where the layer does not carry it."""
+        """The integer attribute ``name``, or ``default`` where the layer does not carry it.
+
+        Raises
+        ------
+        GraphError
+            If it is not an integer.
+        """
         value = self._lookup.get(name, default)
         if not isinstance(value, int):
             raise GraphError(f"layer {self.name!r}: attribute {name!r} is {value!r}, expected an integer")
         return value
 
     def ints_attribute(self, name: str, default: tuple[int, ...] | None = None) -> tuple[int, ...] | None:
-        """The integers of attribute ``name``, or ``default`` where the layer does not carry it."""
+        """The integers of attribute ``name``, or ``default`` where the layer does not carry it.
+
+        Raises
+        ------
+        GraphError
+            If it is not a tuple of integers.
+        """
         value = self._lookup.get(name, default)
         if value is None:
             return None

@@ -26,6 +26,11 @@ def deeplabv3_mobilenet_v2(
     concatenated, projected and classified by 1x1 convolutions, then resized to the image (the rows with a
     star in table 7 of the MobileNetV2 paper). Hands out one score a class and pixel.
 
+    Raises
+    ------
+    GraphError
+        For an output stride that is not 8, 16 or 32.
+
     References
     ----------
     L.-C. Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation", arXiv 1706.05587;

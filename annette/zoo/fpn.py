@@ -32,6 +32,11 @@ def fpn_resnet18(
     height, width : int
         Pixels of the image, multiples of 32.
 
+    Raises
+    ------
+    GraphError
+        If height or width is not a multiple of 32.
+
     References
     ----------
     A. Kirillov et al., "Panoptic Feature Pyramid Networks", CVPR 2019, section 3 and figure 3.

@@ -21,6 +21,11 @@ def swin_tiny(*, resolution: int = 224, batch: int = 1, classes: int = 1000, win
     As an exporter folds them, the relative position biases are constants of (heads, 49, 49) and the masks of
     the shifted windows constants too; both count as parameters (2 % more than the trained ones).
 
+    Raises
+    ------
+    GraphError
+        If the resolution is not a multiple of 32 windows.
+
     References
     ----------
     Z. Liu et al., "Swin Transformer: Hierarchical Vision Transformer using Shifted Windows", ICCV 2021.

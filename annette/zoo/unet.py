@@ -20,6 +20,11 @@ def unet(
     Unlike the original it pads its 3x3 convolutions, so that the scores have the image's size, and
     normalises by batch: the form in common use.
 
+    Raises
+    ------
+    GraphError
+        If the resolution is not a multiple of 16.
+
     References
     ----------
     O. Ronneberger et al., "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI 2015,

@@ -33,6 +33,11 @@ def _vit(
 
     The class token is a constant of the whole batch: its expansion folded, as an exporter has it.
 
+    Raises
+    ------
+    GraphError
+        If the resolution is not a multiple of the patch size.
+
     References
     ----------
     A. Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021, section 3.1.

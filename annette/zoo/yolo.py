@@ -23,6 +23,11 @@ def yolov3(*, resolution: int = 416, batch: int = 1, classes: int = 80, width: f
 
     Hands out the three raw output maps; decoding and suppression are not part of the network.
 
+    Raises
+    ------
+    GraphError
+        If the resolution is not a multiple of 32.
+
     References
     ----------
     J. Redmon, A. Farhadi, "YOLOv3: An Incremental Improvement", arXiv 1804.02767, and its ``yolov3.cfg``.
@@ -44,6 +49,11 @@ def yolov3(*, resolution: int = 416, batch: int = 1, classes: int = 80, width: f
 
 def yolov3_tiny(*, resolution: int = 416, batch: int = 1, classes: int = 80, width: float = 1.0) -> Network:
     """YOLOv3-tiny: a chain of convolutions and max-pools, boxes at strides 32 and 16 (Redmon, 2018).
+
+    Raises
+    ------
+    GraphError
+        If the resolution is not a multiple of 32.
 
     References
     ----------
