@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from annette.benchmark.micro_matrix import MATRIX_KERNELS, Sampler
 from annette.benchmark.micro_other import OTHER_KERNELS
 from annette.benchmark.sampling import draws
 from annette.benchmark.sweeps import Sweep, sweep_tasks
-from annette.errors import UsageError
+from annette.errors import HardwareError, UsageError
 from annette.graph.builder import NetworkBuilder
 from annette.graph.network import Network
 from annette.graph.work import network_work
@@ -90,11 +91,12 @@ def load_plan(name_or_path: str | Path) -> CampaignPlan:
     'quick'
     """
     from annette.benchmark.plan_codec import plan_from_yaml
+    from annette.hardware.yaml_text import read_text
 
     path = Path(name_or_path)
     shipped = resource_folder("plans") / f"{name_or_path}.yaml"
     if path.suffix not in (".yaml", ".yml") and path.name == str(name_or_path):
-        if not shipped.is_file():
+        if not os.path.isfile(shipped):  # unlike `Path.is_file` it never raises, whatever the name
             names = [name for name, _ in list_plans()]
             near = difflib.get_close_matches(str(name_or_path), names, n=1) or names
             raise UsageError(
@@ -103,9 +105,9 @@ def load_plan(name_or_path: str | Path) -> CampaignPlan:
             )
         path = shipped
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as err:
-        raise UsageError(f"plan {path}: cannot be read: {err}; name a YAML file or a plan's name") from err
+        text = read_text(path, f"plan {path}")
+    except HardwareError as err:
+        raise UsageError(str(err)) from err
     return plan_from_yaml(text, str(path))
 
 

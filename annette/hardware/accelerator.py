@@ -24,6 +24,10 @@ __all__ = [
     "VectorUnit",
 ]
 
+_MAX_HZ, _MAX_RATE, _MAX_BYTES_PER_S, _MAX_BYTES = 1e12, 1e12, 1e18, 2**60
+_MAX_S, _MAX_CYCLES, _MAX_UNROLL = 1e3, 1e9, 2**16
+"""Far beyond any device, and tight enough that no time over- or underflows."""
+
 OPERANDS = ("input", "weight", "output")
 """What an on-chip memory may hold."""
 
@@ -32,11 +36,11 @@ OPERANDS = ("input", "weight", "output")
 class Precision:
     """Bytes of one element in memory and in the accumulators."""
 
-    activation_bytes: float = quantity(above=0, at_most=16)
+    activation_bytes: float = quantity(at_least=0.125, at_most=16)
     """Bytes of one activation element."""
-    weight_bytes: float = quantity(above=0, at_most=16)
+    weight_bytes: float = quantity(at_least=0.125, at_most=16)
     """Bytes of one weight element."""
-    accumulator_bytes: float = quantity(above=0, at_most=16)
+    accumulator_bytes: float = quantity(at_least=0.125, at_most=16)
     """Bytes of one partial sum."""
 
     def __post_init__(self) -> None:
@@ -47,16 +51,16 @@ class Precision:
 class Unroll:
     """How many iterations of each loop of a convolution the array does in one cycle."""
 
-    batch: int = quantity(at_least=1, default=1)
-    groups: int = quantity(at_least=1, default=1)
-    out_h: int = quantity(at_least=1, default=1)
-    out_w: int = quantity(at_least=1, default=1)
-    out_channels: int = quantity(at_least=1, default=1)
+    batch: int = quantity(at_least=1, at_most=_MAX_UNROLL, default=1)
+    groups: int = quantity(at_least=1, at_most=_MAX_UNROLL, default=1)
+    out_h: int = quantity(at_least=1, at_most=_MAX_UNROLL, default=1)
+    out_w: int = quantity(at_least=1, at_most=_MAX_UNROLL, default=1)
+    out_channels: int = quantity(at_least=1, at_most=_MAX_UNROLL, default=1)
     """Within one group."""
-    in_channels: int = quantity(at_least=1, default=1)
+    in_channels: int = quantity(at_least=1, at_most=_MAX_UNROLL, default=1)
     """Within one group."""
-    kernel_h: int = quantity(at_least=1, default=1)
-    kernel_w: int = quantity(at_least=1, default=1)
+    kernel_h: int = quantity(at_least=1, at_most=_MAX_UNROLL, default=1)
+    kernel_w: int = quantity(at_least=1, at_most=_MAX_UNROLL, default=1)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -76,15 +80,15 @@ class MacArray:
     """Loops done in parallel."""
     depthwise_unroll: Unroll | None = None
     """Loops done in parallel where a group has one input channel; ``None``: as `unroll`."""
-    pass_cycles: float = quantity(at_least=0, default=0.0)
+    pass_cycles: float = quantity(at_least=0, at_most=_MAX_CYCLES, default=0.0)
     """Cycles to fill and drain the pipeline, once per block of output channels of a tile."""
-    weight_switch_cycles: float = quantity(at_least=0, default=0.0)
+    weight_switch_cycles: float = quantity(at_least=0, at_most=_MAX_CYCLES, default=0.0)
     """Cycles to exchange the array's weights, once per block of weights of a tile."""
-    tile_cycles: float = quantity(at_least=0, default=0.0)
+    tile_cycles: float = quantity(at_least=0, at_most=_MAX_CYCLES, default=0.0)
     """Cycles to decode and synchronise, once per tile."""
-    post_elements_per_cycle: float = quantity(above=0, default=64.0)
+    post_elements_per_cycle: float = quantity(at_least=1e-9, at_most=_MAX_RATE, default=64.0)
     """Throughput of the post-processor (residual adds, pools) behind the accumulators."""
-    launch_s: float = quantity(at_least=0)
+    launch_s: float = quantity(at_least=0, at_most=_MAX_S)
     """Seconds to start a kernel."""
 
     def __post_init__(self) -> None:
@@ -95,29 +99,29 @@ class MacArray:
 class Rates:
     """What a vector unit or a host does in one cycle, by kind of work."""
 
-    macs: float = quantity(above=0)
+    macs: float = quantity(at_least=1e-9, at_most=_MAX_RATE)
     """Multiply-accumulates of convolutions, matrix products and attention."""
-    elementwise: float = quantity(above=0)
+    elementwise: float = quantity(at_least=1e-9, at_most=_MAX_RATE)
     """Elements of binary and n-ary operators (one operation each)."""
-    activation: float = quantity(above=0)
+    activation: float = quantity(at_least=1e-9, at_most=_MAX_RATE)
     """Elements of cheap unary operators (Relu, Clip, Neg, ...)."""
-    transcendental: float = quantity(above=0)
+    transcendental: float = quantity(at_least=1e-9, at_most=_MAX_RATE)
     """Elements of costly unary operators (Sigmoid, Tanh, Exp, Gelu, ...)."""
-    pool: float = quantity(above=0)
+    pool: float = quantity(at_least=1e-9, at_most=_MAX_RATE)
     """Window positions of pools."""
-    softmax: float = quantity(above=0)
+    softmax: float = quantity(at_least=1e-9, at_most=_MAX_RATE)
     """Elements of Softmax and LogSoftmax."""
-    normalization: float = quantity(above=0)
+    normalization: float = quantity(at_least=1e-9, at_most=_MAX_RATE)
     """Elements of normalisations with statistics of their own."""
-    reduce: float = quantity(above=0)
+    reduce: float = quantity(at_least=1e-9, at_most=_MAX_RATE)
     """Input elements of reductions."""
-    copy: float = quantity(above=0)
+    copy: float = quantity(at_least=1e-9, at_most=_MAX_RATE)
     """Elements that are moved or converted."""
-    gather: float = quantity(above=0)
+    gather: float = quantity(at_least=1e-9, at_most=_MAX_RATE)
     """Elements that are looked up."""
-    resize: float = quantity(above=0)
+    resize: float = quantity(at_least=1e-9, at_most=_MAX_RATE)
     """Taps of interpolations (1 nearest, 4 linear, 16 cubic a position)."""
-    opaque: float = quantity(above=0)
+    opaque: float = quantity(at_least=1e-9, at_most=_MAX_RATE)
     """Elements of operators the simulator knows nothing of."""
 
     def __post_init__(self) -> None:
@@ -128,14 +132,14 @@ class Rates:
 class VectorUnit:
     """The unit for everything element-wise: a fixed-function engine, or vector cores."""
 
-    clock_hz: float = quantity(above=0)
+    clock_hz: float = quantity(at_least=1, at_most=_MAX_HZ)
     rates: Rates
     """Work per cycle."""
-    buffer_bytes: int = quantity(above=0, hint="give the size of its tile buffer")
+    buffer_bytes: int = quantity(above=0, at_most=_MAX_BYTES, hint="give the size of its tile buffer")
     """On-chip bytes for the tiles of one kernel."""
-    tile_cycles: float = quantity(at_least=0, default=0.0)
+    tile_cycles: float = quantity(at_least=0, at_most=_MAX_CYCLES, default=0.0)
     """Cycles to start a tile."""
-    launch_s: float = quantity(at_least=0)
+    launch_s: float = quantity(at_least=0, at_most=_MAX_S)
     """Seconds to start a kernel."""
 
     def __post_init__(self) -> None:
@@ -146,14 +150,14 @@ class VectorUnit:
 class Host:
     """The processor that runs what the device cannot."""
 
-    clock_hz: float = quantity(above=0)
+    clock_hz: float = quantity(at_least=1, at_most=_MAX_HZ)
     rates: Rates
     """Work per cycle."""
-    bandwidth_bytes_per_s: float = quantity(above=0)
+    bandwidth_bytes_per_s: float = quantity(at_least=1, at_most=_MAX_BYTES_PER_S)
     """Between the device's memory and the host, both directions together."""
-    round_trip_s: float = quantity(at_least=0)
+    round_trip_s: float = quantity(at_least=0, at_most=_MAX_S)
     """Seconds to hand over and back: interrupt, cache maintenance, scheduling."""
-    activation_bytes: float = quantity(above=0, default=4.0)
+    activation_bytes: float = quantity(at_least=0.125, at_most=16, default=4.0)
     """Bytes of one element on the host, to which activations are converted."""
 
     def __post_init__(self) -> None:
@@ -168,7 +172,7 @@ class Memory:
     """For people."""
     holds: tuple[str, ...]
     """Some of `OPERANDS`."""
-    size_bytes: int = quantity(above=0, hint="give the capacity for tiles in bytes")
+    size_bytes: int = quantity(above=0, at_most=_MAX_BYTES, hint="give the capacity for tiles in bytes")
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -181,15 +185,15 @@ class Memory:
 class ExternalMemory:
     """The memory that holds all tensors between kernels."""
 
-    bandwidth_bytes_per_s: float = quantity(above=0)
+    bandwidth_bytes_per_s: float = quantity(at_least=1, at_most=_MAX_BYTES_PER_S)
     """Loads and stores together."""
-    latency_s: float = quantity(at_least=0)
+    latency_s: float = quantity(at_least=0, at_most=_MAX_S)
     """Seconds from the request of a tile to its first byte."""
-    burst_bytes: int = quantity(at_least=1)
+    burst_bytes: int = quantity(at_least=1, at_most=_MAX_BYTES)
     """Every contiguous run is moved in multiples of this."""
     layout: str = "channels_last"
     """``channels_last`` or ``channels_first``: which axis is contiguous."""
-    channel_alignment: int = quantity(at_least=1, default=1)
+    channel_alignment: int = quantity(at_least=1, at_most=_MAX_UNROLL, default=1)
     """Channels are stored in multiples of this many elements (``channels_last`` only)."""
 
     def __post_init__(self) -> None:
@@ -202,7 +206,7 @@ class ExternalMemory:
 class Noise:
     """How the device's profiler errs."""
 
-    resolution_s: float = quantity(at_least=0, default=0.0)
+    resolution_s: float = quantity(at_least=0, at_most=_MAX_S, default=0.0)
     """Step of the timer."""
     sigma: float = quantity(at_least=0, at_most=1, default=0.0)
     """Standard deviation of the logarithm of a value."""
@@ -210,7 +214,7 @@ class Noise:
     """The same for the factor common to all kernels of one run."""
     outlier_probability: float = quantity(at_least=0, at_most=0.5, default=0.0)
     """Share of values that are disturbed."""
-    outlier_factor: float = quantity(at_least=1, default=1.0)
+    outlier_factor: float = quantity(at_least=1, at_most=1e6, default=1.0)
     """How much longer a disturbed value is."""
 
     def __post_init__(self) -> None:
@@ -237,7 +241,7 @@ class Accelerator:
     """Short name, for example ``zcu102-dpu``."""
     description: str
     """One line for people."""
-    clock_hz: float = quantity(above=0)
+    clock_hz: float = quantity(at_least=1, at_most=_MAX_HZ)
     """Clock of the array."""
     precision: Precision
     array: MacArray
@@ -272,8 +276,9 @@ class Accelerator:
 
     @property
     def peak_ops_per_s(self) -> float:
-        """Peak of the array (1 MAC = 2 ops)."""
-        return 2.0 * self.array.unroll.macs_per_cycle * self.clock_hz
+        """Peak of the array (1 MAC = 2 ops), by whichever of its unrolls does more."""
+        unrolls = (self.array.unroll, self.array.depthwise_unroll or self.array.unroll)
+        return 2.0 * max(item.macs_per_cycle for item in unrolls) * self.clock_hz
 
     @property
     def assumed_fields(self) -> tuple[str, ...]:

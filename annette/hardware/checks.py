@@ -41,7 +41,7 @@ class Bounds:
     def allows(self, value: float) -> bool:
         """Whether ``value`` is finite and in the range."""
         return (
-            math.isfinite(value)
+            abs(value) < math.inf
             and (self.above is None or value > self.above)
             and (self.at_least is None or value >= self.at_least)
             and (self.at_most is None or value <= self.at_most)

@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import os
 import types
 import typing
 from functools import cache
@@ -52,15 +53,14 @@ def load_accelerator(name_or_path: str | Path) -> Accelerator:
     if text in _preset_names():
         return _preset(text)
     path = Path(name_or_path)
-    if not path.is_file():
+    if not os.path.exists(path) or path.is_dir():  # unlike `Path.exists` it never raises, whatever the name
         nearest = difflib.get_close_matches(text, _preset_names(), n=1, cutoff=0.4)
         hint = f"did you mean {nearest[0]!r}?" if nearest else f"presets: {', '.join(_preset_names())}"
         raise UsageError(f"accelerator {text!r}: neither a preset nor a YAML file; {hint}")
-    try:
-        content = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as err:
-        raise HardwareError(f"{path.name}: cannot be read: {err}") from err
-    return accelerator_from_yaml(content, path.name)
+    from annette.hardware.yaml_text import read_text
+
+    where = path.name or text
+    return accelerator_from_yaml(read_text(path, where), where)
 
 
 def list_accelerators() -> tuple[tuple[str, str], ...]:
@@ -82,7 +82,7 @@ def accelerator_from_yaml(text: str, where: str) -> Accelerator:
     HardwareError
         Naming the path of the first fault, what was found and what was expected.
     """
-    from annette.hardware.yaml_text import read_yaml
+    from annette.hardware.yaml_text import read_yaml  # here, since PyYAML is slow to import
 
     data = read_yaml(text, where)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from annette.hardware.checks import FieldFault
@@ -35,6 +36,8 @@ from the output, else 0); ``channel_step`` (greatest common divisor of their cha
 its elements; ``mode`` (a string).
 """
 
+_TEXT_FEATURES = ("mode",)
+
 ANY = "*"
 
 
@@ -58,6 +61,17 @@ class Condition:
             raise FieldFault("feature", f"found {self.feature!r}, expected one of {', '.join(FEATURES)}")
         if self.multiple_of is not None and self.multiple_of < 1:
             raise FieldFault("multiple_of", f"found {self.multiple_of!r}, expected an integer >= 1")
+
+        is_text = self.feature in _TEXT_FEATURES
+        for value in self.one_of or ():
+            if isinstance(value, str) != is_text:
+                expected = "text" if is_text else "a number"
+                raise FieldFault("one_of", f"found {value!r}, expected {expected} for {self.feature}")
+        for name in ("minimum", "maximum", "multiple_of"):
+            bound = getattr(self, name)
+            if bound is not None and (is_text or math.isnan(bound)):
+                expected = "one_of, since it is text" if is_text else "a number"
+                raise FieldFault(name, f"found {bound!r} for {self.feature}, expected {expected}")
 
     def holds(self, value: float | str) -> bool:
         """Whether a layer with this value of the feature fulfils the condition."""

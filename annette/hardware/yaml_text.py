@@ -1,18 +1,22 @@
-"""YAML text to plain values, safely: bounded size, no aliases, no doubled keys, no types of Python's."""
+"""YAML to plain values, safely: bounded text and numbers, no aliases, no doubled keys, no Python types."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from annette.errors import HardwareError
 
-__all__ = ["MAX_CHARACTERS", "read_yaml"]
+__all__ = ["MAX_CHARACTERS", "read_text", "read_yaml"]
 
 MAX_CHARACTERS = 200_000
 """A description of an accelerator has a few thousand; a larger text is a mistake or an attack."""
+
+_MAX_INTEGER = 2**63 - 1
+"""Larger ones fit neither a float nor a store, and Python refuses to print the largest."""
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -35,6 +39,37 @@ class _StrictLoader(yaml.SafeLoader):
                 seen.add(key)
         return super().construct_mapping(node, deep)
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        number = int(super().construct_yaml_int(node))
+        if abs(number) > _MAX_INTEGER:
+            raise yaml.MarkedYAMLError(
+                problem=f"found an integer beyond {_MAX_INTEGER}, expected a smaller number",
+                problem_mark=node.start_mark,
+            )
+        return number
+
+
+_StrictLoader.add_constructor("tag:yaml.org,2002:int", _StrictLoader.construct_yaml_int)
+
+
+def read_text(path: Path, where: str) -> str:
+    """The text of a file, read no further than what `read_yaml` takes.
+
+    Raises
+    ------
+    HardwareError
+        If the file is missing, a folder, not UTF-8, too large or cannot be read.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(MAX_CHARACTERS + 1)
+    except (OSError, ValueError) as err:
+        reason = getattr(err, "strerror", None) or str(err)
+        raise HardwareError(f"{where}: cannot be read: {reason}; expected a YAML file in UTF-8") from err
+    if len(text) > MAX_CHARACTERS:
+        raise HardwareError(f"{where}: found a larger file, expected at most {MAX_CHARACTERS} characters")
+    return text
+
 
 def read_yaml(text: str, where: str) -> Any:
     """The plain value (mappings, lists, numbers, strings) that ``text`` stands for.
@@ -52,7 +87,7 @@ def read_yaml(text: str, where: str) -> Any:
         mark = err.problem_mark
         line = f"line {mark.line + 1}: " if mark is not None else ""
         raise HardwareError(f"{where}: {line}{err.problem or 'not YAML'}") from err
-    except (yaml.YAMLError, ValueError) as err:
+    except (yaml.YAMLError, ValueError, AttributeError, LookupError) as err:  # also of its constructors
         raise HardwareError(f"{where}: not YAML: {' '.join(str(err).split())[:200]}") from err
     except RecursionError as err:
         raise HardwareError(f"{where}: nested too deeply, expected a description of a few levels") from err

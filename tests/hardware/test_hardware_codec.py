@@ -103,7 +103,7 @@ def test_the_id_follows_what_a_description_says_and_not_its_name() -> None:
         ("memories[0].holds", ["input"], r"memories: found memories for input, weight, expected exactly one"),
         ("memories[0].holds", ["inputs"], r"memories\[0\].holds: found 'inputs', expected some of input"),
         ("clock_hz", "281e6", r"clock_hz: found '281e6', expected a number; write powers of ten as"),
-        ("clock_hz", float("nan"), r"clock_hz: found nan, expected a number > 0"),
+        ("clock_hz", float("nan"), r"clock_hz: found nan, expected a number >= 1 and"),
         ("clock_hz", ..., r"clock_hz: missing, expected a value"),
         ("array.unrol", {}, r"array.unrol: unknown key; did you mean 'unroll'\?"),
         ("array.unroll.out_hh", 3, r"array.unroll.out_hh: unknown key; did you mean 'out_h'\?"),
@@ -151,8 +151,26 @@ def test_a_fault_is_named_with_its_path_what_was_found_and_what_was_expected(
         ("- 1", "found a list, expected a mapping"),
         ("", "found nothing, expected a mapping"),
         ("\x00", "npu.yaml"),
+        ("clock_hz: " + "9" * 5000, "npu.yaml"),
+        ("clock_hz: 0x" + "f" * 4000, "line 1: found an integer beyond 9223372036854775807"),
+        ("a: !!timestamp x", "not YAML"),
+        ("a: !!int ''", "not YAML"),
     ],
-    ids=["alias", "doubled", "object", "open", "deep", "long", "list", "empty", "binary"],
+    ids=[
+        "alias",
+        "doubled",
+        "object",
+        "open",
+        "deep",
+        "long",
+        "list",
+        "empty",
+        "binary",
+        "digits",
+        "hexadecimal",
+        "date",
+        "integer",
+    ],
 )
 def test_hostile_or_broken_text_is_refused_in_one_line(text: str, message: str) -> None:
     with pytest.raises(HardwareError) as caught:
@@ -196,6 +214,41 @@ def test_an_unknown_preset_suggests_the_nearest() -> None:
         load_accelerator("zcu102")
     with pytest.raises(UsageError, match="presets: ncs2, zcu102-dpu"):
         load_accelerator("/nowhere/at/all.yaml")
+
+
+def test_what_is_no_file_is_a_wrong_call_and_a_file_is_read_no_further_than_needed(tmp_path: Path) -> None:
+    for name in (tmp_path, "a" * 5000, "x/" * 3000, "\0", ""):
+        with pytest.raises(UsageError, match="neither a preset nor a YAML file"):
+            load_accelerator(name)
+    large = tmp_path / "large.yaml"
+    with large.open("wb") as file:
+        file.truncate(1 << 33)
+    with pytest.raises(HardwareError, match="^large.yaml: found a larger file, expected at most 200000"):
+        load_accelerator(large)
+    large.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(HardwareError, match="^large.yaml: cannot be read: .*UTF-8"):
+        load_accelerator(large)
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ({"kernel_h": "three"}, r"one_of: found 'three', expected a number for kernel_h"),
+        ({"mode": 3}, r"one_of: found 3, expected text for mode"),
+        ({"mode": {"minimum": 3}}, r"minimum: found 3.0 for mode, expected one_of"),
+        ({"rank": {"maximum": float("nan")}}, r"maximum: found nan for rank, expected a number"),
+    ],
+)
+def test_a_condition_that_could_never_be_told_is_refused(condition: object, message: str) -> None:
+    rules = [{"unit": "array", "layers": ["Conv"], "when": condition}]
+    with pytest.raises(HardwareError, match=message):
+        accelerator_from_yaml(changed("compiler.placement", rules), "npu.yaml")
+
+
+def test_the_peak_is_that_of_the_wider_unroll() -> None:
+    dpu = load_accelerator("zcu102-dpu")
+    wide = replace(dpu.array, depthwise_unroll=Unroll(groups=4096))
+    assert replace(dpu, array=wide).peak_ops_per_s == 2 * 4096 * dpu.clock_hz
 
 
 def test_a_wrong_object_cannot_be_made_in_code_either() -> None:
