@@ -91,10 +91,9 @@ def time_array(nest: ArrayNest, machine: ArrayMachine) -> KernelTime:
     best = _fastest(nest, machine, tiles, traffic, cycles)
     if best is None:
         raise HardwareError(
-            f"a {nest.kernel_h}x{nest.kernel_w} kernel over {nest.in_channels} channels and "
-            f"{nest.in_w} columns: its smallest tile exceeds the on-chip memories, "
-            f"found {machine.sizes_bytes} bytes, expected room for one; "
-            "enlarge memories[].size_bytes or place it on another unit"
+            f"a window of {nest.kernel_h}x{nest.kernel_w} over {nest.in_channels} channels: its smallest tile "
+            f"exceeds the on-chip memories, found {' and '.join(map(str, machine.sizes_bytes))} bytes, expected "
+            "room for one block of the array; enlarge memories[].size_bytes or place it on another unit"
         )
     pipeline_s, bus_s, overhead_cycles, moved = best
     parts = {
@@ -287,10 +286,11 @@ def _fastest(
     )
     serial_s = loads_s + n_tiles * (latency_s + compute_s) + store_s - last_store_s
     total_s = np.where(overlapped, overlap_s, serial_s) + last_store_s + latency_s
-    index = np.unravel_index(int(np.argmin(np.where(possible, total_s, np.inf))), total_s.shape)
+    best = np.unravel_index(int(np.argmin(np.where(possible, total_s, np.inf))), total_s.shape)
 
     def picked(values: Floats) -> float:
-        return float(np.broadcast_to(values, total_s.shape)[index])
+        axes = zip(best[-values.ndim :], values.shape, strict=True)
+        return float(values[tuple(index if size > 1 else 0 for index, size in axes)])
 
     moved = (
         picked(traffic.input_bytes * input_loads)

@@ -17,6 +17,9 @@ __all__ = ["NetworkFacts"]
 
 _GEOMETRY = frozenset(Geometry.__dataclass_fields__)
 _STATIC = frozenset({"Constant", "ConstantOfShape", "Shape", "Size", "Range"})
+_RANDOM = frozenset(
+    {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
+)
 _VIEWS = frozenset({"Cast", "Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
 
 
@@ -52,12 +55,16 @@ class NetworkFacts:
 
     @cached_property
     def static_layers(self) -> frozenset[str]:
-        """Names of the layers whose results are known before the network runs."""
+        """Names of the layers whose results are known before the network runs.
+
+        Never those that draw anew each time, nor those that nothing is known of.
+        """
         known: set[str] = set()
         tensors: set[str] = set()
         for layer in self.network.layers:
             inputs = [item.name for item in self.network.activation_inputs(layer)]
-            if layer.op_type in _STATIC or all(name in tensors for name in inputs):
+            is_known = layer.op_type not in _RANDOM and all(name in tensors for name in inputs)
+            if layer.op_type in _STATIC or (is_known and self.family(layer) != "opaque"):
                 known.add(layer.name)
                 tensors.update(layer.outputs)
         return frozenset(known)

@@ -90,7 +90,10 @@ def simulate(network: Network, accelerator: Accelerator) -> SimulatedRun:
     kernels = []
     for kernel in mapping.kernels:
         layers = [network.layer(name) for name in kernel.layers]
-        time = _fused_time(facts, units, kernel.unit, layers)
+        try:
+            time = _fused_time(facts, units, kernel.unit, layers)
+        except HardwareError as err:
+            raise HardwareError(f"accelerator {accelerator.name!r}: kernel {kernel.name!r}: {err}") from err
         kernels.append(
             SimulatedKernel(
                 kernel=kernel,
@@ -173,5 +176,5 @@ def _unit_time(facts: NetworkFacts, units: _Units, unit: str, layers: Sequence[L
             precision.weight_bytes,
         )
     if accelerator.host is None:
-        raise HardwareError(f"accelerator {accelerator.name!r}: kernel on {unit!r}, which it does not have")
-    return time_host(stream, accelerator.host, precision.weight_bytes)
+        raise HardwareError(f"placed on {unit!r}, a unit that the accelerator does not have")
+    return time_host(stream, accelerator.host, accelerator.external_memory, precision.weight_bytes)

@@ -73,11 +73,15 @@ def time_vector(
 
 
 @lru_cache(maxsize=65536)
-def time_host(stream: Stream, host: Host, weight_bytes: float) -> KernelTime:
-    """The time of ``stream`` on the host: hand over, convert and copy, compute, and back."""
+def time_host(stream: Stream, host: Host, external: ExternalMemory, weight_bytes: float) -> KernelTime:
+    """The time of ``stream`` on the host: hand over, convert and copy, compute, and back.
+
+    What crosses to the host comes out of the external memory, so the slower of the two decides.
+    """
     moved = (stream.load_elements + stream.store_elements) * host.activation_bytes
     constants = stream.weight_elements * weight_bytes
-    memory_s = (moved + constants) / host.bandwidth_bytes_per_s
+    bandwidth = min(host.bandwidth_bytes_per_s, external.bandwidth_bytes_per_s)
+    memory_s = (moved + constants) / bandwidth
     compute_s = _cycles(stream, host.rates) / host.clock_hz
     return KernelTime(
         latency_s=host.round_trip_s + memory_s + compute_s,

@@ -9,6 +9,7 @@ import pytest
 from annette.graph.builder import NetworkBuilder
 from annette.hardware.codec import load_accelerator
 from annette.simulator.compiler import compile_network
+from annette.simulator.run import simulate
 
 Body = Callable[[NetworkBuilder, str], str]
 
@@ -114,6 +115,16 @@ def test_what_depends_on_constants_alone_vanishes() -> None:
     network = build.finish(build.add("Mul", x, scale))
     mapping = compile_network(network, load_accelerator("ncs2"))
     assert mapping.eliminated_layers == ("exp_1",)
+
+
+def test_what_is_drawn_anew_each_time_or_unknown_costs_something_though_it_reads_constants() -> None:
+    build = NetworkBuilder("noisy")
+    x = build.input("x", (1, 8, 4, 4))
+    noise = build.add("RandomNormal", shape=(1, 8, 4, 4))
+    for name in ("ncs2", "zcu102-dpu"):
+        run = simulate(build.finish(build.add("Add", x, noise)), load_accelerator(name))
+        assert run.eliminated_layers == ()
+        assert all(item.latency_s > 0 for item in run.kernels)
 
 
 def test_unsupported_layers_run_on_the_host_or_on_the_vector_cores() -> None:
