@@ -32,6 +32,7 @@ $(VENV)/.annette-test: $(BIN)/python pyproject.toml
 
 demo: $(VENV)/.annette
 	$(BIN)/annette demo --folder demo --jobs $(JOBS)
+	@echo "annette is installed in $(BIN); to type it without the path: source $(BIN)/activate"
 
 lint: $(VENV)/.annette-test
 	$(BIN)/ruff check .
