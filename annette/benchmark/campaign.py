@@ -14,13 +14,14 @@ from annette.backends.protocol import Backend
 from annette.errors import AnnetteError, MeasurementError, UsageError
 from annette.graph.network import Network
 from annette.measurement import DeviceInfo, Measurement
-from annette.store.campaign import CampaignStore, Task
+from annette.store.campaign import CampaignStore
 from annette.store.codec import (
     measurement_from_json,
     measurement_to_json,
     network_from_bytes,
     network_to_bytes,
 )
+from annette.store.records import Task
 
 __all__ = ["CampaignSummary", "measure_network", "run_campaign", "task_seed"]
 

@@ -20,7 +20,7 @@ from annette.graph.builder import NetworkBuilder
 from annette.graph.network import Network
 from annette.graph.work import network_work
 from annette.resources import resource_folder
-from annette.store.campaign import Category, PlanRecord, Task
+from annette.store.records import Category, PlanRecord, Task
 
 __all__ = ["MICRO_KERNELS", "CampaignPlan", "Limits", "list_plans", "load_plan", "plan_campaign"]
 

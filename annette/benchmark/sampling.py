@@ -11,6 +11,7 @@ from itertools import accumulate
 from typing import TypeVar
 
 import numpy
+import numpy.typing
 
 __all__ = ["POPULAR_CHANNELS", "POPULAR_SPATIAL", "STAGE_SPATIAL", "Draw", "draws"]
 
@@ -170,8 +171,26 @@ def draws(seed: int, stream: str) -> Iterator[Draw]:
     while True:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # balance is only promised for whole powers of two
-            block = engine.random_base2(exponent).tolist()
-        for point in block:
+            block = engine.random_base2(exponent)
+        if index == 0:
+            _require_stratified(block)
+        for point in block.tolist():
             yield Draw(point, (*entropy, index))
             index += 1
         exponent = max(exponent, index.bit_length() - 1)
+
+
+def _require_stratified(block: numpy.typing.NDArray[numpy.float64]) -> None:
+    """Refuse a first block that has not one point in each of as many equal slices of every axis.
+
+    SciPy swallows a Ctrl-C that comes while it reads its table of direction numbers, and then draws from a
+    table half empty: the plan would be another one, and the user's wish to stop would be lost.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        In place of the swallowed one.
+    """
+    slices = numpy.sort(numpy.floor(block * len(block)), axis=0)
+    if not (slices == numpy.arange(len(block))[:, None]).all():
+        raise KeyboardInterrupt

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from annette.graph.builder import NetworkBuilder
 from annette.graph.network import Network
-from annette.store.campaign import Task
+from annette.store.records import Task
 
 __all__ = ["SWEPT_LAYERS", "Sweep", "sweep_tasks", "sweep_values"]
 

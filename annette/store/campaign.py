@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
-from functools import cached_property
+from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self, get_args
 
 from annette.errors import StoreError
-from annette.graph.network import Network
 from annette.measurement import DeviceInfo, Measurement
 from annette.store.codec import (
     device_from_json,
@@ -28,82 +26,9 @@ from annette.store.codec import (
 )
 from annette.store.database import WriterLock, connect_reader, connect_writer, store_errors
 from annette.store.provenance import current_environment
+from annette.store.records import Category, PlanRecord, Record, StoreSummary, Task
 
 __all__ = ["CampaignStore", "Category", "PlanRecord", "Record", "StoreSummary", "Task"]
-
-Category = Literal["micro-kernel", "sweep", "block"]
-"""One layer; one layer with one dimension swept; several layers."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """One benchmark network of a campaign."""
-
-    network: Network
-    """What to time."""
-    category: Category
-    """Why it is timed."""
-    group: str
-    """Tasks of one group stay together in cross-validation."""
-    tags: tuple[tuple[str, str], ...] = ()
-    """What the planner knows, by name; of sweeps ``sweep``, ``dimension`` and ``value``."""
-
-    @cached_property
-    def id(self) -> str:
-        """32 hexadecimal digits that depend on every field."""
-        content = [self.network.id, self.category, self.group, self.tags]
-        return hashlib.sha256(json.dumps(content, separators=(",", ":")).encode()).hexdigest()[:32]
-
-    def tag(self, name: str) -> str | None:
-        """The tag of that name; ``None`` if there is none."""
-        return next((value for key, value in self.tags if key == name), None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """A task and what the device answered."""
-
-    task: Task
-    measurement: Measurement
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanRecord:
-    """What a store remembers of the plan it serves."""
-
-    name: str
-    """For people."""
-    seed: int
-    """Seed of the plan; each measurement's seed derives from it."""
-    text: str
-    """The whole plan in canonical form: equal plans have equal text."""
-
-    @property
-    def hash(self) -> str:
-        """32 hexadecimal digits of name, seed and text."""
-        content = json.dumps([self.name, self.seed, self.text])
-        return hashlib.sha256(content.encode()).hexdigest()[:32]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreSummary:
-    """How far a campaign is."""
-
-    planned: int
-    """Tasks in the store."""
-    measured: int
-    """Tasks with values."""
-    failed: int
-    """Tasks that the device could not run."""
-    failures: tuple[tuple[str, int], ...]
-    """Reasons of failure and how often each, most frequent first."""
-    categories: tuple[tuple[str, int], ...]
-    """Planned tasks by category."""
-
-    @property
-    def pending(self) -> int:
-        """Tasks not measured yet."""
-        return self.planned - self.measured - self.failed
 
 
 class CampaignStore:
@@ -160,7 +85,7 @@ class CampaignStore:
             If it is missing, damaged, no campaign store, of another version, or (writable) in use.
         """
         path, lock = Path(path), None
-        if writable and path.is_file():
+        if writable and os.path.isfile(path):
             lock, connection = connect_writer(path)
         else:
             connection = connect_reader(path)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from annette.errors import StoreError
@@ -15,8 +16,6 @@ SCHEMA_VERSION = 1
 """Version of the tables below, kept in ``PRAGMA user_version``."""
 
 _APPLICATION_ID = 0x414E4E45  # "ANNE": tells a campaign store from any other SQLite file
-
-_MAGIC = b"SQLite format 3\x00"
 
 _SCHEMA = """
 CREATE TABLE campaign (
@@ -119,7 +118,7 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     StoreError
         If the file is missing, damaged, not a campaign store or of another schema version.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise StoreError(f"store {path}: no such file; make one with `annette benchmark --store {path}`")
     with store_errors(path):
         connection = _open_read_only(path)
@@ -139,10 +138,6 @@ def connect_writer(path: Path) -> tuple[WriterLock, sqlite3.Connection]:
     StoreError
         As `connect_reader`, or if another process holds the right, or the place cannot be written.
     """
-    if path.is_dir():
-        raise StoreError(f"store {path}: it is a folder, expected a file; add a file name such as run.db")
-    if not path.parent.is_dir():
-        raise StoreError(f"store {path}: folder {path.parent} does not exist; create it first")
     _refuse_other_files(path)
     lock = WriterLock(path)
     try:
@@ -154,16 +149,20 @@ def connect_writer(path: Path) -> tuple[WriterLock, sqlite3.Connection]:
 
 
 def _refuse_other_files(path: Path) -> None:
-    """Look at a file's first bytes before anything is written beside it."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(len(_MAGIC))
-    except FileNotFoundError:
+    """Look at what is at ``path`` before anything is written there or beside it.
+
+    Through SQLite, never by opening the file: closing it would drop the locks of this process's other
+    connections to it (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+    """
+    if os.path.isdir(path):  # the functions of `os.path` never raise, whatever the name
+        raise StoreError(f"store {path}: it is a folder, expected a file; add a file name such as run.db")
+    if not os.path.isdir(path.parent):
+        raise StoreError(f"store {path}: folder {path.parent} does not exist; create it first")
+    if not os.path.exists(path):
         return
-    except OSError as err:
-        raise StoreError(f"store {path}: {err.strerror}; check the file's permissions") from err
-    if head and head != _MAGIC:
-        raise StoreError(f"store {path}: {_ADVICE['SQLITE_NOTADB']}")
+    with store_errors(path), closing(_open_read_only(path)) as connection:
+        if not _is_empty(connection):
+            _check_identity(connection, path)
 
 
 def _open_writable(path: Path) -> sqlite3.Connection:

@@ -11,7 +11,7 @@ from annette.errors import StoreError
 from annette.graph.families import layer_family
 from annette.graph.geometry import Geometry, layer_geometry
 from annette.graph.work import layer_work, network_work
-from annette.store.campaign import Record
+from annette.store.records import Record
 
 __all__ = ["kernel_rows", "network_row", "write_parquet"]
 

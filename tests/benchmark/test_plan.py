@@ -7,6 +7,7 @@ import time
 from collections import Counter, defaultdict
 from pathlib import Path
 
+import numpy
 import pytest
 
 from annette.benchmark.blocks import BLOCKS
@@ -21,7 +22,7 @@ from annette.graph.families import FAMILIES, layer_family
 from annette.graph.geometry import layer_geometry
 from annette.graph.network import Network
 from annette.graph.work import layer_work, network_work
-from annette.store.campaign import Task
+from annette.store.records import Task
 from annette.zoo.suites import suite_networks
 
 SMALL = """
@@ -248,6 +249,14 @@ def test_streams_of_one_seed_differ_and_repeat() -> None:
     assert first(1, "a") != first(1, "b")
     assert first(1, "a") != first(2, "a")
     assert all(0 <= value < 1 for value in first(1, "a"))
+
+
+def test_a_stop_that_scipy_swallowed_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    from scipy.stats import qmc
+
+    monkeypatch.setattr(qmc.Sobol, "random_base2", lambda _, exponent: numpy.full((2**exponent, 24), 0.5))
+    with pytest.raises(KeyboardInterrupt):
+        next(draws(1, "a"))
 
 
 @pytest.mark.parametrize("kind", [*MICRO_KERNELS, *BLOCKS])

@@ -295,6 +295,27 @@ def test_a_store_of_another_schema_version_is_refused(path: Path) -> None:
     assert "schema version 99, expected 1" in _refusal(path)
 
 
+def test_nothing_is_written_beside_a_file_that_is_no_store(tmp_path: Path) -> None:
+    path = tmp_path / "photos.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE photos (name TEXT)")
+    connection.close()
+    before = path.read_bytes()
+    assert "not a campaign store" in _refusal(path)
+    assert path.read_bytes() == before
+    assert [item.name for item in tmp_path.iterdir()] == ["photos.db"]
+
+
+def test_a_second_writer_that_is_refused_leaves_the_locks_of_the_first(path: Path) -> None:
+    """A process that opened and closed the file by itself would drop them: SQLite's locks are POSIX ones."""
+    program = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('SELECT * FROM campaign').fetchall()"
+    with CampaignStore.create(path, device=DEVICE, plan=PLAN):
+        with pytest.raises(StoreError, match="another process is writing"):
+            CampaignStore.open_or_create(path, device=DEVICE, plan=PLAN)
+        subprocess.run([sys.executable, "-c", program, str(path)], check=True)
+        assert path.with_name(f"{path.name}-wal").exists()
+
+
 def test_folders_and_places_that_do_not_exist_are_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="is a folder"):
         CampaignStore.open_or_create(tmp_path, device=DEVICE, plan=PLAN)

@@ -1,0 +1,88 @@
+"""What a campaign is made of, as values: tasks, their answers, the plan they come from, how far it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from annette.graph.network import Network
+from annette.measurement import Measurement
+
+__all__ = ["Category", "PlanRecord", "Record", "StoreSummary", "Task"]
+
+Category = Literal["micro-kernel", "sweep", "block"]
+"""One layer; one layer with one dimension swept; several layers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One benchmark network of a campaign."""
+
+    network: Network
+    """What to time."""
+    category: Category
+    """Why it is timed."""
+    group: str
+    """Tasks of one group stay together in cross-validation."""
+    tags: tuple[tuple[str, str], ...] = ()
+    """What the planner knows, by name; of sweeps ``sweep``, ``dimension`` and ``value``."""
+
+    @cached_property
+    def id(self) -> str:
+        """32 hexadecimal digits that depend on every field."""
+        content = [self.network.id, self.category, self.group, self.tags]
+        return hashlib.sha256(json.dumps(content, separators=(",", ":")).encode()).hexdigest()[:32]
+
+    def tag(self, name: str) -> str | None:
+        """The tag of that name; ``None`` if there is none."""
+        return next((value for key, value in self.tags if key == name), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A task and what the device answered."""
+
+    task: Task
+    measurement: Measurement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRecord:
+    """What a store remembers of the plan it serves."""
+
+    name: str
+    """For people."""
+    seed: int
+    """Seed of the plan; each measurement's seed derives from it."""
+    text: str
+    """The whole plan in canonical form: equal plans have equal text."""
+
+    @property
+    def hash(self) -> str:
+        """32 hexadecimal digits of name, seed and text."""
+        content = json.dumps([self.name, self.seed, self.text])
+        return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSummary:
+    """How far a campaign is."""
+
+    planned: int
+    """Tasks in the store."""
+    measured: int
+    """Tasks with values."""
+    failed: int
+    """Tasks that the device could not run."""
+    failures: tuple[tuple[str, int], ...]
+    """Reasons of failure and how often each, most frequent first."""
+    categories: tuple[tuple[str, int], ...]
+    """Planned tasks by category."""
+
+    @property
+    def pending(self) -> int:
+        """Tasks not measured yet."""
+        return self.planned - self.measured - self.failed
