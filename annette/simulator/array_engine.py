@@ -91,9 +91,10 @@ def time_array(nest: ArrayNest, machine: ArrayMachine) -> KernelTime:
     best = _fastest(nest, machine, tiles, traffic, cycles)
     if best is None:
         raise HardwareError(
-            f"a window of {nest.kernel_h}x{nest.kernel_w} over {nest.in_channels} channels: its smallest tile "
-            f"exceeds the on-chip memories, found {' and '.join(map(str, machine.sizes_bytes))} bytes, expected "
-            "room for one block of the array; enlarge memories[].size_bytes or place it on another unit"
+            f"a window of {nest.kernel_h}x{nest.kernel_w} over {nest.in_channels} channels: its smallest "
+            f"tile exceeds the on-chip memories, found {' and '.join(map(str, machine.sizes_bytes))} bytes, "
+            "expected room for one block of the array; enlarge memories[].size_bytes or place it on another "
+            "unit"
         )
     pipeline_s, bus_s, overhead_cycles, moved = best
     parts = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from annette.errors import HardwareError
@@ -139,25 +139,26 @@ def _fused_time(facts: NetworkFacts, units: _Units, unit: str, layers: Sequence[
             continue
         latency_s = merged.latency_s
         alone = unit_of(facts, units.accelerator, layers[count - 1])
-        if alone is not None:
+        if alone is not None and latency_s - time.latency_s > _launch_s(units.accelerator, alone):
             own = _unit_time(facts, units, alone, layers[count - 1 : count])
             latency_s = min(latency_s, time.latency_s + own.latency_s)
         time = _with_latency(merged, latency_s)
     return time
 
 
+def _launch_s(accelerator: Accelerator, unit: str) -> float:
+    """Seconds that any kernel of the unit takes at least."""
+    if unit == "array":
+        return accelerator.array.launch_s
+    if unit == "vector" and accelerator.vector is not None:
+        return accelerator.vector.launch_s
+    return 0.0
+
+
 def _with_latency(time: KernelTime, latency_s: float) -> KernelTime:
     if latency_s == time.latency_s:
         return time
-    return KernelTime(
-        latency_s=latency_s,
-        bound=time.bound,
-        compute_s=time.compute_s,
-        memory_s=time.memory_s,
-        overhead_s=time.overhead_s,
-        moved_bytes=time.moved_bytes,
-        macs=time.macs,
-    )
+    return replace(time, latency_s=latency_s)
 
 
 def _unit_time(facts: NetworkFacts, units: _Units, unit: str, layers: Sequence[Layer]) -> KernelTime:

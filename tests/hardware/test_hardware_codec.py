@@ -223,10 +223,10 @@ def test_what_is_no_file_is_a_wrong_call_and_a_file_is_read_no_further_than_need
     large = tmp_path / "large.yaml"
     with large.open("wb") as file:
         file.truncate(1 << 33)
-    with pytest.raises(HardwareError, match="^large.yaml: found a larger file, expected at most 200000"):
+    with pytest.raises(HardwareError, match=r"^large.yaml: found a larger file, expected at most 200000"):
         load_accelerator(large)
     large.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(HardwareError, match="^large.yaml: cannot be read: .*UTF-8"):
+    with pytest.raises(HardwareError, match=r"^large.yaml: cannot be read: .*UTF-8"):
         load_accelerator(large)
 
 
