@@ -9,7 +9,6 @@ import re
 from collections.abc import Mapping as MappingType
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
@@ -32,8 +31,9 @@ from annette.models.mapping_walk import operator_key
 from annette.resources import resource_folder
 from annette.store.bundle import MANIFEST_NAME, read_bundle, write_bundle
 from annette.store.codec import device_from_json, device_to_json
+from annette.store.strict_json import parse_strict_json, shorten
 
-__all__ = ["Platform", "list_platforms", "load_platform"]
+__all__ = ["Platform", "is_platform_name", "list_platforms", "load_platform"]
 
 MAPPING_FILE = "mapping.json"
 UNITS = MappingProxyType({"latency": "s", "size": "bytes", "work": "ops (1 MAC = 2 ops)", "mape": "fraction"})
@@ -108,7 +108,7 @@ class Platform:
         return cls(
             name=_text(manifest, "name", where),
             description=_text(manifest, "description", where),
-            device=device_from_json(json.dumps(manifest.get("device"))),
+            device=_device(manifest, where),
             mapping_model=MappingModel.from_json(text),
             layer_models=LayerModels.from_files(files),
             provenance=MappingProxyType(_table(manifest, "provenance", where)),
@@ -221,15 +221,20 @@ class Platform:
         table = build_kernel_table(items, self.device)
         return _sum_by_network(table, self.layer_models.predict_s(table, model))
 
-    @cached_property
-    def manifest(self) -> MappingType[str, Any]:
-        """Name, description, device, provenance and metrics as one table."""
-        fields = {"name": self.name, "description": self.description, "device": self.device}
-        return MappingProxyType({**fields, "provenance": self.provenance, "metrics": self.metrics})
-
     def describe(self) -> tuple[str, ...]:
         """The mapping rules as text, one a line."""
         return self.mapping_model.describe()
+
+
+def is_platform_name(text: str) -> bool:
+    """Whether a platform may be called so: short, and the same as a folder's name on every system.
+
+    Examples
+    --------
+    >>> is_platform_name("zcu102-dpu"), is_platform_name("../zcu102")
+    (True, False)
+    """
+    return _NAME.fullmatch(text) is not None
 
 
 def load_platform(name_or_path: str | PathLike[str]) -> Platform:
@@ -246,7 +251,7 @@ def load_platform(name_or_path: str | PathLike[str]) -> Platform:
         If it is damaged or of another schema version.
     """
     text = str(name_or_path)
-    if _NAME.fullmatch(text):
+    if is_platform_name(text):
         shipped = resource_folder("trained_models") / text
         if (shipped / MANIFEST_NAME).is_file():
             return Platform.load(shipped)
@@ -271,10 +276,10 @@ def _describe_folder(folder: Path) -> str:
     """The description in the manifest; a damaged platform is listed with its fault."""
     try:
         with (folder / MANIFEST_NAME).open("rb") as file:
-            manifest = json.loads(file.read(1 << 20))
+            manifest = parse_strict_json(file.read(1 << 20))
         return str(manifest["description"])
     except (OSError, ValueError, KeyError, TypeError) as err:
-        return f"not usable: {type(err).__name__}: {err}"
+        return f"not usable: {type(err).__name__}: {shorten(err)}"
 
 
 def _open(network: Network | str | PathLike[str]) -> Network:
@@ -338,10 +343,36 @@ def _coverage(
     )
 
 
+def _device(manifest: MappingType[str, Any], where: Path) -> DeviceInfo:
+    """The device in the manifest; what `DeviceInfo` takes on trust is checked here."""
+    try:
+        device = device_from_json(json.dumps(manifest.get("device")))
+    except StoreError as err:
+        raise StoreError(f"{where}: {shorten(err, 300)}; train the platform again") from err
+    texts = (device.name, device.backend, device.description)
+    numbers = (
+        device.activation_bytes, device.weight_bytes, device.peak_ops_per_s, device.bandwidth_bytes_per_s,
+    )  # fmt: skip
+    if not all(isinstance(text, str) for text in texts):
+        raise StoreError(f"{where}: 'device' has a name that is no text; train the platform again")
+    if not all(value is None or _is_positive(value) for value in numbers):
+        raise StoreError(
+            f"{where}: 'device' has the sizes and rates {shorten(numbers)}, expected numbers > 0; "
+            "train the platform again"
+        )
+    return device
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+
+
 def _text(manifest: MappingType[str, Any], name: str, where: Path) -> str:
     value = manifest.get(name)
     if not isinstance(value, str):
-        raise StoreError(f"{where}: {name!r} is {value!r}, expected text; train the platform again")
+        raise StoreError(
+            f"{where}: {name!r} is {shorten(repr(value))}, expected text; train the platform again"
+        )
     return value
 
 

@@ -1,4 +1,8 @@
-"""A boosted forest read from XGBoost's file, evaluated by NumPy: no heavy import when estimating."""
+"""A boosted forest read from XGBoost's file, evaluated by NumPy.
+
+XGBoost trains the forests; to evaluate them it would have to be imported, which takes a second: twice as long
+as a whole ``annette estimate``. Its reader also trusts the file, while a platform may come from anybody.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from numpy.typing import NDArray
 
 from annette.errors import ModelError
 from annette.models.ubjson import read_ubjson
+from annette.store.strict_json import shorten
 
 __all__ = ["Forest", "read_forest"]
 
@@ -102,7 +107,7 @@ def read_forest(content: bytes, feature_names: tuple[str, ...]) -> Forest:
         trees = learner["gradient_booster"]["model"]["trees"]
         if names != feature_names:
             raise ModelError(
-                f"forest: trained on {len(names)} features ({', '.join(names[:4])}, ...), expected "
+                f"forest: trained on {len(names)} features ({shorten(', '.join(names[:4]))}, ...), expected "
                 f"{len(feature_names)} ({', '.join(feature_names[:4])}, ...); train the platform again"
             )
         if not isinstance(trees, list) or len(trees) > _MAX_TREES:
@@ -111,7 +116,8 @@ def read_forest(content: bytes, feature_names: tuple[str, ...]) -> Forest:
     except (KeyError, TypeError, ValueError, IndexError) as err:
         if isinstance(err, ModelError):
             raise
-        raise ModelError(f"forest: not a model file of XGBoost: {err!r}; train the platform again") from err
+        text = shorten(repr(err))
+        raise ModelError(f"forest: not a model file of XGBoost: {text}; train the platform again") from err
 
 
 class _Nodes:

@@ -23,6 +23,7 @@ from annette.models.physics import PhysicalFit, Physics, fit_physics, physical_t
 from annette.models.ranges import RANGE_COLUMNS, FamilyRange, measure_ranges, outside_mask
 from annette.models.roofline import MIN_LATENCY_S, refined_terms, roofline_s
 from annette.models.training import TrainingData
+from annette.store.strict_json import parse_strict_json, shorten
 
 __all__ = ["MODEL_NAMES", "LayerModels", "fit_layer_models"]
 
@@ -73,6 +74,16 @@ class LayerModels:
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         if ("generic", GENERIC_FAMILY) not in self.contents:
             raise ModelError("layer models: the generic model is missing; train the platform again")
+        families = {
+            kind: {family for other, family in self.contents if other == kind}
+            for kind in ("mixed", "statistical")
+        }
+        if families["mixed"] != families["statistical"]:
+            odd = ", ".join(sorted(families["mixed"] ^ families["statistical"]))
+            raise ModelError(
+                f"layer models: {shorten(odd)}: expected a mixed and a statistical model of each family; "
+                "train the platform again"
+            )
 
     def predict_s(self, table: KernelTable, model: str) -> NDArray[np.float64]:
         """Seconds of each kernel, shape (n_kernels,); > 0 and finite; a row does not depend on the others.
@@ -80,14 +91,20 @@ class LayerModels:
         Raises
         ------
         ModelError
-            For a name that is not in `MODEL_NAMES`.
+            For a name that is not in `MODEL_NAMES`, and where a file of the models is damaged.
         """
         if model not in MODEL_NAMES:
             raise ModelError(f"layer model {model!r}, expected one of {', '.join(MODEL_NAMES)}")
         if not len(table):
             return np.empty(0)
         distinct, inverse = _distinct_rows(table)
-        seconds = self._predict_distinct(distinct, model)
+        with np.errstate(all="ignore"):  # what overflows is found below
+            seconds = self._predict_distinct(distinct, model)
+        if not np.isfinite(seconds).all():
+            raise ModelError(
+                f"layer models: the {model} model gives a time that is not finite, expected seconds > 0; "
+                "the platform is damaged: restore a copy or train it again"
+            )
         return seconds if inverse is None else seconds[inverse]
 
     def _predict_distinct(self, table: KernelTable, model: str) -> NDArray[np.float64]:
@@ -124,7 +141,8 @@ class LayerModels:
 
     def bounds(self, table: KernelTable) -> tuple[str, ...]:
         """What limits each kernel: ``compute``, ``memory``, ``overhead``, or ``host`` where it runs there."""
-        bounds = refined_terms(table, self.parameters).bounds if len(table) else ()
+        with np.errstate(all="ignore"):
+            bounds = refined_terms(table, self.parameters).bounds if len(table) else ()
         families = table.families
         return tuple(
             "host" if key.endswith("@host") else bound for bound, key in zip(bounds, families, strict=True)
@@ -172,7 +190,7 @@ class LayerModels:
             If a file is missing, damaged, or of another version.
         """
         try:
-            index = json.loads(files[INDEX_FILE])
+            index = parse_strict_json(files[INDEX_FILE])
             _check_index(index)
             contents = {
                 (str(item["kind"]), str(item["family"])): _bounded(files, str(item["file"]))
@@ -186,12 +204,18 @@ class LayerModels:
                 physics=physics,
                 contents=contents,
                 ranges=ranges,
-                scores=index["scores"],
+                scores={
+                    str(family): {
+                        str(model): {str(name): float(value) for name, value in figures.items()}
+                        for model, figures in models.items()
+                    }
+                    for family, models in index["scores"].items()
+                },
             )
         except (KeyError, TypeError, ValueError, AttributeError) as err:
             if isinstance(err, ModelError):
                 raise
-            raise ModelError(f"{INDEX_FILE}: {err!r}; train the platform again") from err
+            raise ModelError(f"{INDEX_FILE}: {shorten(repr(err))}; train the platform again") from err
 
 
 def fit_layer_models(data: TrainingData, *, seed: int) -> LayerModels:
@@ -307,7 +331,9 @@ def _bounded(files: Mapping[str, bytes], name: str) -> bytes:
 def _check_index(index: Any) -> None:
     version = index["schema_version"]
     if version != SCHEMA_VERSION:
-        raise ModelError(f"{INDEX_FILE}: schema version {version!r}, expected {SCHEMA_VERSION}; train again")
+        raise ModelError(
+            f"{INDEX_FILE}: schema version {shorten(repr(version))}, expected {SCHEMA_VERSION}; train again"
+        )
     expected = {kind: list(names) for kind, names in FEATURE_NAMES.items()}
     if index["features"] != expected or index["range_columns"] != list(RANGE_COLUMNS):
         raise ModelError(f"{INDEX_FILE}: trained on other features than this version has; train again")

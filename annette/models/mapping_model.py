@@ -22,6 +22,7 @@ from annette.graph.network import Network
 from annette.models.mapping_features import FEATURES
 from annette.models.mapping_rules import (
     MERGED,
+    RULE_FEATURES,
     VANISHES,
     Key,
     Observation,
@@ -36,6 +37,7 @@ from annette.models.mapping_rules import (
 from annette.models.mapping_walk import GraphView, Site, Walk, operator_key, usual_primary
 from annette.models.rule_text import tree_from_json, tree_rules, tree_to_json
 from annette.models.rule_tree import Leaf, Tree, decide, leaves
+from annette.store.strict_json import parse_strict_json, shorten
 
 __all__ = ["MappingModel", "exact_kernels", "fit_mapping_model"]
 
@@ -207,7 +209,9 @@ class MappingModel:
         for kind, parts in (("vanish", 1), ("merge", 2), ("placement", 1)):
             entries = {tuple(name.split(_JOIN)): item for name, item in _object(data, kind).items()}
             tables[kind] = {
-                key: tree_from_json(item, f"mapping model: {kind} rule {_JOIN.join(key)!r}", FEATURES)
+                key: tree_from_json(
+                    item, f"mapping model: {kind} rule {_JOIN.join(key)!r}", RULE_FEATURES[kind]
+                )
                 for key, item in sorted(entries.items())
             }
             if any(len(key) != parts for key in entries):
@@ -329,9 +333,9 @@ def _parse(text: str) -> dict[str, object]:
     if len(text) > _MAX_TEXT:
         raise ModelError(f"mapping model: {len(text)} characters, expected at most {_MAX_TEXT}")
     try:
-        data = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as err:
-        raise ModelError(f"mapping model: not readable as JSON ({err}); train the platform again") from err
+        data = parse_strict_json(text)
+    except ValueError as err:
+        raise ModelError(f"mapping model: {err}; train the platform again") from err
     if not isinstance(data, dict):
         raise ModelError(
             f"mapping model: {type(data).__name__}, expected an object; train the platform again"
@@ -339,7 +343,7 @@ def _parse(text: str) -> dict[str, object]:
     version = data.get("schema_version")
     if version != SCHEMA_VERSION:
         raise ModelError(
-            f"mapping model: schema_version {version!r}, expected {SCHEMA_VERSION}; "
+            f"mapping model: schema_version {shorten(repr(version))}, expected {SCHEMA_VERSION}; "
             "train the platform with this version of annette"
         )
     return data

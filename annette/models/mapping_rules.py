@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Sequence
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from annette.graph.mapping import Mapping
 from annette.graph.network import Network
@@ -16,6 +17,7 @@ from annette.models.rule_tree import Leaf, Sample, Tree, fit_tree, leaf_of
 __all__ = [
     "APART",
     "MERGED",
+    "RULE_FEATURES",
     "STAYS",
     "VANISHES",
     "Key",
@@ -36,7 +38,10 @@ MIN_EVIDENCE = 3
 MAX_FAMILY_SAMPLES = 2000
 """Family rules are a fall-back; more observations than this only cost time."""
 
-_FEATURES = {"vanish": VANISH_FEATURES, "merge": MERGE_FEATURES, "placement": PLACEMENT_FEATURES}
+RULE_FEATURES = MappingProxyType(
+    {"vanish": VANISH_FEATURES, "merge": MERGE_FEATURES, "placement": PLACEMENT_FEATURES}
+)
+"""The features that rules of each kind may look at; others need what that decision does not have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,9 +137,9 @@ def fit_rules(
     observations: Sequence[Observation], transparent: frozenset[str], joins: frozenset[str]
 ) -> dict[str, dict[Key, Tree]]:
     """Rules by kind of decision (``vanish``, ``merge``, ``placement``) and key."""
-    tables: dict[str, dict[Key, _Decisions]] = {kind: {} for kind in _FEATURES}
+    tables: dict[str, dict[Key, _Decisions]] = {kind: {} for kind in RULE_FEATURES}
 
-    families: dict[str, dict[Key, dict[Key, Counter[str]]]] = {kind: {} for kind in _FEATURES}
+    families: dict[str, dict[Key, dict[Key, Counter[str]]]] = {kind: {} for kind in RULE_FEATURES}
 
     def count(kind: str, site: Site, label: str) -> None:
         keys = _keys(kind, site)
@@ -157,7 +162,7 @@ def fit_rules(
 
     def collect(kind: str, site: Site, label: str) -> None:
         wanted = [mixed[kind][key] for key in _keys(kind, site) if key in mixed[kind]]
-        sample = sample_of(site, _FEATURES[kind]) if wanted else {}
+        sample = sample_of(site, RULE_FEATURES[kind]) if wanted else {}
         for item in wanted:
             item.labels.append(label)
             item.groups.append(group)
@@ -167,7 +172,7 @@ def fit_rules(
         group = observation.group
         replay(view, observation.mapping, joins, collect)
     fitted: dict[str, dict[Key, Tree]] = {}
-    for kind in _FEATURES:
+    for kind in RULE_FEATURES:
         trees: dict[Key, Tree] = dict(pure[kind])
         trees.update({key: _fit(kind, key, item) for key, item in mixed[kind].items()})
         labels = {key: item.labels for key, item in tables[kind].items()}
@@ -203,7 +208,7 @@ def _fit(kind: str, key: Key, item: _Decisions) -> Tree:
         item.samples[::step],
         item.labels[::step],
         item.groups[::step],
-        features=_FEATURES[kind],
+        features=RULE_FEATURES[kind],
         cross_validate=not _is_family(key),
     )
 

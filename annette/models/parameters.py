@@ -16,6 +16,7 @@ from annette.errors import ModelError
 from annette.models.kernel_table import KernelTable
 from annette.models.training import TrainingData
 from annette.models.unroll import DIMENSIONS, Sweep, UnrollFit, fit_unroll, softened_efficiency
+from annette.store.strict_json import shorten
 
 __all__ = [
     "GENERIC_FAMILY",
@@ -73,9 +74,22 @@ class FamilyParameters:
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
         names = ("family", "peak_ops_per_s", "bandwidth_bytes_per_s", "overhead_s", "error", "n_rows")
-        unroll = ("dimension", "factor", "softness", "error", "n_sweeps")
-        unrolls = [{name: getattr(fit, name) for name in unroll} for fit in self.unrolls]
+        unrolls = [fit.to_json() for fit in self.unrolls]
         return {**{name: getattr(self, name) for name in names}, "unrolls": unrolls}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> FamilyParameters:
+        """The parameters that `to_json` wrote; KeyError, TypeError or ValueError for anything else."""
+        peak = document["peak_ops_per_s"]
+        return cls(
+            family=str(document["family"]),
+            peak_ops_per_s=None if peak is None else float(peak),
+            bandwidth_bytes_per_s=float(document["bandwidth_bytes_per_s"]),
+            overhead_s=float(document["overhead_s"]),
+            unrolls=tuple(UnrollFit.from_json(fit) for fit in document["unrolls"]),
+            error=float(document["error"]),
+            n_rows=int(document["n_rows"]),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,19 +132,15 @@ class DeviceParameters:
             If a field is missing, unknown or out of range.
         """
         try:
-            families = tuple(
-                FamilyParameters(**{**item, "unrolls": tuple(UnrollFit(**fit) for fit in item["unrolls"])})
-                for item in document["families"]
-            )
             return cls(
                 peak_ops_per_s=float(document["peak_ops_per_s"]),
                 bandwidth_bytes_per_s=float(document["bandwidth_bytes_per_s"]),
-                families=families,
+                families=tuple(FamilyParameters.from_json(item) for item in document["families"]),
             )
         except (KeyError, TypeError, ValueError) as err:
             if isinstance(err, ModelError):
                 raise
-            raise ModelError(f"device parameters: {err!r}; train the platform again") from err
+            raise ModelError(f"device parameters: {shorten(repr(err))}; train the platform again") from err
 
 
 def dimension_sizes(table: KernelTable, dimension: str) -> NDArray[np.float64]:

@@ -86,9 +86,15 @@ class PhysicalFit:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> PhysicalFit:
-        """The fit that `to_json` wrote."""
-        coefficients = tuple(float(document["coefficients"][name]) for name in COEFFICIENTS)
-        return cls(**{**document, "coefficients": coefficients})
+        """The fit that `to_json` wrote; KeyError, TypeError or ValueError for anything else."""
+        return cls(
+            family=str(document["family"]),
+            operator=str(document["operator"]),
+            channel_granule=int(document["channel_granule"]),
+            column_granule=int(document["column_granule"]),
+            sharpness=float(document["sharpness"]),
+            coefficients=tuple(float(document["coefficients"][name]) for name in COEFFICIENTS),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

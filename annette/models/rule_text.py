@@ -7,6 +7,7 @@ from collections.abc import Container, Iterator
 
 from annette.errors import ModelError
 from annette.models.rule_tree import MAX_DEPTH, Leaf, Node, Tree
+from annette.store.strict_json import shorten
 
 __all__ = ["tree_from_json", "tree_rules", "tree_to_json"]
 
@@ -36,13 +37,15 @@ def tree_from_json(data: object, where: str, features: Container[str], depth: in
             (str(label), count) for label, count in counts.items() if isinstance(count, int) and count > 0
         ]
         if not pairs or len(pairs) != len(counts):
-            raise ModelError(f"{where}: counts {counts}, expected numbers of observations > 0")
+            raise ModelError(f"{where}: counts {shorten(counts)}, expected numbers of observations > 0")
         return Leaf(tuple(sorted(pairs, key=lambda item: (-item[1], item[0]))))
     feature, threshold, word = data.get("feature"), data.get("at_most", 0.0), data.get("has")
     if not isinstance(feature, str) or feature not in features or not isinstance(threshold, int | float):
-        raise ModelError(f"{where}: node on {feature!r}, expected a known feature; train the platform again")
+        raise ModelError(
+            f"{where}: node on {shorten(repr(feature))}, expected a known feature; train the platform again"
+        )
     if word is not None and not isinstance(word, str):
-        raise ModelError(f"{where}: word {word!r}, expected text")
+        raise ModelError(f"{where}: word {shorten(repr(word))}, expected text")
     holds, fails = (tree_from_json(data.get(key), where, features, depth + 1) for key in ("holds", "fails"))
     return Node(feature, float(threshold), word, holds, fails)
 

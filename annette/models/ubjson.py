@@ -1,4 +1,7 @@
-"""Reads Universal Binary JSON as XGBoost writes it, bounded and checked, without XGBoost."""
+"""Reads Universal Binary JSON as XGBoost writes it, bounded and checked, without XGBoost.
+
+A platform's forests are read here and not by XGBoost for the reasons given in `annette.models.forest`.
+"""
 
 from __future__ import annotations
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +74,21 @@ class UnrollFit:
                 f"unroll of {self.dimension!r}: factor {self.factor}, softness {self.softness}; expected a "
                 f"dimension of {', '.join(DIMENSIONS)}, a factor >= 1 and a softness in [0, 1]"
             )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a JSON file."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> UnrollFit:
+        """The fit that `to_json` wrote; KeyError, TypeError or ValueError for anything else."""
+        return cls(
+            dimension=str(document["dimension"]),
+            factor=int(document["factor"]),
+            softness=float(document["softness"]),
+            error=float(document["error"]),
+            n_sweeps=int(document["n_sweeps"]),
+        )
 
 
 def padded_fraction(sizes: NDArray[np.float64], factor: float | NDArray[np.float64]) -> NDArray[np.float64]:

@@ -21,8 +21,16 @@ from types import MappingProxyType
 from typing import Any, NoReturn
 
 from annette.errors import StoreError
+from annette.store.strict_json import parse_strict_json, shorten
 
-__all__ = ["BUNDLE_SCHEMA_VERSION", "MANIFEST_NAME", "Bundle", "read_bundle", "write_bundle"]
+__all__ = [
+    "BUNDLE_SCHEMA_VERSION",
+    "MANIFEST_NAME",
+    "Bundle",
+    "read_bundle",
+    "require_replaceable",
+    "write_bundle",
+]
 
 BUNDLE_SCHEMA_VERSION = 1
 """Raised when the meaning of a manifest changes."""
@@ -68,7 +76,7 @@ def write_bundle(path: str | Path, manifest: Mapping[str, object], files: Mappin
         text = json.dumps(content, sort_keys=True, indent=2, allow_nan=False) + "\n"
     except (TypeError, ValueError) as err:
         raise StoreError(f"{path}: the manifest cannot be written as JSON: {err}") from err
-    _require_replaceable(path)
+    require_replaceable(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
@@ -90,14 +98,31 @@ def _write_file(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _require_replaceable(path: Path) -> None:
-    if not os.path.lexists(path):
-        return
-    if path.is_dir() and not path.is_symlink():
-        names = {item.name for item in path.iterdir()}
-        if not names or MANIFEST_NAME in names:
-            return
-    raise StoreError(f"{path}: exists and is not a platform folder, expected a new name; remove or rename it")
+def require_replaceable(path: Path) -> None:
+    """Refuse a path that `write_bundle` would refuse, before the work that leads there.
+
+    Raises
+    ------
+    StoreError
+        If the path is taken by something that is no bundle, or nothing can be written beside it.
+    """
+    if os.path.lexists(path) and not _is_replaceable(path):
+        raise StoreError(
+            f"{path}: exists and is not a platform folder, expected a new name; remove or rename it"
+        )
+    beside = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    if not (beside.is_dir() and os.access(beside, os.W_OK | os.X_OK)):
+        raise StoreError(
+            f"{path}: cannot be written, {beside} is no folder to write in; choose another folder"
+        )
+
+
+def _is_replaceable(path: Path) -> bool:
+    """Whether the path is a folder that is empty or holds a bundle."""
+    if path.is_symlink() or not path.is_dir():
+        return False
+    names = {item.name for item in path.iterdir()}
+    return not names or MANIFEST_NAME in names
 
 
 def _replace(draft: Path, path: Path) -> None:
@@ -136,7 +161,7 @@ def read_bundle(path: str | Path) -> Bundle:
         _require_name(path / MANIFEST_NAME, name)
         size = entry.get("size_bytes") if isinstance(entry, dict) else None
         if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-            _damaged(path / MANIFEST_NAME, f"size of {name!r} is {size!r}, expected bytes")
+            _damaged(path / MANIFEST_NAME, f"size of {name!r} is {shorten(repr(size))}, expected bytes")
         sizes[name] = size
     _require_sizes(path / MANIFEST_NAME, sizes)
     files = {}
@@ -145,7 +170,7 @@ def read_bundle(path: str | Path) -> Bundle:
         digest = hashlib.sha256(data).hexdigest()
         expected = listing[name].get("sha256")
         if not isinstance(expected, str) or not _DIGEST.fullmatch(expected) or digest != expected:
-            _damaged(path / name, f"SHA-256 is {digest[:12]}..., expected {str(expected)[:12]}...")
+            _damaged(path / name, f"SHA-256 is {digest[:12]}..., expected {shorten(expected, 12)}")
         files[name] = data
     return Bundle(manifest=MappingProxyType(manifest), files=MappingProxyType(files))
 
@@ -154,22 +179,18 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     where = path / MANIFEST_NAME
     data = _read_file(where, None)
     try:
-        manifest = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as err:
-        _damaged(where, f"not readable as JSON ({' '.join(str(err).split())})", err)
+        manifest = parse_strict_json(data)
+    except ValueError as err:
+        _damaged(where, str(err), err)
     if not isinstance(manifest, dict):
         _damaged(where, f"holds {type(manifest).__name__}, expected an object")
     version = manifest.pop("schema_version", None)
     if version != BUNDLE_SCHEMA_VERSION or isinstance(version, bool):
         raise StoreError(
-            f"{where}: schema_version {version!r}, expected {BUNDLE_SCHEMA_VERSION}; train the platform "
-            "again with this version of annette, or use the version that wrote it"
+            f"{where}: schema_version {shorten(repr(version))}, expected {BUNDLE_SCHEMA_VERSION}; train the "
+            "platform again with this version of annette, or use the version that wrote it"
         )
     return manifest
-
-
-def _refuse_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not a number")
 
 
 def _read_file(path: Path, size: int | None) -> bytes:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.tree import DecisionTreeClassifier
 
 from annette.errors import ModelError
 from annette.models.rule_text import tree_from_json, tree_rules, tree_to_json
@@ -132,3 +133,21 @@ def test_a_feature_that_a_sample_lacks_counts_as_nothing() -> None:
 def test_no_observations_are_an_error() -> None:
     with pytest.raises(ModelError, match="no observations"):
         fit_tree([], [], [], features=())
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_answers_on_new_observations_are_as_good_as_those_of_scikit_learn(seed: int) -> None:
+    """Rules of three conditions on sizes among six features, of which three say nothing."""
+    rng = np.random.default_rng(seed)
+    sizes = np.round(2 ** rng.uniform(0, 9, (1200, 6)))
+    limits = 2 ** rng.uniform(2, 7, 3)
+    truth = (sizes[:, 0] <= limits[0]) & ((sizes[:, 1] > limits[1]) | (sizes[:, 2] <= limits[2]))
+    labels = ["merged" if answer else "apart" for answer in truth]
+    names = tuple(f"f{number}" for number in range(6))
+    samples = [dict(zip(names, map(float, row), strict=True)) for row in sizes]
+    groups = [str(number % 40) for number in range(400)]
+    tree = fit_tree(samples[:400], labels[:400], groups, features=names)
+    ours = np.mean([decide_sample(tree, sample).label == label for sample, label in
+                    zip(samples[400:], labels[400:], strict=True)])  # fmt: skip
+    peer = DecisionTreeClassifier(max_depth=8, random_state=0).fit(sizes[:400], labels[:400])
+    assert ours >= peer.score(sizes[400:], labels[400:]) - 0.01
