@@ -49,6 +49,11 @@ def _console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False, width=None if stream.isatty() else PIPE_WIDTH)
 
 
+def _printable(text: str) -> str:
+    """The text as rich shows it literally: no markup, and no control characters out of somebody's file."""
+    return escape("".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text))
+
+
 def print_json(document: object) -> None:
     """One JSON document on stdout; a number that is not finite is a fault of ours and raises."""
     print(json.dumps(document, indent=2, allow_nan=False))
@@ -56,13 +61,13 @@ def print_json(document: object) -> None:
 
 def print_line(text: str = "", *, bold: bool = False) -> None:
     """One line of text on stdout."""
-    _console().print(escape(text), style="bold" if bold else None, soft_wrap=True)
+    _console().print(_printable(text), style="bold" if bold else None, soft_wrap=True)
 
 
 def error_line(text: str) -> None:
     """One line on stderr that says what went wrong."""
     line = " ".join(text.split())
-    _console(stderr=True).print(f"[red]error:[/red] {escape(line)}", soft_wrap=True)
+    _console(stderr=True).print(f"[red]error:[/red] {_printable(line)}", soft_wrap=True)
 
 
 def print_table(
@@ -84,7 +89,7 @@ def print_table(
             table.add_column(escape(column), justify="right", no_wrap=True)
     for index, row in enumerate(rows):
         style = "bold" if index >= len(rows) - bold_last else None
-        table.add_row(*(escape(cell) for cell in row), style=style)
+        table.add_row(*(_printable(cell.replace("\n", " ")) for cell in row), style=style)
     _console().print(table)
 
 

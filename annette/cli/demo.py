@@ -35,11 +35,15 @@ def demo(
     Example: annette demo --plan quick
     """
     from annette.backends.registry import open_device
+    from annette.benchmark.plan import load_plan
     from annette.evaluation.suite import evaluate_suite
+    from annette.zoo.suites import suite_networks
 
     start = time.perf_counter()
-    folder.mkdir(parents=True, exist_ok=True)
     backend = open_device(device)
+    load_plan(plan)
+    suite_networks(suite)  # a wrong name is found now, not after minutes
+    folder.mkdir(parents=True, exist_ok=True)
     store, trained = folder / f"{backend.info.name}-{plan_name(plan)}.db", folder / backend.info.name
     print_line(f"1. Benchmark {backend.info.name} with the {plan_name(plan)} campaign", bold=True)
     print_campaign(run_benchmark(device, store, plan, jobs=jobs))

@@ -56,18 +56,24 @@ def estimate(
         f"{len(document['kernels'])} kernels\n"
     )
     print_kernels(document["kernels"], document["latency_s"], show_all=show_all)
-    print_line(_coverage(document["coverage"]))
+    print_line(_coverage(document["coverage"], bool(document["kernels"])))
 
 
-def _coverage(coverage: dict[str, Any]) -> str:
+def _coverage(coverage: dict[str, Any], has_kernels: bool) -> str:
+    if not has_kernels:
+        return "no kernel is expected to run: the network has no layers, or all of them vanish on this device"
     generic, outside = coverage["generic_kernels"], coverage["out_of_range_kernels"]
     modelled = format_fraction(coverage["modelled_fraction"])
     text = f"coverage: {modelled} of the latency comes from kernel families that were measured"
     notes = []
     if generic:
         notes.append(
-            f"{format_fraction(generic)} from the generic model (no kernel of that family was measured)"
+            f"{format_fraction(generic)} from the generic model, since too few kernels like "
+            f"{', '.join(coverage['generic_operators'])} were measured"
         )
     if outside:
-        notes.append(f"{format_fraction(outside)} from kernels outside the measured range")
+        notes.append(
+            f"{format_fraction(outside)} from kernels whose sizes or operators lie outside what was "
+            "measured: take that part as a guess"
+        )
     return "; ".join((text, *notes))

@@ -78,7 +78,11 @@ def print_evaluation(document: Mapping[str, Any], *, most: int = 40) -> None:
         if name in TITLES
     ]
     print_table(("layer model", "MAPE", "bias", "within 10 %", "Spearman", "Kendall tau"), figures)
-    print_line(f"mapping: {format_fraction(document['mapping_accuracy'])} of the kernels predicted exactly")
+    exact = document["mapping_accuracy"]
+    if exact is None:
+        print_line("mapping: not known, the device reports no kernels")
+    else:
+        print_line(f"mapping: {format_fraction(exact)} of the kernels predicted exactly")
     for failure in document.get("failed", ()):
         print_line(f"left out: {failure['name']}: {failure['error']}")
 

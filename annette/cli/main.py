@@ -23,11 +23,13 @@ app = typer.Typer(
         "Predicts how long a neural network runs on a device, without the device at hand.\n\n"
         "Start with:  annette estimate zoo:resnet50 --platform zcu102-dpu"
     ),
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
+_INTERRUPTED = 130
+"""What shells expect of a command ended by Ctrl-C; Typer answers the same."""
 for command in (
     estimate.estimate, measure.measure, evaluate.evaluate, benchmark.benchmark, train.train, show.show,
     listing.networks, listing.devices, listing.platforms, demo.demo,
@@ -43,6 +45,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -57,10 +60,16 @@ def _options(
     logging.basicConfig(
         level=levels[min(verbose, 2)], format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
+    if context.invoked_subcommand is None:
+        print(context.get_help(), file=sys.stderr)
+        raise typer.Exit(2)
 
 
 def run() -> None:
-    """Run the command line; exit code 0 done, 1 failed, 2 wrong call."""
+    """Run the command line; exit code 0 done, 1 failed, 2 wrong call, 130 interrupted."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
     sys.exit(exit_code(sys.argv[1:]))
 
 
@@ -69,12 +78,21 @@ def exit_code(arguments: list[str]) -> int:
     try:
         answer = app(args=arguments, prog_name="annette", standalone_mode=False)
         sys.stdout.flush()
+        if answer == _INTERRUPTED:
+            raise KeyboardInterrupt
         return answer if isinstance(answer, int) else 0
-    except BrokenPipeError:  # the reader of our output has left: no failure of ours
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, SystemExit) as error:
+        if not isinstance(error.__context__ or error, BrokenPipeError):
+            raise
+        # The reader of our output has left, which is no failure; rich and Typer make a SystemExit of it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except (KeyboardInterrupt, typer.Abort):
-        return _failed("interrupted; what was stored is kept, the same command goes on from there", 1)
+        return _failed(
+            "interrupted; a campaign keeps what it has measured and goes on from there when started again, "
+            "nothing else was written",
+            _INTERRUPTED,
+        )
     except TyperException as error:
         text = error.format_message()
         return _failed(f"{text} (see annette --help, annette COMMAND --help)", error.exit_code) if text else 2

@@ -10,6 +10,7 @@ import typer
 
 from annette.cli.console import OutputFormat, print_json, print_line, print_table
 from annette.cli.options import BatchOption, FormatOption, ShapeOption, open_network_argument
+from annette.errors import UsageError
 from annette.units import format_bytes, format_count, format_fraction, format_rate, format_seconds
 
 if TYPE_CHECKING:
@@ -42,10 +43,14 @@ def show(
     import annette
 
     if what.startswith("simulator:"):
+        if shape or batch is not None:
+            raise UsageError(f"{what}: --shape and --batch are for networks, this names a device")
         _show_accelerator(what.removeprefix("simulator:"), output)
     elif what.startswith("zoo:") or Path(what).is_file():
         _show_network(open_network_argument(what, shape, batch), output)
     else:
+        if shape or batch is not None:
+            raise UsageError(f"{what}: --shape and --batch are for networks, this names a platform")
         platform = annette.load(what)
         if output is OutputFormat.JSON:
             print_json(platform_document(platform))
@@ -81,11 +86,11 @@ def print_platform(platform: Platform, *, rules: bool = True) -> None:
         f"{platform.metrics.get('measured_networks')} networks, "
         f"{platform.metrics.get('measured_kernels')} kernels measured"
     )
-    mapping = platform.metrics.get("mapping") or {}
-    if mapping.get("exact_fraction") is not None:
+    mapping = platform.metrics.get("mapping")
+    if isinstance(mapping, dict) and isinstance(mapping.get("exact_fraction"), int | float):
         print_line(
             f"mapping, cross-validated on held-out blocks: {format_fraction(mapping['exact_fraction'])} of "
-            f"{mapping['kernels']} kernels exact"
+            f"{mapping.get('kernels')} kernels exact"
         )
     print_line()
     print_table(

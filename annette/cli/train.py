@@ -50,14 +50,22 @@ def train_platform(
     Raises
     ------
     UsageError
-        If the folder is taken and ``force`` is not given.
+        If the folder is taken and ``force`` is not given, or the name is none for a platform.
+    StoreError
+        If the folder cannot be written, before anything is fitted.
     """
-    from annette.estimation.platform import Platform
+    from annette.estimation.platform import Platform, is_platform_name
     from annette.models.generator import generate_platform
+    from annette.store.bundle import require_replaceable
     from annette.store.campaign import CampaignStore
 
     if folder.exists() and not force:
         raise UsageError(f"{folder}: exists already; name a new folder, or replace the platform with --force")
+    if name is not None and not is_platform_name(name):
+        raise UsageError(
+            f"--name {name!r}: expected up to 64 letters, digits, dots, _ and -, the first a letter or digit"
+        )
+    require_replaceable(folder)
     with stages(f"training on {store}") as on_stage, CampaignStore.open(store) as kept:
         parts = generate_platform(kept, seed=seed, name=name, on_progress=on_stage)
     platform = Platform.from_parts(parts)

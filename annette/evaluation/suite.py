@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -206,7 +207,12 @@ def _measure(
     answers = parallel(
         delayed(backend.measure)(network, seed=own) for network, own in zip(networks, seeds, strict=True)
     )
-    yield from zip(networks, answers, strict=True)
+    try:
+        yield from zip(networks, answers, strict=True)
+    finally:
+        with warnings.catch_warnings():  # whoever stops half-way knows that tasks are left
+            warnings.simplefilter("ignore", UserWarning)
+            answers.close()
 
 
 def _compare(platform: Platform, network: Network, measurement: Measurement) -> NetworkResult | FailedNetwork:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +13,12 @@ from typing import Any
 
 import pytest
 
+from annette.cli.console import error_line, print_line, print_table
+from annette.cli.evaluate import print_evaluation
 from annette.cli.main import exit_code
 from annette.cli.options import parse_shapes
 from annette.errors import UsageError
+from annette.graph.builder import NetworkBuilder
 from annette.graph.onnx_writer import write_onnx
 from annette.zoo.registry import zoo_network
 
@@ -175,6 +181,12 @@ WRONG_CALLS = [
     (("evaluate", "-p", "zcu102-dpu", "--suite", "classic"), "classic12"),
     (("benchmark", "-d", "ncs2", "-s", "x.db", "--plan", "standart"), "standard"),
     (("measure", "zoo:resnet50", "-d", "ncs2", "--batch", "0"), "batch"),
+    (("show", "zcu102-dpu", "--batch", "4"), "--batch"),
+    (("show", "simulator:ncs2", "--shape", "x=1"), "--shape"),
+    (("demo", "--plan", "standart", "--folder", "never-made"), "standard"),
+    (("demo", "--suite", "classic", "--folder", "never-made"), "classic12"),
+    (("train", "never-read.db", "-o", "never-made", "--name", "a\x1b[31m"), "letters"),
+    (("train", "never-read.db", "-o", "never-made", "--name", ""), "letters"),
     (("nonsense",), "nonsense"),
 ]
 
@@ -210,3 +222,77 @@ def test_shapes_are_read_from_text() -> None:
     assert parse_shapes(["a=1,3", "b:0=2x4"]) == {"a": (1, 3), "b:0": (2, 4)}
     with pytest.raises(UsageError, match="NAME=D,D"):
         parse_shapes(["3,4"])
+
+
+def test_a_bare_call_shows_the_help_and_is_a_wrong_call(annette: Any) -> None:
+    answer = annette()
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("Usage: annette")
+    assert answer.err.count("\n") > 10
+
+
+def test_an_unwritable_folder_is_found_before_training(annette: Any, tmp_path: Path) -> None:
+    taken = tmp_path / "file"
+    taken.write_text("mine")
+    for folder in (taken, taken / "inside"):
+        answer = annette("train", "never-read.db", "-o", str(folder), "--force")
+        assert (answer.code, answer.err.count("\n")) == (1, 1)
+        assert str(folder) in answer.err
+    assert taken.read_text() == "mine"
+
+
+def test_a_network_of_which_nothing_runs_says_so(annette: Any, tmp_path: Path) -> None:
+    build = NetworkBuilder("views")
+    write_onnx(build.finish(build.add("Identity", build.input("x", (1, 4)))), tmp_path / "views.onnx")
+    words = ("estimate", str(tmp_path / "views.onnx"), "-p", "zcu102-dpu")
+    assert "no kernel is expected to run" in annette(*words).out
+    assert annette(*words, "-f", "json").document["latency_s"] == 0
+
+
+def test_control_characters_of_a_file_do_not_reach_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_line("a\x1b[31mb")
+    print_table(("name\x07",), [("two\nlines\x1b",)])
+    error_line("c\x1b]0;title")
+    captured = capsys.readouterr()
+    assert not set(captured.out + captured.err) & {"\x1b", "\x07"}
+    assert "two lines?" in captured.out
+
+
+@pytest.mark.parametrize("words", ["networks", "show zcu102-dpu", "estimate zoo:lenet5 -p ncs2 -f json"])
+def test_a_reader_that_leaves_early_is_no_failure(words: str) -> None:
+    command = [sys.executable, "-m", "annette", *words.split()]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    _, error = process.communicate()
+    assert (process.returncode, error) == (0, b"")
+
+
+def test_closed_streams_are_no_crash() -> None:
+    command = f"exec {shlex.quote(sys.executable)} -m annette estimate zoo:lenet5 -p ncs2 >&- 2>&-"
+    assert subprocess.run(["sh", "-c", command]).returncode == 0
+
+
+def test_an_interrupt_is_one_line_and_130(annette: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("annette.load", interrupt)
+    answer = annette("estimate", "zoo:lenet5", "-p", "zcu102-dpu")
+    assert (answer.code, answer.out, answer.err.count("\n")) == (130, "", 1)
+    assert "interrupted" in answer.err
+
+
+def test_verbose_machines_still_get_one_document(annette: Any) -> None:
+    words = ("estimate", "zoo:lenet5", "-p", "zcu102-dpu", "-f", "json")
+    assert annette("-vv", *words).out == annette(*words).out
+
+
+def test_a_device_without_kernels_has_no_mapping_to_judge(
+    annette: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("evaluate", "-p", "zcu102-dpu", "--suite", "nasbench101-1", "-f", "json")
+    print_evaluation({**annette(*words).document, "mapping_accuracy": None})
+    assert "mapping: not known" in capsys.readouterr().out
