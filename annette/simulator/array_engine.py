@@ -204,6 +204,11 @@ def _input_extent(nest: ArrayNest, tiles: Tiles) -> tuple[Floats, Floats]:
     )
 
 
+def _weight_bytes(nest: ArrayNest, machine: ArrayMachine) -> float:
+    """Bytes of one element of what stays in the array."""
+    return machine.activation_bytes if nest.has_computed_weights else machine.weight_bytes
+
+
 def _burst_factor(
     machine: ArrayMachine,
     all_channels: int,
@@ -269,7 +274,7 @@ def _fastest(
         return None
     bandwidth, latency_s = machine.external.bandwidth_bytes_per_s, machine.external.latency_s
     input_s = traffic.input_bytes * traffic.input_factor / bandwidth * input_loads
-    weight_s = nest.weight_elements * machine.weight_bytes / bandwidth * weight_loads
+    weight_s = nest.weight_elements * _weight_bytes(nest, machine) / bandwidth * weight_loads
     scale = traffic.store_factor * (machine.activation_bytes / bandwidth)
     extra_s, store_s = nest.extra_elements * scale, nest.store_elements * scale
     kept_s = np.where(_WEIGHTS_OUTSIDE, weight_s, input_s)
@@ -295,7 +300,7 @@ def _fastest(
 
     moved = (
         picked(traffic.input_bytes * input_loads)
-        + picked(weight_loads) * nest.weight_elements * machine.weight_bytes
+        + picked(weight_loads) * nest.weight_elements * _weight_bytes(nest, machine)
         + (nest.extra_elements + nest.store_elements) * machine.activation_bytes
     )
     return picked(total_s), picked(loads_s) + picked(store_s), picked(cycles.overhead), moved
@@ -313,7 +318,8 @@ def _fit(
     tile_h, tile_w = _input_extent(nest, tiles)
     channels = tiles.groups * tiles.out_channels
     input_tile = tiles.batch * tile_h * tile_w * (tiles.groups * tiles.in_channels * machine.activation_bytes)
-    weight_tile = channels * tiles.in_channels * (nest.kernel_h * nest.kernel_w * machine.weight_bytes)
+    window_bytes = nest.kernel_h * nest.kernel_w * _weight_bytes(nest, machine)
+    weight_tile = channels * tiles.in_channels * window_bytes
     is_partial = tiles.in_channels < nest.in_channels
     element = np.where(is_partial, machine.accumulator_bytes, machine.activation_bytes)
     output_tile = tiles.batch * tiles.positions_h * tiles.positions_w * (channels * element)

@@ -59,9 +59,12 @@ def lower_to_array(facts: NetworkFacts, layers: Sequence[Layer]) -> ArrayNest:
     last = facts.geometry(joined[-1]) if joined else sizes
     activations, weights = operands(facts.network, primary)
     other = sum(item.size for item in (*weights, *activations[1:]))
+    # A product of stacks of matrices has a right side a matrix: to the array that is a group each.
+    own_weights = family == "matmul" and other > sizes.in_channels * sizes.out_channels
+    batch, groups = (1, sizes.batch) if own_weights else (sizes.batch, sizes.groups)
     return ArrayNest(
-        batch=sizes.batch,
-        groups=sizes.groups,
+        batch=batch,
+        groups=groups,
         out_channels=math.ceil(sizes.out_channels / sizes.groups),
         in_channels=math.ceil(sizes.in_channels / sizes.groups),
         positions_h=position_h,
@@ -77,6 +80,7 @@ def lower_to_array(facts: NetworkFacts, layers: Sequence[Layer]) -> ArrayNest:
         store_h=last.out_h,
         store_w=last.out_w,
         weight_elements=other + extra_weights,
+        has_computed_weights=len(activations) > 1,
         extra_elements=extra,
         store_elements=sum(item.size for item in facts.network.output_tensors(layers[-1])),
         post_elements=post,

@@ -38,6 +38,8 @@ class ArrayNest:
     store_w: int
     weight_elements: int
     """Weights and biases, of merged layers too."""
+    has_computed_weights: bool
+    """Whether the weights are themselves activations (a product of two), of their precision."""
     extra_elements: int
     """Elements read beside the first input: residuals."""
     store_elements: int

@@ -17,6 +17,7 @@ from annette.graph.network import Network
 from annette.graph.work import layer_work, network_work
 from annette.hardware.accelerator import Accelerator, ExternalMemory, Memory, Unroll
 from annette.hardware.codec import load_accelerator
+from annette.hardware.rules import PlacementRule
 from annette.simulator.array_engine import time_array
 from annette.simulator.compiler import compile_network
 from annette.simulator.run import SimulatedRun, simulate
@@ -182,6 +183,27 @@ def test_no_layer_is_faster_than_its_own_roofline(
         assert kernel.latency_s > 0
         assert 0 <= kernel.utilisation_fraction <= 1
         assert kernel.bound in ("compute", "memory", "overhead", "host")
+
+
+def test_both_operands_of_a_product_of_activations_have_their_precision() -> None:
+    base = load_accelerator("zcu102-dpu")
+    rules = replace(base.compiler, placement=(PlacementRule(unit="array", layers=("MatMul",)),))
+    precision = replace(base.precision, activation_bytes=2.0, weight_bytes=0.25)
+    build = NetworkBuilder("product")
+    left, right = build.input("a", (4, 64, 96)), build.input("b", (4, 96, 80))
+    network = build.finish(build.add("MatMul", left, right))
+    run = simulate(network, replace(base, compiler=rules, precision=precision))
+    assert run.kernels[0].moved_bytes == 2 * 4 * (64 * 96 + 96 * 80 + 64 * 80)
+
+
+@pytest.mark.parametrize("unit", ["vector", "host"])
+def test_nothing_reaches_the_host_faster_than_it_leaves_the_memory(unit: str) -> None:
+    base = load_accelerator("zcu102-dpu")
+    host = replace(base.host, bandwidth_bytes_per_s=1e15, clock_hz=1e12)
+    rules = replace(base.compiler, placement=(PlacementRule(unit=unit, layers=("*",)),))
+    network = build_chain(("relu",), channels=64, size=64)
+    run = simulate(network, replace(base, host=host, compiler=rules))
+    assert run.latency_s >= floor_s(network, base, "vector")
 
 
 @settings(max_examples=120, deadline=None)
