@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any, Protocol
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
@@ -26,6 +27,8 @@ __all__ = [
     "stages",
 ]
 
+_FOLDED = 16
+"""Columns that text may be folded to in a narrow terminal."""
 PIPE_WIDTH = 160
 """Columns when the output is not a terminal, so that pipes and files get whole lines."""
 
@@ -90,7 +93,12 @@ def print_table(
     for index, row in enumerate(rows):
         style = "bold" if index >= len(rows) - bold_last else None
         table.add_row(*(_printable(cell.replace("\n", " ")) for cell in row), style=style)
-    _console().print(table)
+    console = _console()
+    cells = [[_printable(cell) for cell in row] for row in (columns, *rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+    least = sum(min(width, _FOLDED) for width in widths[:left]) + sum(widths[left:]) + 2 * (len(widths) - 1)
+    console.width = max(console.width, least)  # a terminal wraps long lines; numbers are never cut
+    console.print(table)
 
 
 @contextmanager

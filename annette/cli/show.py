@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -94,23 +94,58 @@ def print_platform(platform: Platform, *, rules: bool = True) -> None:
         )
     print_line()
     print_table(
-        ("kernel family", "peak", "bandwidth", "overhead", "unroll (softness)", "refined error", "kernels"),
+        ("kernel family", "peak", "bandwidth", "overhead", "error", "kernels"),
         [_family_row(item) for item in parameters.families],
     )
+    print_line("error: median relative error of the refined roofline on these kernels")
+    _print_unrolls(parameters.families)
     if rules:
-        print_line("\nmapping rules (observations)", bold=True)
-        for line in platform.describe():
+        _print_rules(platform)
+
+
+def _print_unrolls(families: Iterable[FamilyParameters]) -> None:
+    """The unroll factors of the families that have some."""
+    from annette.models.unroll import DIMENSIONS
+
+    found = {item.family: {fit.dimension: fit for fit in item.unrolls if fit.factor > 1} for item in families}
+    names = [name for name in DIMENSIONS if any(name in fits for fits in found.values())]
+    if not names:
+        return
+    print_line("\nunroll factors (share of the staircase that shows)", bold=True)
+    cells = {
+        family: [
+            f"{fits[name].factor} ({fits[name].softness:.2f})" if name in fits else "-" for name in names
+        ]
+        for family, fits in found.items()
+        if fits
+    }
+    print_table(("kernel family", *names), [(family, *row) for family, row in cells.items()])
+
+
+def _print_rules(platform: Platform) -> None:
+    """The mapping rules, those for operators never seen apart, and what the words in them mean."""
+    fallback = "any other "
+    lines = platform.describe()
+    print_line("\nmapping rules (right answers of all observations)", bold=True)
+    for line in lines:
+        if fallback not in line.partition(" -> ")[0]:
             print_line(f"  {line}")
+    print_line("\nrules for operators and pairs that were hardly ever seen, by family", bold=True)
+    for line in lines:
+        if fallback in line.partition(" -> ")[0]:
+            print_line(f"  {line}")
+    print_line(
+        "\nwords in these rules (A + B: a kernel whose main layer is an A takes in a layer B)", bold=True
+    )
+    print_table(("word", "meaning"), platform.mapping_model.glossary(), left=2)
 
 
 def _family_row(item: FamilyParameters) -> tuple[str, ...]:
-    unrolls = [f"{fit.dimension} {fit.factor} ({fit.softness:.2f})" for fit in item.unrolls if fit.factor > 1]
     return (
         "all others" if item.family == "*" else item.family,
         "-" if item.peak_ops_per_s is None else format_rate(item.peak_ops_per_s, "ops"),
         format_rate(item.bandwidth_bytes_per_s, "B"),
         format_seconds(item.overhead_s),
-        ", ".join(unrolls) or "-",
         format_fraction(item.error),
         str(item.n_rows),
     )

@@ -14,12 +14,14 @@ from collections.abc import Mapping as MappingType
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from types import MappingProxyType
 
 from annette.errors import ModelError
 from annette.graph.mapping import Kernel, Mapping, require_complete
 from annette.graph.network import Network
 from annette.models.mapping_features import FEATURES
+from annette.models.mapping_glossary import meaning_of
 from annette.models.mapping_rules import (
     MERGED,
     RULE_FEATURES,
@@ -36,13 +38,15 @@ from annette.models.mapping_rules import (
 )
 from annette.models.mapping_walk import GraphView, Site, Walk, operator_key, usual_primary
 from annette.models.rule_text import tree_from_json, tree_rules, tree_to_json
-from annette.models.rule_tree import Leaf, Tree, decide, leaves
+from annette.models.rule_tree import Leaf, Tree, decide, features_of, leaves
 from annette.store.strict_json import parse_strict_json, shorten
 
 __all__ = ["MappingModel", "exact_kernels", "fit_mapping_model"]
 
 SCHEMA_VERSION = 1
 _JOIN = " + "
+_ANY_OTHER = "any other "
+"""Begins the title of a family, whose rules hold for operators that have none of their own."""
 _MAX_TEXT = 64 << 20
 
 
@@ -178,10 +182,20 @@ class MappingModel:
             else:
                 units = sorted({leaf.label for leaf in leaves(tree)})
                 lines.extend(f"{_title(name)} -> {_describe(tree, unit, f'on {unit}')}" for unit in units)
-        lines.extend(f"{', '.join(names)} -> on {unit}" for unit, names in sorted(placed.items()))
+        for unit, names in sorted(placed.items()):
+            for is_family in (False, True):
+                titles = [name for name in names if name.startswith(_ANY_OTHER) == is_family]
+                lines.extend([f"{', '.join(titles)} -> on {unit}"] if titles else [])
         for ops, primary in self.primaries.items():
             lines.append(f"{_JOIN.join(sorted(ops))} -> primary layer: {primary}")
         return tuple(lines)
+
+    def glossary(self) -> tuple[tuple[str, str], ...]:
+        """The features that the rules look at, sorted, each with its meaning in words."""
+        trees = (tree for table in (self.vanish, self.merge, self.placement) for tree in table.values())
+        return tuple(
+            (name, meaning_of(name)) for name in sorted(set(chain.from_iterable(map(features_of, trees))))
+        )
 
     def to_json(self) -> str:
         """The model as JSON text: readable, sorted, the same for equal models."""
@@ -310,7 +324,7 @@ def _learn_primaries(observations: Sequence[Observation]) -> dict[frozenset[str]
 
 
 def _title(part: str) -> str:
-    return f"any other {part.removeprefix('family:')}" if part.startswith("family:") else part
+    return f"{_ANY_OTHER}{part.removeprefix('family:')}" if part.startswith("family:") else part
 
 
 def _describe(tree: Tree, label: str, verb: str | None = None) -> str:

@@ -32,6 +32,7 @@ __all__ = [
     "Value",
     "decide",
     "decide_sample",
+    "features_of",
     "fit_tree",
     "leaf_of",
     "leaves",
@@ -103,6 +104,13 @@ def leaves(tree: Tree) -> Iterator[Leaf]:
     else:
         yield from leaves(tree.holds)
         yield from leaves(tree.fails)
+
+
+def features_of(tree: Tree) -> frozenset[str]:
+    """The features that the conditions of a tree look at."""
+    if isinstance(tree, Leaf):
+        return frozenset()
+    return features_of(tree.holds) | features_of(tree.fails) | {tree.feature}
 
 
 def decide(tree: Tree, look: Callable[[str], Value]) -> Leaf:

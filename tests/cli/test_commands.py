@@ -296,3 +296,15 @@ def test_a_device_without_kernels_has_no_mapping_to_judge(
     words = ("evaluate", "-p", "zcu102-dpu", "--suite", "nasbench101-1", "-f", "json")
     print_evaluation({**annette(*words).document, "mapping_accuracy": None})
     assert "mapping: not known" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 200])
+def test_no_terminal_is_too_narrow_for_numbers(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("annette.cli.console.PIPE_WIDTH", width)
+    print_table(("kernel", "first", "second"), [("a" * 50, "123.456 ms", "98.7654321 %")])
+    text = capsys.readouterr().out
+    assert "123.456 ms" in text
+    assert "98.7654321 %" in text
+    assert text.count("a") == 50

@@ -7,10 +7,13 @@ import math
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import annette
 from annette.backends.simulator import open_simulator
@@ -167,6 +170,62 @@ def test_a_network_without_layers_takes_no_time(small_platform: Platform) -> Non
     assert small_platform.estimate_latencies([network, zoo_network("resnet18"), network])[
         [0, 2]
     ].tolist() == [0, 0]
+
+
+def _grown(steps: list[tuple[str, int]]) -> list[Network]:
+    """The network after each step; every step appends one layer to a chain."""
+    networks = []
+    for count in range(1, len(steps) + 1):
+        build = NetworkBuilder("chain")
+        x = build.input("x", (1, 32, 28, 28))
+        for kind, channels in steps[:count]:
+            x = build.conv(x, channels, kernel=3, padding=1) if kind == "conv" else build.add(kind, x)
+        networks.append(build.finish(x))
+    return networks
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from(["conv", "Relu", "Sigmoid", "Identity"]), st.sampled_from([16, 32, 96])),
+        min_size=2, max_size=7,
+    ),
+    model=st.sampled_from(MODEL_NAMES),
+)  # fmt: skip
+def test_an_appended_layer_costs_something_or_joins_its_predecessor(
+    small_platform: Platform, steps: list[tuple[str, int]], model: str
+) -> None:
+    """What is appended may change the last kernel by being merged into it, and nothing before."""
+    estimates = [small_platform.estimate(network, model=model) for network in _grown(steps)]
+    for shorter, longer in pairwise(estimates):
+        assert len(longer.kernels) >= len(shorter.kernels)
+        assert longer.kernels[: len(shorter.kernels) - 1] == shorter.kernels[:-1]
+        is_merged = len(longer.kernels) == len(shorter.kernels)
+        last_s = shorter.kernels[-1].latency_s if shorter.kernels else 0.0
+        slack = 0.25 * last_s if is_merged else 0.0
+        assert longer.latency_s >= shorter.latency_s - slack
+
+
+def test_networks_of_operators_never_seen_do_not_claim_to_be_measured(small_platform: Platform) -> None:
+    build = NetworkBuilder("odd")
+    x = build.add("Hardmax", build.input("x", (8, 64)))
+    estimate = small_platform.estimate(build.finish(x))
+    assert estimate.latency_s > 0
+    assert max(estimate.coverage.generic_fraction, estimate.coverage.out_of_range_fraction) == 1.0
+
+
+def test_long_chains_are_estimated_in_linear_time(small_platform: Platform) -> None:
+    def seconds(count: int) -> float:
+        build = NetworkBuilder("chain")
+        x = build.input("x", (1, 16, 8, 8))
+        for _ in range(count):
+            x = build.add("Relu", x)
+        network = build.finish(x)
+        start = time.perf_counter()
+        assert small_platform.estimate(network).latency_s > 0
+        return time.perf_counter() - start
+
+    assert min(seconds(6000) for _ in range(2)) < 30 * min(seconds(600) for _ in range(3))
 
 
 def test_unknown_models_and_networks_are_wrong_calls(small_platform: Platform) -> None:

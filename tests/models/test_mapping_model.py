@@ -16,6 +16,8 @@ from annette.errors import GraphError, ModelError
 from annette.graph.builder import NetworkBuilder
 from annette.graph.mapping import Kernel, Mapping, require_complete
 from annette.graph.network import Layer, Network, Tensor
+from annette.models.mapping_features import FEATURES
+from annette.models.mapping_glossary import MEANINGS, meaning_of
 from annette.models.mapping_model import MappingModel, exact_kernels, fit_mapping_model
 from annette.zoo.registry import zoo_network
 
@@ -418,6 +420,14 @@ def test_rules_read_like_sentences() -> None:
     assert any(rule.startswith("Resize -> on host if options has mode=linear") for rule in rules)
     assert any(rule.startswith("Reshape -> always vanishes (") for rule in rules)
     assert any(rule.startswith("Sigmoid + ") and rule.endswith("never merged") for rule in rules)
+
+
+def test_every_word_of_a_rule_is_explained() -> None:
+    assert {name.removeprefix("primary.") for name in FEATURES} == set(MEANINGS)
+    words = dict(_model().glossary())
+    rules = " ".join(_model().describe())
+    assert words
+    assert all(name in rules and meaning == meaning_of(name) for name, meaning in words.items())
 
 
 def test_json_keeps_every_rule() -> None:
