@@ -1,16 +1,13 @@
-"""Figures of merit: errors of predicted latencies, ranks, and the share of kernels mapped exactly."""
+"""Figures of merit: errors of predicted latencies, and ranks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from annette.errors import ModelError
-from annette.graph.mapping import Mapping
-from annette.models.mapping_model import exact_kernels
 
 __all__ = [
     "Accuracy",
@@ -19,7 +16,6 @@ __all__ = [
     "bias",
     "kendall_tau",
     "mape",
-    "mapping_accuracy",
     "spearman",
     "within_fraction",
 ]
@@ -159,23 +155,6 @@ def kendall_tau(measured: ArrayLike, predicted: ArrayLike) -> float | None:
     from scipy.stats import kendalltau
 
     return float(kendalltau(first, second).statistic)
-
-
-def mapping_accuracy(pairs: Iterable[tuple[Mapping, Mapping]]) -> float | None:
-    """Share of the measured kernels that were predicted exactly: the same layers on the same unit.
-
-    Parameters
-    ----------
-    pairs : iterable of (measured, predicted)
-        One pair a network.
-
-    Returns
-    -------
-    float or None
-        A fraction in [0, 1]; ``None`` without any measured kernel.
-    """
-    exact = [flag for measured, predicted in pairs for flag in exact_kernels(measured, predicted)]
-    return sum(exact) / len(exact) if exact else None
 
 
 def _pair(measured: ArrayLike, predicted: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
