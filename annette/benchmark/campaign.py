@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+import os
+import threading
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from annette.backends.protocol import Backend
 from annette.errors import AnnetteError, MeasurementError, UsageError
@@ -148,11 +152,15 @@ def _measure_all(todo: Sequence[tuple[Task, int]], backend: Backend, jobs: int) 
     processes: int = joblib.effective_n_jobs(jobs)
     size = max(1, min(_MAX_BATCH, len(todo) // (4 * processes)))
     batches = (todo[start : start + size] for start in range(0, len(todo), size))
-    calls = (joblib.delayed(_measure_batch)(backend, [_pack(*item) for item in batch]) for batch in batches)
+    calls = (
+        joblib.delayed(_measure_batch)(backend, [_pack(*item) for item in batch], os.getpid())
+        for batch in batches
+    )
     networks = {task.id: task.network.id for task, _ in todo}
     parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
+    batches_done = parallel(calls)
     try:
-        for answers in parallel(calls):
+        for answers in batches_done:
             for task_id, result, error, seed in answers:
                 yield task_id, _unpack(result, error, networks[task_id], backend.info, seed)
     except TerminatedWorkerError as err:
@@ -160,6 +168,10 @@ def _measure_all(todo: Sequence[tuple[Task, int]], backend: Backend, jobs: int) 
             "a measuring process died (out of memory?); what was measured is kept: run the same command "
             "again to continue, with fewer jobs"
         ) from err
+    finally:
+        with warnings.catch_warnings():  # of joblib's, that work is thrown away: nobody waits for it any more
+            warnings.simplefilter("ignore")
+            batches_done.close()
 
 
 # Between processes go the same bytes and text that the store keeps: far quicker to make than pickled objects.
@@ -177,10 +189,28 @@ def _unpack(
     return measurement_from_json(result, network_id=network_id, device=device, seed=seed)
 
 
-def _measure_batch(backend: Backend, batch: Iterable[_Question]) -> list[_Reply]:
+def _measure_batch(backend: Backend, batch: Iterable[_Question], campaign_process: int) -> list[_Reply]:
+    _end_with(campaign_process)
     replies = []
     for task_id, network_id, data, seed in batch:
         answer = measure_network(backend, network_from_bytes(data, network_id=network_id), seed)
         result = None if answer.error is not None else measurement_to_json(answer)
         replies.append((task_id, result, answer.error, answer.seed))
     return replies
+
+
+@cache
+def _end_with(campaign_process: int) -> None:
+    """Let this measuring process end within a second or two of its parent, even if that was killed.
+
+    Otherwise it would idle for minutes, and hold open the pipes that it shares with the parent. Nothing is
+    done where the parent is another process: under another backend of joblib, or in the campaign's own.
+    """
+
+    def watch() -> None:
+        while os.getppid() == campaign_process:
+            time.sleep(1.0)
+        os._exit(1)
+
+    if os.getppid() == campaign_process:
+        threading.Thread(target=watch, daemon=True).start()

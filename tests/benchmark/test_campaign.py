@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -209,3 +212,34 @@ def _deadly_backend() -> Backend:
             return Measurement(network_id=network.id, device=self.info, values_s=(1e-3,), seed=seed)
 
     return Deadly()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals and process groups")
+@pytest.mark.parametrize("stop", ["SIGKILL", "SIGINT"])
+def test_measuring_processes_end_with_the_campaign_however_it_ends(tmp_path: Path, stop: str) -> None:
+    """They share its output: reading that to its end takes until the last of them is gone."""
+    program = """
+import sys, time
+from pathlib import Path
+from annette.backends.registry import open_device
+from annette.benchmark.campaign import run_campaign
+from annette.benchmark.plan import load_plan, plan_campaign
+from annette.store.campaign import CampaignStore
+backend, plan = open_device("zcu102-dpu"), load_plan("quick")
+def tell(done, total, failed):
+    print(done, flush=True)
+    time.sleep(0.05)
+with CampaignStore.create(sys.argv[1], device=backend.info, plan=plan.record) as store:
+    run_campaign(plan_campaign(plan), backend, store, jobs=2, on_progress=tell)
+"""
+    arguments = [sys.executable, "-c", program, str(tmp_path / "run.db")]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        while int(process.stdout.readline()) < 3:
+            pass
+        process.send_signal(getattr(signal, stop))
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode != 0
+    assert stop == "SIGKILL" or b"Warning" not in errors
+    with CampaignStore.open(tmp_path / "run.db") as store:
+        assert store.summary().measured >= 3
