@@ -204,7 +204,8 @@ def _end_with(campaign_process: int) -> None:
     """Let this measuring process end within a second or two of its parent, even if that was killed.
 
     Otherwise it would idle for minutes, and hold open the pipes that it shares with the parent. Nothing is
-    done where the parent is another process: under another backend of joblib, or in the campaign's own.
+    done where the parent is another process: under another backend of joblib, or in the campaign's own. One
+    that had no work yet when the campaign was killed idles until joblib's own limit (five minutes).
     """
 
     def watch() -> None:
