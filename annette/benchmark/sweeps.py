@@ -83,19 +83,18 @@ SWEPT_LAYERS: Mapping[str, SweptLayer] = MappingProxyType(
 
 
 def sweep_values(dense_to: int, up_to: int) -> tuple[int, ...]:
-    """Every integer to ``dense_to``, then multiples of eight in steps of about an eighth.
+    """Every integer to ``dense_to``, then the multiples of sixteen, each with the size after it.
+
+    A staircase whose step is a multiple of sixteen rises between such a pair; one of eight shows in it too.
 
     Examples
     --------
     >>> sweep_values(4, 40)
-    (1, 2, 3, 4, 8, 16, 24, 32, 40)
+    (1, 2, 3, 4, 16, 17, 32, 33)
     """
-    values = list(range(1, dense_to + 1))
-    value = (dense_to // 8 + 1) * 8
-    while value <= up_to:
-        values.append(value)
-        value += max(8, value // 64 * 8)
-    return tuple(values)
+    pairs = range((dense_to // 16 + 1) * 16, up_to + 1, 16)
+    beyond = (size for multiple in pairs for size in (multiple, multiple + 1) if size <= up_to)
+    return (*range(1, dense_to + 1), *beyond)
 
 
 def sweep_tasks(sweep: Sweep) -> Iterator[Task]:

@@ -141,7 +141,8 @@ def fit_unroll(dimension: str, sweeps: Sequence[Sweep]) -> UnrollFit:
     fits = [_fit_all_factors(window, factors) for window in windows]
     counts = np.array([len(window.sizes) for window in windows], dtype=np.float64)
     log_errors = np.log(np.array([errors for errors, _ in fits]) ** 2 + _NOISE_FLOOR**2)
-    seen = np.array([factors < window.sizes.max() for window in windows])
+    # Two whole periods at least: one kink alone may be where loading ends and computing starts.
+    seen = np.array([2 * factors <= window.sizes.max() for window in windows])
     votes = np.where(seen, np.minimum(log_errors - log_errors[:, :1], 0.0) * counts[:, None], 0.0)
     scores = votes.sum(axis=0)
     cost = _EVIDENCE_PER_WINDOW * len(windows)
