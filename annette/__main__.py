@@ -1,6 +1,6 @@
 """``python -m annette`` is the annette command."""
 
-from annette.cli.main import run
+from annette.cli.entry import run
 
 if __name__ == "__main__":
     run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,7 +37,7 @@ def benchmark(
         print_json(document)
         return
     print_campaign(document)
-    print_line(f"\nNext: annette train {store} --output my-platform")
+    print_line(f"\nNext: annette train {shlex.quote(str(store))} --output my-platform")
 
 
 def run_benchmark(
@@ -50,9 +51,9 @@ def run_benchmark(
 
     backend = open_device(device)
     campaign = load_plan(plan)
-    with stages(f"planning {campaign.name}"):
-        tasks = plan_campaign(campaign)
     with CampaignStore.open_or_create(store, device=backend.info, plan=campaign.record) as kept:
+        with stages(f"planning {campaign.name}"):
+            tasks = plan_campaign(campaign)
         kept.add_tasks(tasks)
         with progress_bar(f"benchmarking {backend.info.name}") as on_progress:
             ran = run_campaign(tasks, backend, kept, jobs=jobs, on_progress=on_progress)

@@ -20,6 +20,7 @@ __all__ = [
     "OnProgress",
     "OutputFormat",
     "error_line",
+    "note_line",
     "print_json",
     "print_line",
     "print_table",
@@ -71,6 +72,13 @@ def error_line(text: str) -> None:
     """One line on stderr that says what went wrong."""
     line = " ".join(text.split())
     _console(stderr=True).print(f"[red]error:[/red] {_printable(line)}", soft_wrap=True)
+
+
+def note_line(text: str) -> None:
+    """One line on stderr that says what to be aware of."""
+    _console(stderr=True).print(
+        f"[yellow]note:[/yellow] {_printable(' '.join(text.split()))}", soft_wrap=True
+    )
 
 
 def print_table(

@@ -89,8 +89,12 @@ def exit_code(arguments: list[str]) -> int:
         return 0
     except (KeyboardInterrupt, typer.Abort):
         return _failed(
-            "interrupted; a campaign keeps what it has measured and goes on from there when started again, "
-            "nothing else was written",
+            "interrupted"
+            + (
+                "; what was measured is kept, the same command goes on from there"
+                if arguments[:1] in (["benchmark"], ["demo"])
+                else "; nothing was written"
+            ),
             _INTERRUPTED,
         )
     except TyperException as error:

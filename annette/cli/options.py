@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -73,7 +74,11 @@ def open_network_argument(spec: str, shapes: Sequence[str] | None, batch: int | 
     """
     from annette.zoo.registry import open_network
 
-    return open_network(spec, shapes=parse_shapes(shapes or ()), batch=batch)
+    network = open_network(spec, shapes=parse_shapes(shapes or ()), batch=batch)
+    if network.name.isprintable():
+        return network
+    printable = "".join(letter if letter.isprintable() else "?" for letter in network.name)
+    return replace(network, name=printable)
 
 
 def parse_shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:

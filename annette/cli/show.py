@@ -26,7 +26,7 @@ def show(
         str,
         typer.Argument(
             metavar="WHAT",
-            help="A platform (name or folder), a network (zoo:NAME or an ONNX file), or simulator:NAME.",
+            help="A platform (name or folder), a network (zoo:NAME, ONNX file), simulator:NAME or :FILE.yaml.",
         ),
     ],
     shape: ShapeOption = None,
@@ -46,6 +46,13 @@ def show(
         if shape or batch is not None:
             raise UsageError(f"{what}: --shape and --batch are for networks, this names a device")
         _show_accelerator(what.removeprefix("simulator:"), output)
+    elif what.endswith((".yaml", ".yml", ".db")) and Path(what).is_file():
+        hint = (
+            f"simulator:{what}"
+            if not what.endswith(".db")
+            else f"a platform: annette train {what} --output DIR"
+        )
+        raise UsageError(f"{what}: neither a platform nor a network; write {hint}")
     elif what.startswith("zoo:") or Path(what).is_file():
         _show_network(open_network_argument(what, shape, batch), output)
     else:
@@ -86,6 +93,11 @@ def print_platform(platform: Platform, *, rules: bool = True) -> None:
         f"{platform.metrics.get('measured_networks')} networks, "
         f"{platform.metrics.get('measured_kernels')} kernels measured"
     )
+    planned, tried = platform.metrics.get("planned_networks"), platform.metrics.get("measured_networks")
+    if planned is not None and tried is not None and tried < planned:
+        print_line(
+            f"unfinished campaign: {tried} of {planned} planned networks were measured; expect larger errors"
+        )
     mapping = platform.metrics.get("mapping")
     if isinstance(mapping, dict) and isinstance(mapping.get("exact_fraction"), int | float):
         print_line(

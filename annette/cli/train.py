@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from annette.cli.console import OutputFormat, print_json, print_line, stages
+from annette.cli.console import OutputFormat, note_line, print_json, print_line, stages
 from annette.cli.options import FormatOption, SeedOption
 from annette.cli.show import platform_document, print_platform
 from annette.errors import UsageError
@@ -39,7 +40,9 @@ def train(
         print_json({"folder": str(folder), **platform_document(platform)})
         return
     print_platform(platform, rules=False)
-    print_line(f"\nkept in {folder}; next: annette estimate zoo:resnet50 --platform {folder}")
+    print_line(
+        f"\nkept in {folder}; next: annette estimate zoo:resnet50 --platform {shlex.quote(str(folder))}"
+    )
 
 
 def train_platform(
@@ -66,7 +69,18 @@ def train_platform(
             f"--name {name!r}: expected up to 64 letters, digits, dots, _ and -, the first a letter or digit"
         )
     require_replaceable(folder)
+    if not store.is_file():
+        found = "a folder" if store.is_dir() else "no such file"
+        raise UsageError(
+            f"store {store}: {found}, expected the file that annette benchmark --store FILE writes"
+        )
     with stages(f"training on {store}") as on_stage, CampaignStore.open(store) as kept:
+        summary = kept.summary()
+        if summary.pending:
+            note_line(
+                f"{store}: {summary.pending} of {summary.planned} benchmarks are not measured yet, so expect "
+                "larger errors; run the same annette benchmark command again to finish"
+            )
         parts = generate_platform(kept, seed=seed, name=name, on_progress=on_stage)
     platform = Platform.from_parts(parts)
     platform.save(folder)

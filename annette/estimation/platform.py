@@ -137,7 +137,13 @@ class Platform:
     # Asking ------------------------------------------------------------------------------------------
 
     def estimate(
-        self, network: Network | str | PathLike[str], *, model: str = "mixed", mapping: Mapping | None = None
+        self,
+        network: Network | str | PathLike[str],
+        *,
+        model: str = "mixed",
+        mapping: Mapping | None = None,
+        shapes: MappingType[str, tuple[int, ...]] | None = None,
+        batch: int | None = None,
     ) -> Estimate:
         """Predict the latency of one network.
 
@@ -150,11 +156,15 @@ class Platform:
         mapping : Mapping, optional
             Use this mapping instead of the predicted one: tells errors of the mapping from errors of the
             layer models.
+        shapes : mapping, optional
+            Dimensions of an ONNX file's inputs by name, for example ``{"image": (1, 3, 224, 224)}``.
+        batch : int, optional
+            Size of every dynamic first dimension of an ONNX file's inputs, or the batch of a zoo network.
 
         Raises
         ------
         UsageError
-            For an unknown model or network name.
+            For an unknown model or network name, or what is no network at all.
         GraphError
             If the network cannot be read or the mapping does not fit it.
 
@@ -165,7 +175,8 @@ class Platform:
         >>> abs(sum(kernel.latency_s for kernel in estimate.kernels) - estimate.latency_s) < 1e-12
         True
         """
-        return self.estimate_models(network, models=(model,), mapping=mapping)[model]
+        opened = _open(network, shapes, batch)
+        return self.estimate_models(opened, models=(model,), mapping=mapping)[model]
 
     def estimate_models(
         self,
@@ -183,7 +194,7 @@ class Platform:
         """
         for model in models:
             _require_model(model)
-        network = _open(network)
+        network = _open(network, None, None)
         if mapping is None:
             mapping = self.mapping_model.predict(network)
         else:
@@ -282,12 +293,23 @@ def _describe_folder(folder: Path) -> str:
         return f"not usable: {type(err).__name__}: {shorten(err)}"
 
 
-def _open(network: Network | str | PathLike[str]) -> Network:
+def _open(
+    network: Network | str | PathLike[str],
+    shapes: MappingType[str, tuple[int, ...]] | None,
+    batch: int | None,
+) -> Network:
     if isinstance(network, Network):
+        if shapes is not None or batch is not None:
+            raise UsageError("shapes and batch bind the inputs of a file: a Network has its shapes already")
         return network
+    if not isinstance(network, str | PathLike):
+        raise UsageError(
+            f"found {type(network).__name__}, expected a Network, the path of an ONNX file or zoo:NAME; "
+            "annette.graph.onnx_reader.network_from_onnx_bytes makes a Network of a serialised model"
+        )
     from annette.zoo.registry import open_network
 
-    return open_network(str(network))
+    return open_network(str(network), shapes=shapes, batch=batch)
 
 
 def _require_model(model: str) -> None:

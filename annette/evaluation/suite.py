@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ __all__ = ["EVALUATION_SCHEMA_VERSION", "Evaluation", "FailedNetwork", "NetworkR
 
 EVALUATION_SCHEMA_VERSION = 1
 """Version of `Evaluation.to_dict`."""
+
+_LOG = logging.getLogger(__name__)
 
 OnProgress = Callable[[int, int], None]
 """Called with how many networks are measured and how many there are."""
@@ -188,8 +191,21 @@ def evaluate_suite(
 
 def _open(platform: Platform, device: str | Backend | None) -> Backend:
     if device is None:
-        return open_device(f"{platform.device.backend}:{platform.device.name}")
-    return open_device(device) if isinstance(device, str) else device
+        try:
+            return open_device(f"{platform.device.backend}:{platform.device.name}")
+        except UsageError as err:
+            raise UsageError(
+                f"platform {platform.name!r} was trained on {platform.device.name!r}, and no device here has "
+                "that name; say what to measure on, as in --device simulator:FILE.yaml"
+            ) from err
+    backend = open_device(device) if isinstance(device, str) else device
+    if backend.info != platform.device:
+        _LOG.warning(
+            "platform %r was trained on another device than %r, or on another version of it",
+            platform.name,
+            backend.info.name,
+        )
+    return backend
 
 
 def _measure(

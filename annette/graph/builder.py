@@ -136,6 +136,11 @@ class NetworkBuilder:
         name = name or self._fresh(op_type.lower())
         if name in self._layer_names:
             raise GraphError(f"network {self._name!r}: two layers are named {name!r}")
+        if op_type in self._tensors:
+            raise GraphError(
+                f"layer {name!r}: {op_type!r} is a tensor, expected an operator first, as in "
+                'build.add("Add", x, y)'
+            )
         unknown = [item for item in inputs if item and item not in self._tensors]
         if unknown:
             raise GraphError(f"layer {name!r}: nothing is known of its input {unknown[0]!r}")

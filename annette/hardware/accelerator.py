@@ -259,6 +259,8 @@ class Accelerator:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if not self.name.isprintable():
+            raise FieldFault("name", f"found {self.name!r}, expected one line of printable characters")
         held = [operand for memory in self.memories for operand in memory.holds]
         if sorted(held) != sorted(OPERANDS):
             raise FieldFault(

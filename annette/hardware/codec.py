@@ -56,7 +56,8 @@ def load_accelerator(name_or_path: str | Path) -> Accelerator:
     if not os.path.exists(path) or path.is_dir():  # unlike `Path.exists` it never raises, whatever the name
         nearest = difflib.get_close_matches(text, _preset_names(), n=1, cutoff=0.4)
         hint = f"did you mean {nearest[0]!r}?" if nearest else f"presets: {', '.join(_preset_names())}"
-        raise UsageError(f"accelerator {text!r}: neither a preset nor a YAML file; {hint}")
+        found = "no such file" if text.endswith((".yaml", ".yml")) else "neither a preset nor a YAML file"
+        raise UsageError(f"accelerator {text!r}: {found}; {hint}")
     from annette.hardware.yaml_text import read_text
 
     where = path.name or text

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from dataclasses import dataclass
 
+from annette.graph.shapes import SHAPE_RULES
 from annette.hardware.checks import FieldFault
 
 __all__ = [
@@ -39,6 +41,9 @@ its elements; ``mode`` (a string).
 _TEXT_FEATURES = ("mode",)
 
 ANY = "*"
+
+
+_OPERATORS = tuple(sorted({op_type for rules in SHAPE_RULES.values() for op_type in rules}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +164,12 @@ class CompilerRules:
 def _require_layers(layers: tuple[str, ...]) -> None:
     if not layers:
         raise FieldFault("layers", "found none, expected operator types such as Conv; name at least one")
+    for layer in layers:
+        if layer == ANY or layer in _OPERATORS:
+            continue
+        nearest = difflib.get_close_matches(layer, _OPERATORS, n=1, cutoff=0.75)
+        if nearest:  # anything else may be an operator of the user's own
+            raise FieldFault("layers", f"found {layer!r}, no operator of ONNX; did you mean {nearest[0]!r}?")
 
 
 def is_listed(op_type: str, layers: tuple[str, ...]) -> bool:

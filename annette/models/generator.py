@@ -84,6 +84,7 @@ def generate_platform(
     data = training_data(measured, store.device)
     layer_models = fit_layer_models(data, seed=seed)
     metrics = {
+        "planned_networks": store.summary().planned,
         "measured_networks": len(measured),
         "failed_networks": len(records) - len(measured),
         "measured_kernels": len(data),

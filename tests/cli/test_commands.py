@@ -212,6 +212,32 @@ def test_a_broken_file_is_one_line_and_code_1(annette: Any, tmp_path: Path, onnx
         assert str(path) in answer.err or path.name in answer.err
 
 
+def test_training_on_an_unfinished_campaign_says_so(annette: Any, tmp_path: Path) -> None:
+    from annette.backends.registry import open_device
+    from annette.benchmark.campaign import run_campaign
+    from annette.benchmark.plan import load_plan, plan_campaign
+    from annette.store.campaign import CampaignStore
+
+    file, store = tmp_path / "tiny.yaml", tmp_path / "part.db"
+    file.write_text(PLAN, encoding="utf-8")
+    plan, backend = load_plan(str(file)), open_device("zcu102-dpu")
+    tasks = plan_campaign(plan)
+
+    def stop(done: int, total: int, failed: int) -> None:
+        if done > total - 10:
+            raise KeyboardInterrupt
+
+    with CampaignStore.open_or_create(store, device=backend.info, plan=plan.record) as kept:
+        kept.add_tasks(tasks)
+        with pytest.raises(KeyboardInterrupt):
+            run_campaign(tasks, backend, kept, on_progress=stop)
+    answer = annette("train", str(store), "--output", str(tmp_path / "part"))
+    assert answer.code == 0
+    assert answer.err.startswith("note: ")
+    assert "not measured yet" in answer.err
+    assert "unfinished campaign" in annette("show", str(tmp_path / "part")).out
+
+
 def test_help_teaches_every_command(annette: Any) -> None:
     for command in ("estimate", "measure", "evaluate", "benchmark", "train", "show", "demo"):
         text = annette(command, "--help").out

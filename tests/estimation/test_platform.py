@@ -253,3 +253,18 @@ def test_importing_annette_loads_nothing_heavy() -> None:
     code = f"import sys, annette; print(sorted({heavy!r} & set(sys.modules)))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+def test_a_files_dynamic_inputs_are_bound_by_shapes_or_batch(small_platform: Platform) -> None:
+    fixture = Path(__file__).resolve().parents[1] / "data" / "onnx" / "residual_torchscript.onnx"
+    with pytest.raises(GraphError, match="--batch"):
+        small_platform.estimate(fixture)
+    one, four = (small_platform.estimate(fixture, batch=batch).latency_s for batch in (1, 4))
+    assert 0 < one < four
+    with pytest.raises(UsageError, match="has its shapes already"):
+        small_platform.estimate(zoo_network("lenet5"), batch=2)
+
+
+def test_what_is_no_network_is_refused_by_its_type(small_platform: Platform) -> None:
+    with pytest.raises(UsageError, match="found bytes, expected a Network"):
+        small_platform.estimate(b"model")  # type: ignore[arg-type]

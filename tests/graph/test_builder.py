@@ -131,3 +131,11 @@ def test_a_refused_layer_leaves_no_trace() -> None:
     network = build.finish(build.conv(x, 4, kernel=3, name="a"))
     assert [layer.name for layer in network.layers] == ["a"]
     assert len(network.tensors) == 4
+
+
+def test_a_tensor_in_place_of_the_operator_is_explained() -> None:
+    build = NetworkBuilder("residual")
+    x = build.input("x", (1, 8, 4, 4))
+    y = build.relu(x)
+    with pytest.raises(GraphError, match="expected an operator first"):
+        build.add(x, y)

@@ -254,3 +254,15 @@ def test_the_peak_is_that_of_the_wider_unroll() -> None:
 def test_a_wrong_object_cannot_be_made_in_code_either() -> None:
     with pytest.raises(FieldFault, match="out_h: found 0"):
         Unroll(out_h=0)
+
+
+def test_a_mistyped_operator_is_refused_and_an_unknown_one_is_the_users_own() -> None:
+    with pytest.raises(HardwareError, match="did you mean 'Gemm'"):
+        accelerator_from_yaml(changed("compiler.placement[2].layers", ["Gem"]), "npu.yaml")
+    kept = accelerator_from_yaml(changed("compiler.placement[2].layers", ["MyOwnThing"]), "npu.yaml")
+    assert kept.compiler.placement[2].layers == ("MyOwnThing",)
+
+
+def test_a_name_is_one_printable_line() -> None:
+    with pytest.raises(HardwareError, match="one line of printable"):
+        accelerator_from_yaml(changed("name", "a\nb"), "npu.yaml")
