@@ -26,7 +26,7 @@ def show(
         str,
         typer.Argument(
             metavar="WHAT",
-            help="A platform (name or folder), a network (zoo:NAME, ONNX file), simulator:NAME or :FILE.yaml.",
+            help="A platform (name or folder), a network (zoo:NAME, ONNX file), or simulator:NAME_OR_FILE.",
         ),
     ],
     shape: ShapeOption = None,
