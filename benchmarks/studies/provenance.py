@@ -40,13 +40,17 @@ def commit() -> str:
     return git("rev-parse", "--short=12", "HEAD") + ("+changes" if changed else "")
 
 
+COMMIT = commit()
+"""Taken when the study starts: what it writes itself is no change of what it ran on."""
+
+
 def provenance(*, seed: int | None) -> dict[str, Any]:
     """What a reader needs to judge and repeat a result."""
     import xgboost
 
     return {
         "command": " ".join(["python", f"benchmarks/studies/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
-        "commit": commit(),
+        "commit": COMMIT,
         "seed": seed,
         "machine": {"cpu": cpu_model(), "cores": os.cpu_count(), "system": platform.system()},
         "python": platform.python_version(),
