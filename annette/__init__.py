@@ -30,13 +30,13 @@ def load(name_or_path: str | PathLike[str]) -> Platform:
     StoreError
         If it is damaged or of another schema version.
     """
-    from annette.estimation.platform import load_platform
+    from annette.estimation.catalogue import load_platform
 
     return load_platform(name_or_path)
 
 
 def list_platforms() -> tuple[tuple[str, str], ...]:
     """Names and one-line descriptions of the platforms that ship with annette."""
-    from annette.estimation.platform import list_platforms as listed
+    from annette.estimation.catalogue import list_platforms as listed
 
     return listed()

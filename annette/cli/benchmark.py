@@ -54,7 +54,6 @@ def run_benchmark(
     with CampaignStore.open_or_create(store, device=backend.info, plan=campaign.record) as kept:
         with stages(f"planning {campaign.name}"):
             tasks = plan_campaign(campaign)
-        kept.add_tasks(tasks)
         with progress_bar(f"benchmarking {backend.info.name}") as on_progress:
             ran = run_campaign(tasks, backend, kept, jobs=jobs, on_progress=on_progress)
         summary = kept.summary()

@@ -30,7 +30,7 @@ def devices(output: FormatOption = OutputFormat.TABLE) -> None:
 
 def platforms(output: FormatOption = OutputFormat.TABLE) -> None:
     """List the trained platforms that ship with annette."""
-    from annette.estimation.platform import list_platforms
+    from annette.estimation.catalogue import list_platforms
 
     _print(list_platforms(), output)
 

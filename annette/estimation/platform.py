@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-import os
 import re
 from collections.abc import Mapping as MappingType
 from collections.abc import Sequence
@@ -28,12 +26,11 @@ from annette.models.kernel_table import KernelTable, build_kernel_table
 from annette.models.layer_models import MODEL_NAMES, LayerModels
 from annette.models.mapping_model import MappingModel
 from annette.models.mapping_walk import operator_key
-from annette.resources import resource_folder
 from annette.store.bundle import MANIFEST_NAME, read_bundle, write_bundle
 from annette.store.codec import device_from_json, device_to_json
-from annette.store.strict_json import parse_strict_json, shorten
+from annette.store.strict_json import shorten
 
-__all__ = ["Platform", "is_platform_name", "list_platforms", "load_platform"]
+__all__ = ["Platform", "is_platform_name"]
 
 MAPPING_FILE = "mapping.json"
 UNITS = MappingProxyType({"latency": "s", "size": "bytes", "work": "ops (1 MAC = 2 ops)", "mape": "fraction"})
@@ -170,7 +167,7 @@ class Platform:
 
         Examples
         --------
-        >>> from annette.estimation.platform import load_platform
+        >>> from annette.estimation.catalogue import load_platform
         >>> estimate = load_platform("zcu102-dpu").estimate("zoo:mobilenet_v2")
         >>> abs(sum(kernel.latency_s for kernel in estimate.kernels) - estimate.latency_s) < 1e-12
         True
@@ -246,51 +243,6 @@ def is_platform_name(text: str) -> bool:
     (True, False)
     """
     return _NAME.fullmatch(text) is not None
-
-
-def load_platform(name_or_path: str | PathLike[str]) -> Platform:
-    """A platform that ships with annette, by name, or one in a folder.
-
-    A name without a path separator means the platform that ships, if there is one of that name; write
-    ``./NAME`` for a folder of the same name.
-
-    Raises
-    ------
-    UsageError
-        If there is neither; the message names the nearest.
-    StoreError
-        If it is damaged or of another schema version.
-    """
-    text = str(name_or_path)
-    if is_platform_name(text):
-        shipped = resource_folder("trained_models") / text
-        if (shipped / MANIFEST_NAME).is_file():
-            return Platform.load(shipped)
-    if os.path.isdir(name_or_path):  # unlike Path.is_dir, also an answer for names that no file can have
-        return Platform.load(name_or_path)
-    names = [name for name, _ in list_platforms()]
-    near = difflib.get_close_matches(text, names, n=3, cutoff=0.5) or names
-    hint = f"did you mean {' or '.join(near)}?" if near else "train one with `annette train`"
-    raise UsageError(f"platform {text!r}: neither a name that ships with annette nor a folder; {hint}")
-
-
-def list_platforms() -> tuple[tuple[str, str], ...]:
-    """Names and one-line descriptions of the platforms that ship with annette."""
-    folder = resource_folder("trained_models")
-    if not folder.is_dir():
-        return ()
-    found = sorted(item for item in folder.iterdir() if (item / MANIFEST_NAME).is_file())
-    return tuple((item.name, _describe_folder(item)) for item in found)
-
-
-def _describe_folder(folder: Path) -> str:
-    """The description in the manifest; a damaged platform is listed with its fault."""
-    try:
-        with (folder / MANIFEST_NAME).open("rb") as file:
-            manifest = parse_strict_json(file.read(1 << 20))
-        return str(manifest["description"])
-    except (OSError, ValueError, KeyError, TypeError) as err:
-        return f"not usable: {type(err).__name__}: {shorten(err)}"
 
 
 def _open(

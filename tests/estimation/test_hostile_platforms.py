@@ -239,9 +239,9 @@ def test_an_untouched_tree_is_accepted(folder: Path) -> None:
 def test_platform_lists_survive_a_deep_manifest(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from annette.estimation.platform import list_platforms
+    from annette.estimation.catalogue import list_platforms
 
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "manifest.json").write_text("[" * 100_000)
-    monkeypatch.setattr("annette.estimation.platform.resource_folder", lambda kind: tmp_path)
+    monkeypatch.setattr("annette.estimation.catalogue.resource_folder", lambda kind: tmp_path)
     assert list_platforms()[0][1].startswith("not usable")

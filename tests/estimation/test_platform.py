@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 import annette
 from annette.backends.simulator import open_simulator
 from annette.errors import GraphError, StoreError, UsageError
-from annette.estimation.platform import Platform, list_platforms, load_platform
+from annette.estimation.catalogue import list_platforms, load_platform
+from annette.estimation.platform import Platform
 from annette.graph.builder import NetworkBuilder
 from annette.graph.mapping import Mapping
 from annette.graph.network import Layer, Network, Tensor
@@ -65,7 +66,7 @@ def test_unknown_platforms_suggest_the_nearest(
 ) -> None:
     shipped = tmp_path / "zcu102-dpu"
     Platform.load(folder).save(shipped)
-    monkeypatch.setattr("annette.estimation.platform.resource_folder", lambda kind: tmp_path)
+    monkeypatch.setattr("annette.estimation.catalogue.resource_folder", lambda kind: tmp_path)
     assert load_platform("zcu102-dpu").name == "zcu102-dpu"
     assert [name for name, _ in list_platforms()] == ["zcu102-dpu"]
     with pytest.raises(UsageError, match="did you mean zcu102-dpu"):
