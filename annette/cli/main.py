@@ -88,15 +88,10 @@ def exit_code(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except (KeyboardInterrupt, typer.Abort):
-        return _failed(
-            "interrupted"
-            + (
-                "; what was measured is kept, the same command goes on from there"
-                if arguments[:1] in (["benchmark"], ["demo"])
-                else "; nothing was written"
-            ),
-            _INTERRUPTED,
-        )
+        command = next((word for word in arguments if not word.startswith("-")), "")
+        kept = "what was measured is kept, the same command goes on from there"
+        rest = kept if command in ("benchmark", "demo") else "nothing was written"
+        return _failed(f"interrupted; {rest}", _INTERRUPTED)
     except TyperException as error:
         text = error.format_message()
         return _failed(f"{text} (see annette --help, annette COMMAND --help)", error.exit_code) if text else 2

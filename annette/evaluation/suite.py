@@ -192,13 +192,14 @@ def evaluate_suite(
 def _open(platform: Platform, device: str | Backend | None) -> Backend:
     if device is None:
         try:
-            return open_device(f"{platform.device.backend}:{platform.device.name}")
+            backend = open_device(f"{platform.device.backend}:{platform.device.name}")
         except UsageError as err:
             raise UsageError(
                 f"platform {platform.name!r} was trained on {platform.device.name!r}, and no device here has "
                 "that name; say what to measure on, as in --device simulator:FILE.yaml"
             ) from err
-    backend = open_device(device) if isinstance(device, str) else device
+    else:
+        backend = open_device(device) if isinstance(device, str) else device
     if backend.info != platform.device:
         _LOG.warning(
             "platform %r was trained on another device than %r, or on another version of it",
