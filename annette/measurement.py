@@ -34,8 +34,21 @@ class DeviceInfo:
     """Peak of the data sheet (1 MAC = 2 ops); ``None``: not known."""
     bandwidth_bytes_per_s: float | None = None
     """Memory bandwidth of the data sheet; ``None``: not known."""
+    cache_bytes: tuple[int, ...] = ()
+    """Sizes of the data caches that one thread sees, the smallest first; empty: none, or not known."""
+    vector_bytes: int | None = None
+    """Width of the vector registers; ``None``: none, or not known."""
+    visits: int = 1
+    """How often a network is timed, spread over the campaign, before it counts as measured: 1 for a device
+    that always answers alike."""
+    is_exclusive: bool = False
+    """Whether only one network may be timed at a time, because runs side by side slow each other down."""
     environment: tuple[tuple[str, str], ...] = ()
-    """What else the result depends on, by name: versions, options, a hash of the description."""
+    """What else the result depends on, by name: host, versions, options, a hash of the description."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.visits <= 1000:
+            raise MeasurementError(f"device {self.name!r}: {self.visits} visits, expected 1 to 1000")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +93,11 @@ class Measurement:
     """Per-kernel values in order of execution; ``None`` if the device does not report kernels."""
     eliminated_layers: tuple[str, ...] = ()
     """Names of the layers that vanished; meaningful where `kernels` is known."""
+    conditions: MappingType[str, float] = field(default_factory=dict)
+    """The circumstances, the unit in the name: ``reference_s`` (a fixed network timed beside this one, which
+    tells how fast the machine was just then), ``load_fraction``, ``clock_hz``, ``started_s``, ..."""
+    spread_fraction: float | None = None
+    """How much several visits differ: (their median - their least) / their least; ``None``: one visit."""
     error: str | None = None
     """Why there are no values, in one line."""
     seed: int | None = None
@@ -90,6 +108,10 @@ class Measurement:
             raise MeasurementError("a measurement holds values or an error: found both or neither")
         if self.values_s is not None:
             _require_values(self.values_s, "measurement")
+        if not all(math.isfinite(value) for value in self.conditions.values()):
+            raise MeasurementError(
+                f"measurement: conditions {dict(self.conditions)}, expected finite numbers"
+            )
 
     @property
     def latency_s(self) -> float:

@@ -18,7 +18,8 @@ FLOORS = (
     ("evaluation",),
     ("estimation",),
     ("benchmark", "models"),
-    ("backends", "store"),
+    ("backends",),
+    ("store",),  # below the backends: one of them replays recorded campaigns
     ("simulator", "zoo"),
     ("hardware", "measurement"),
     ("graph",),

@@ -13,28 +13,60 @@ __all__ = ["Kernel", "Mapping", "require_complete"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kernel:
-    """What the device executes as one timed unit: one or more layers, one of them primary."""
+    """What the device executes as one timed unit: layers, one of them primary, or a move of one tensor.
 
-    layers: tuple[str, ...]
-    """Names of the merged layers, in the network's topological order; at least one."""
-    primary: str
-    """The layer that gives the kernel its family; one of `layers`."""
+    A move brings a tensor into another layout, memory or number format between two kernels. It belongs to no
+    layer of the network: it has a `tensor`, and neither layers nor a primary.
+
+    Examples
+    --------
+    >>> Kernel(layers=("conv", "relu"), primary="conv", unit="array").name
+    'conv+relu'
+    >>> Kernel(tensor="conv:out", unit="to_plain").name
+    'conv:out to_plain'
+    """
+
+    layers: tuple[str, ...] = ()
+    """Names of the merged layers, in the network's topological order; none for a move."""
+    primary: str = ""
+    """The layer that gives the kernel its family; one of `layers`, empty for a move."""
     unit: str
-    """The part of the device that runs it, in the device's words: ``array``, ``vector``, ``host``, ..."""
+    """The part of the device that runs it, in the device's words: ``array``, ``vector``, ``host``, ...; of a
+    move what it does: ``to_blocked``, ``to_plain``, ``cast``, ..."""
+    tensor: str | None = None
+    """The tensor that a move brings elsewhere; ``None`` for a kernel of layers."""
 
     def __post_init__(self) -> None:
-        if self.primary not in self.layers:
+        if self.tensor is not None:
+            if self.layers or self.primary:
+                raise GraphError(f"move of {self.tensor!r}: has layers {self.layers}, expected none")
+        elif self.primary not in self.layers:
             raise GraphError(f"kernel of {self.layers}: primary {self.primary!r} is not one of its layers")
 
     @property
+    def is_move(self) -> bool:
+        """Whether it only moves a tensor."""
+        return self.tensor is not None
+
+    @property
+    def key(self) -> tuple[frozenset[str], str, str]:
+        """What it does and where: equal for the same layers, or the same moved tensor, on one unit."""
+        return frozenset(self.layers), self.tensor or "", self.unit
+
+    @property
     def name(self) -> str:
-        """The primary layer's name, then the other layers', joined by ``+``."""
+        """The primary layer's name, then the other layers', joined by ``+``; of a move tensor and unit."""
+        if self.tensor is not None:
+            return f"{self.tensor} {self.unit}"
         return "+".join((self.primary, *(name for name in self.layers if name != self.primary)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mapping:
-    """What a device makes of a network: each layer is in exactly one kernel or eliminated."""
+    """What a device makes of a network: each layer is in exactly one kernel or eliminated.
+
+    Between the kernels of layers there may be moves of tensors, where the device reports them.
+    """
 
     kernels: tuple[Kernel, ...]
     """In order of execution."""
@@ -55,7 +87,13 @@ def require_complete(network: Network, mapping: Mapping) -> None:
     expected = {layer.name for layer in network.layers}
     doubled = _first({name for name in seen if seen.count(name) > 1} if len(seen) != len(set(seen)) else ())
     missing, unknown = _first(expected.difference(seen)), _first(set(seen) - expected)
-    for problem, names in (("mapped twice", doubled), ("not mapped", missing), ("unknown", unknown)):
+    strange = _first({kernel.tensor for kernel in mapping.kernels if kernel.tensor} - set(network.tensors))
+    for problem, names in (
+        ("mapped twice", doubled),
+        ("not mapped", missing),
+        ("unknown", unknown),
+        ("unknown as moved tensors", strange),
+    ):
         if names:
             raise GraphError(f"mapping of network {network.name!r}: layers {problem}: {names}")
 

@@ -290,8 +290,8 @@ def fit_mapping_model(
 
 def exact_kernels(observed: Mapping, predicted: Mapping) -> tuple[bool, ...]:
     """For each observed kernel, whether it was predicted with the same layers on the same unit."""
-    found = {(frozenset(kernel.layers), kernel.unit) for kernel in predicted.kernels}
-    return tuple((frozenset(kernel.layers), kernel.unit) in found for kernel in observed.kernels)
+    found = {kernel.key for kernel in predicted.kernels}
+    return tuple(kernel.key in found for kernel in observed.kernels)
 
 
 def _lookup(table: MappingType[Key, Tree], keys: Sequence[Key], site: Site) -> Leaf | None:

@@ -49,7 +49,8 @@ def device_from_json(text: str) -> DeviceInfo:
     try:
         fields = json.loads(text)
         environment = tuple((str(key), str(value)) for key, value in fields.pop("environment"))
-        return DeviceInfo(**fields, environment=environment)
+        cache_bytes = tuple(int(size) for size in fields.pop("cache_bytes", ()))
+        return DeviceInfo(**fields, cache_bytes=cache_bytes, environment=environment)
     except _MALFORMED as err:
         raise StoreError(f"device of the store: {err}, expected a device's identity as JSON") from err
 
@@ -88,6 +89,7 @@ def _kernel_fields(item: KernelMeasurement) -> dict[str, object]:
         "layers": kernel.layers,
         "primary": kernel.primary,
         "unit": kernel.unit,
+        **({} if kernel.tensor is None else {"tensor": kernel.tensor}),
         "values_s": item.values_s,
         "bound": item.bound,
         "counters": dict(item.counters),
@@ -121,7 +123,12 @@ def measurement_from_json(text: str, *, network_id: str, device: DeviceInfo, see
 
 def _read_kernel(fields: dict[str, Any]) -> KernelMeasurement:
     return KernelMeasurement(
-        kernel=Kernel(layers=tuple(fields["layers"]), primary=fields["primary"], unit=fields["unit"]),
+        kernel=Kernel(
+            layers=tuple(fields["layers"]),
+            primary=fields["primary"],
+            unit=fields["unit"],
+            tensor=fields.get("tensor"),
+        ),
         values_s=tuple(map(float, fields["values_s"])),
         bound=fields["bound"],
         counters={str(key): float(value) for key, value in fields["counters"].items()},
