@@ -125,15 +125,20 @@ def _weight_bytes(network: Network) -> int:
 def _weight_data(network: Network, weights: Weights, seed: int) -> Iterator[tuple[Tensor, bytes]]:
     if weights not in ("zero", "random"):
         raise GraphError(f"weights {weights!r}, expected 'zero' or 'random'")
-    fills = weight_fills(network)
+    fills, biases = weight_fills(network), _quantised_biases(network)
     for index, (name, tensor) in enumerate(network.tensors.items()):
         if tensor.is_constant:
             if tensor.value is not None:
-                yield tensor, b"" if tensor.dtype == "string" else known_bytes(tensor)
+                data = b"" if tensor.dtype == "string" else known_bytes(tensor)
+                yield tensor, data
             else:
                 rng = numpy.random.default_rng([seed, index])
                 stored = _as_stored(tensor)
-                yield stored, made_up_bytes(stored, fills.get(name, WeightFill()), weights, rng)
+                data = made_up_bytes(stored, fills.get(name, WeightFill()), weights, rng)
+                yield stored, data
+            for bias in (key for key, scale in biases.items() if scale == name):
+                product = numpy.frombuffer(data, "<f4", count=1)[0] * numpy.float32(STORED_SCALE)
+                yield _scale_of(bias), product.astype("<f4").tobytes()
 
 
 def _fill_initializer(result: TensorProto, tensor: Tensor, data: bytes | None) -> None:
@@ -209,17 +214,46 @@ def _as_stored(tensor: Tensor) -> Tensor:
 
 def _dequantisations(network: Network, table: TensorTable) -> Iterator[Draft]:
     """What makes the quantised weights of their initialisers; adds these to ``table``."""
+    biases = _quantised_biases(network)
     for name, tensor in network.tensors.items():
         if tensor.stored_dtype is not None:
             stored = _as_stored(tensor)
             table.define(stored)
-            inputs = [stored.name, table.constant((STORED_SCALE,), tensor.dtype, ())]
+            if name in biases:
+                table.define(_scale_of(name))
+                inputs = [stored.name, _scale_of(name).name]
+            else:
+                inputs = [stored.name, table.constant((STORED_SCALE,), tensor.dtype, ())]
             if stored.dtype == "uint8":  # random bytes are to have a mean of zero
                 inputs.append(table.constant((128,), stored.dtype, ()))
+            elif stored.dtype == "int8":  # what its default is, too, but runtimes want to see it
+                inputs.append(table.constant((0,), stored.dtype, ()))
             yield Draft(
                 name=f"{name}:dequantise", op_type="DequantizeLinear", domain="",
                 inputs=inputs, outputs=[name], attributes={},
             )  # fmt: skip
+
+
+def _quantised_biases(network: Network) -> dict[str, str]:
+    """Biases kept as int32, with the scale of the activations beside them.
+
+    Such a bias has the scale of the activations times that of the weights, as it starts the accumulator of
+    their products; runtimes compute with integers only where this is so.
+    """
+    found = {}
+    for layer in network.layers:
+        if layer.op_type in ("Conv", "ConvTranspose", "Gemm") and len(layer.inputs) > 2 and layer.inputs[2]:
+            bias, producer = network.tensors[layer.inputs[2]], network.producer(layer.inputs[0])
+            if bias.stored_dtype != "int32" or producer is None or producer.op_type != "DequantizeLinear":
+                continue
+            scale = network.tensors[producer.inputs[1]]
+            if scale.is_constant and scale.size == 1 and scale.dtype == bias.dtype == "float32":
+                found[bias.name] = scale.name
+    return found
+
+
+def _scale_of(bias: str) -> Tensor:
+    return Tensor(name=f"{bias}:scale", shape=(), is_constant=True)
 
 
 def _drafts(layer: Layer, network: Network, table: TensorTable) -> Sequence[Draft]:
