@@ -2,6 +2,7 @@
 
 __all__ = [
     "AnnetteError",
+    "DeviceLostError",
     "GraphError",
     "HardwareError",
     "MeasurementError",
@@ -25,6 +26,10 @@ class HardwareError(AnnetteError, ValueError):
 
 class MeasurementError(AnnetteError, RuntimeError):
     """A device could not be opened, or did not answer."""
+
+
+class DeviceLostError(MeasurementError):
+    """A device is gone for good: a campaign stops, and leaves what is not measured yet for the next run."""
 
 
 class StoreError(AnnetteError, OSError):
