@@ -19,13 +19,13 @@ class KernelEstimate:
     """One kernel that the device is expected to execute."""
 
     name: str
-    """The primary layer's name, then the other layers'."""
+    """The primary layer's name, then the other layers'; of a move the tensor and where to."""
     family: str
-    """Family of the primary layer."""
+    """Family of the primary layer, or ``move``."""
     layers: tuple[str, ...]
-    """Names of the merged layers, in topological order."""
+    """Names of the merged layers, in topological order; none for a move of a tensor."""
     unit: str
-    """The part of the device that is expected to run it."""
+    """The part of the device that is expected to run it; of a move what it does, for example ``to_plain``."""
     latency_s: float
     """Seconds; > 0."""
     bound: str
@@ -60,7 +60,7 @@ class Coverage:
     out_of_range_fraction: float
     """Share of the latency from kernels outside the measured range, in [0, 1]."""
     generic_operators: tuple[str, ...]
-    """The operators that the generic model priced, sorted."""
+    """The operators that the generic model priced, sorted; moves as ``move UNIT``."""
 
     def to_dict(self) -> dict[str, object]:
         """The coverage as JSON types."""

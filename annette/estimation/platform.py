@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from annette.errors import StoreError, UsageError
 from annette.estimation.estimate import Coverage, Estimate, KernelEstimate
 from annette.graph.families import layer_family
-from annette.graph.mapping import Mapping, require_complete
+from annette.graph.mapping import Kernel, Mapping, require_complete
 from annette.graph.network import Network
 from annette.measurement import DeviceInfo
 from annette.models.generator import PlatformParts
@@ -286,7 +286,7 @@ def _kernels(
     return tuple(
         KernelEstimate(
             name=kernel.name,
-            family=layer_family(network, network.layer(kernel.primary)),
+            family=_family(network, kernel),
             layers=kernel.layers,
             unit=kernel.unit,
             latency_s=seconds,
@@ -296,6 +296,10 @@ def _kernels(
         )
         for kernel, seconds, bound, is_generic, is_outside in rows
     )
+
+
+def _family(network: Network, kernel: Kernel) -> str:
+    return "move" if kernel.is_move else layer_family(network, network.layer(kernel.primary))
 
 
 def _coverage(
@@ -308,7 +312,10 @@ def _coverage(
     total = float(latency_s.sum())
     shares = [float(latency_s[mask].sum()) / total if total > 0 else 0.0 for mask in (generic, outside)]
     kernels = (kernel for kernel, is_generic in zip(mapping.kernels, generic, strict=True) if is_generic)
-    operators = {operator_key(network.layer(kernel.primary)) for kernel in kernels}
+    operators = {
+        f"move {kernel.unit}" if kernel.is_move else operator_key(network.layer(kernel.primary))
+        for kernel in kernels
+    }
     return Coverage(
         modelled_fraction=max(0.0, 1.0 - shares[0]),
         generic_fraction=min(1.0, shares[0]),

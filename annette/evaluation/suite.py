@@ -249,13 +249,14 @@ def _compare(platform: Platform, network: Network, measurement: Measurement) -> 
         flags = exact_kernels(measured, mapping)
         exact = sum(flags)
         measured_s = {
-            frozenset(item.kernel.layers): item.latency_s
+            item.kernel.key: item.latency_s
             for item, flag in zip(measurement.kernels, flags, strict=True)
             if flag and item.latency_s > 0
         }
         for model, estimate in estimates.items():
-            pairs = ((item.latency_s, measured_s.get(frozenset(item.layers))) for item in estimate.kernels)
-            errors[model] = tuple(mine / theirs - 1.0 for mine, theirs in pairs if theirs is not None)
+            pairs = zip(mapping.kernels, estimate.kernels, strict=True)
+            known = ((mine.latency_s, measured_s.get(kernel.key)) for kernel, mine in pairs)
+            errors[model] = tuple(mine / theirs - 1.0 for mine, theirs in known if theirs is not None)
     return NetworkResult(
         name=network.name,
         measured_s=measurement.latency_s,

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from annette.graph.network import Layer, Network
 from annette.graph.operands import DOMAINS
 
-__all__ = ["MATRIX_OPERATORS", "Geometry", "layer_geometry"]
+__all__ = ["MATRIX_OPERATORS", "Geometry", "layer_geometry", "tensor_geometry"]
 
 Shape = tuple[int, ...]
 
@@ -83,6 +83,19 @@ def layer_geometry(network: Network, layer: Layer) -> Geometry:
     """
     rule = _RULES.get(layer.op_type, _plain) if layer.domain in DOMAINS else _plain
     return rule(network, layer)
+
+
+def tensor_geometry(shape: Shape) -> Geometry:
+    """The loop sizes of what hands a tensor of that shape on unchanged.
+
+    Examples
+    --------
+    >>> geometry = tensor_geometry((1, 64, 28, 14))
+    >>> geometry.in_channels, geometry.out_h, geometry.out_w
+    (64, 28, 14)
+    """
+    n, c, h, w = _at_least_one(*_axes(shape))
+    return Geometry(batch=n, in_channels=c, out_channels=c, in_h=h, in_w=w, out_h=h, out_w=w)
 
 
 def _ends(network: Network, layer: Layer) -> tuple[Shape, Shape]:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from annette.graph.families import layer_family
-from annette.graph.geometry import layer_geometry
+from annette.graph.geometry import layer_geometry, tensor_geometry
 from annette.graph.mapping import Kernel, Mapping
 from annette.graph.network import Layer, Network, Tensor
 from annette.graph.work import Work, layer_work
 from annette.measurement import DeviceInfo
+from annette.models.kernel_layout import layout_columns
 
-__all__ = ["COLUMNS", "GEOMETRY_COLUMNS", "OPERATORS", "UNITS", "KernelReader", "operator_code"]
+__all__ = ["COLUMNS", "GEOMETRY_COLUMNS", "UNITS", "KernelReader"]
 
 GEOMETRY_COLUMNS = (
     "batch", "groups", "in_channels", "out_channels", "in_h", "in_w", "out_h", "out_w",
@@ -44,8 +45,11 @@ COLUMNS = (
 )  # fmt: skip
 """The columns of a kernel table. Elements and bytes are counts; axes are sizes."""
 
-UNITS = ("array", "vector", "host", "")
-"""Units by their number; the last stands for any other word."""
+UNITS = ("array", "vector", "host", "", "blocked", "plain", "integer", "move")
+"""Units by their number; the empty one stands for any other word, ``move`` for all kinds of moves. Platforms
+store the numbers: append here, never insert."""
+_OTHER_UNIT = float(UNITS.index(""))
+_UNIT_CODE = MappingProxyType({name: float(number) for number, name in enumerate(UNITS)})
 
 _ARRAY_FAMILIES = frozenset(
     {"conv", "depthwise_conv", "grouped_conv", "conv_transpose", "gemm", "matmul", "attention"}
@@ -64,41 +68,9 @@ _FUSED = MappingProxyType(
         **dict.fromkeys(("BatchNormalization", "LayerNormalization", "InstanceNormalization"), "fused_norm"),
     }
 )  # fmt: skip
+_QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear"})
 _FUSED_COLUMNS = ("fused_relu", "fused_smooth", "fused_add", "fused_mul", "fused_norm", "fused_other")
 _POOLS = frozenset({"MaxPool", "AveragePool", "LpPool", "GlobalAveragePool", "GlobalMaxPool"})
-
-OPERATORS = (
-    "Abs", "Add", "And", "ArgMax", "ArgMin", "Attention", "AveragePool", "BatchNormalization", "BitShift",
-    "Cast", "CastLike", "Ceil", "Celu", "Clip", "Concat", "Conv", "ConvInteger", "ConvTranspose", "Cos",
-    "CumSum", "DepthToSpace", "DequantizeLinear", "Div", "DynamicQuantizeLinear", "Einsum", "Elu", "Equal",
-    "Erf", "Exp", "Expand", "Flatten", "Floor", "GRU", "Gather", "GatherElements", "GatherND", "Gelu",
-    "Gemm", "GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool", "Greater", "GreaterOrEqual", "GridSample",
-    "GroupNormalization", "HardSigmoid", "HardSwish", "Identity", "InstanceNormalization", "LRN", "LSTM",
-    "LayerNormalization", "LeakyRelu", "Less", "LessOrEqual", "Log", "LogSoftmax", "LpNormalization",
-    "LpPool", "MatMul", "MatMulInteger", "Max", "MaxPool", "MaxUnpool", "Mean", "MeanVarianceNormalization",
-    "Min", "Mish", "Mod", "Mul", "Neg", "NonMaxSuppression", "Not", "OneHot", "Or", "PRelu", "Pad", "Pow",
-    "QLinearAdd", "QLinearConv", "QLinearMatMul", "QuantizeLinear", "RMSNormalization", "RNN", "Reciprocal",
-    "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin",
-    "ReduceProd", "ReduceSum", "ReduceSumSquare", "Relu", "Reshape", "Resize", "RoiAlign",
-    "RotaryEmbedding", "Round", "ScatterElements", "ScatterND", "Selu", "Sigmoid", "Sign", "Sin", "Slice",
-    "Softmax", "Softplus", "Softsign", "SpaceToDepth", "Split", "Sqrt", "Squeeze", "Sub", "Sum", "Swish",
-    "Tan", "Tanh", "ThresholdedRelu", "Tile", "TopK", "Transpose", "Unsqueeze", "Upsample", "Where", "Xor",
-)  # fmt: skip
-"""Operators by their code less one. Platforms store codes: append here, never insert."""
-_OPERATOR_CODE = MappingProxyType({name: float(index + 1) for index, name in enumerate(OPERATORS)})
-_SIMPLE_OPERATORS = frozenset(
-    {"Abs", "Add", "And", "Ceil", "Clip", "Floor", "HardSigmoid", "HardSwish", "LeakyRelu", "Max", "Mean",
-     "Min", "Mul", "Neg", "Not", "Or", "PRelu", "Relu", "Round", "Sign", "Sub", "Sum", "ThresholdedRelu",
-     "Where", "Xor", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Identity", "Cast"}
-)  # fmt: skip
-_RESIZE_MODES = MappingProxyType({"nearest": 0.0, "linear": 1.0, "cubic": 2.0})
-_REDUCTIONS = frozenset({"Softmax", "LogSoftmax", "ArgMax", "ArgMin", "TopK", "LpNormalization", "CumSum"})
-_JOINS = frozenset({"Concat", "Split", "Slice"})
-
-
-def operator_code(op_type: str) -> float:
-    """A number for an operator type; 0 for one that is not in `OPERATORS`."""
-    return _OPERATOR_CODE.get(op_type, 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,12 +95,18 @@ class KernelReader:
         self._eliminated = frozenset(mapping.eliminated_layers)
         self._activation_bytes = device.activation_bytes
         self._weight_bytes = device.weight_bytes
+        self._inlined: frozenset[str] = frozenset()
+        if device.activation_bytes is None:  # only then the tensors' dtypes count
+            self._inlined = self._inlined_dequantizers(mapping)
 
     def family_key(self, kernel: Kernel) -> str:
         """The primary layer's family, with ``@unit`` where the unit is not the family's usual one.
 
-        Families of multiply-accumulates and attention are usual on ``array``, all others on ``vector``.
+        Families of multiply-accumulates and attention are usual on ``array``, all others on ``vector``. A
+        move is of the family ``move`` and carries its unit always.
         """
+        if kernel.is_move:
+            return f"move@{kernel.unit}"
         family = layer_family(self._network, self._network.layer(kernel.primary))
         usual = "array" if family in _ARRAY_FAMILIES else "vector"
         return family if kernel.unit == usual else f"{family}@{kernel.unit}"
@@ -136,6 +114,8 @@ class KernelReader:
     def row(self, kernel: Kernel) -> tuple[float, ...]:
         """The kernel's numbers in the order of `COLUMNS`."""
         network = self._network
+        if kernel.tensor is not None:
+            return self._move_row(network.tensors[kernel.tensor])
         primary = network.layer(kernel.primary)
         layers = (primary,) if len(kernel.layers) == 1 else tuple(map(network.layer, kernel.layers))
         geometry = layer_geometry(network, primary)
@@ -158,8 +138,23 @@ class KernelReader:
             geometry.batch * geometry.out_channels * geometry.out_h * geometry.out_w,
             traffic.skipped_bytes, traffic.extra_elements, traffic.n_inputs, traffic.n_outputs, len(layers),
         )  # fmt: skip
-        unit = float(UNITS.index(kernel.unit) if kernel.unit in UNITS else len(UNITS) - 1)
-        return (*values, *self._fused(layers, primary), *_layout(network, primary), unit)
+        unit = _UNIT_CODE.get(kernel.unit, _OTHER_UNIT)
+        return (*values, *self._fused(layers, primary), *layout_columns(network, primary), unit)
+
+    def _move_row(self, tensor: Tensor) -> tuple[float, ...]:
+        """The numbers of a move: the tensor enters and leaves, and no layer is at work."""
+        geometry = tensor_geometry(tensor.shape)
+        scale = self._activation_bytes
+        size_bytes = tensor.size_bytes if scale is None else tensor.size * scale
+        known: dict[str, float] = {name: float(getattr(geometry, name)) for name in GEOMETRY_COLUMNS}
+        known.update(
+            input_elements=tensor.size, output_elements=tensor.size, primary_output_elements=tensor.size,
+            input_bytes=size_bytes, output_bytes=size_bytes, n_inputs=1, n_outputs=1,
+            broadcast_fraction=1.0, reduction_size=1.0, contiguous_elements=tensor.size,
+            last_axis=tensor.shape[-1] if tensor.shape else 1, rank=len(tensor.shape),
+            unit=_UNIT_CODE["move"],
+        )  # fmt: skip
+        return tuple(float(known.get(name, 0.0)) for name in COLUMNS)
 
     def _alone(self, work: Work, layer: Layer) -> _Traffic:
         """What a layer that is a kernel by itself reads and writes."""
@@ -167,17 +162,51 @@ class KernelReader:
         scale = self._activation_bytes
         read = {name: tensors[name] for name in layer.inputs if name and not tensors[name].is_constant}
         skipped = sum(tensor.size for tensor in read.values()) - work.input_elements
-        per_element = scale if scale is not None else work.input_bytes / max(work.input_elements, 1)
+        input_bytes, output_bytes = self._stored_bytes(work, layer, read) if scale is None else (0.0, 0.0)
+        per_element = scale if scale is not None else input_bytes / max(work.input_elements, 1)
         return _Traffic(
             input_elements=work.input_elements,
             skipped_bytes=max(skipped, 0) * per_element,
             output_elements=work.output_elements,
-            input_bytes=work.input_bytes if scale is None else work.input_elements * scale,
-            output_bytes=work.output_bytes if scale is None else work.output_elements * scale,
+            input_bytes=input_bytes if scale is None else work.input_elements * scale,
+            output_bytes=output_bytes if scale is None else work.output_elements * scale,
             extra_elements=0,
             n_inputs=len(read),
             n_outputs=sum(map(bool, layer.outputs)),
         )
+
+    def _stored_bytes(self, work: Work, layer: Layer, read: dict[str, Tensor]) -> tuple[float, float]:
+        """Bytes that a lone layer reads and writes, in the dtypes beyond quantisers that are no work."""
+        tensors = self._network.tensors
+        input_bytes, output_bytes = float(work.input_bytes), float(work.output_bytes)
+        if self._eliminated or self._inlined:
+            whole = sum(tensor.size_bytes for tensor in read.values())
+            stored = sum(tensors[self._source(name)].bytes_of(tensor.size) for name, tensor in read.items())
+            input_bytes *= stored / max(whole, 1)
+            written = [tensors[name] for name in layer.outputs if name]
+            output_bytes = float(sum(self._written(tensor).bytes_of(tensor.size) for tensor in written))
+        return input_bytes, output_bytes
+
+    def _written(self, tensor: Tensor) -> Tensor:
+        """What is stored of a tensor: the quantised one where only a quantiser that is no work reads it."""
+        network = self._network
+        readers = network.consumers(tensor.name)
+        if len(readers) != 1 or tensor.name in network.outputs or self._activation_bytes is not None:
+            return tensor
+        reader = readers[0]
+        if reader.op_type != "QuantizeLinear" or reader.name not in self._eliminated:
+            return tensor
+        return network.tensors[reader.outputs[0]]
+
+    def _inlined_dequantizers(self, mapping: Mapping) -> frozenset[str]:
+        """The dequantisers that other work has taken in: each of their readers does their work by itself."""
+        found = set()
+        for kernel in mapping.kernels:
+            if len(kernel.layers) > 1:
+                layers = [self._network.layer(name) for name in kernel.layers]
+                if any(layer.op_type not in _QUANTIZERS for layer in layers):
+                    found |= {layer.name for layer in layers if layer.op_type == "DequantizeLinear"}
+        return frozenset(found)
 
     def _merged(self, layers: tuple[Layer, ...], primary: Layer) -> _Traffic:
         """What enters and leaves layers merged into one kernel; what stays inside does not count."""
@@ -197,11 +226,14 @@ class KernelReader:
                     if layer is primary:
                         own.add(source)
         leaving = [tensors[name] for name in sorted(produced) if self._leaves(name, inside)]
+        if self._inlined:
+            taken_in = {name for layer in layers if layer.name in self._inlined for name in layer.outputs}
+            leaving = [tensor for tensor in leaving if tensor.name not in taken_in]
         scale = self._activation_bytes
         input_elements = sum(tensor.size for tensor in found.values())
         output_elements = sum(tensor.size for tensor in leaving)
         input_bytes = sum(tensor.size_bytes for tensor in found.values())
-        output_bytes = sum(tensor.size_bytes for tensor in leaving)
+        output_bytes = sum(self._written(tensor).bytes_of(tensor.size) for tensor in leaving)
         return _Traffic(
             input_elements=input_elements,
             output_elements=output_elements,
@@ -216,9 +248,9 @@ class KernelReader:
     def _source(self, name: str) -> str:
         """The tensor behind ``name`` when layers that vanish are looked through."""
         network = self._network
-        while self._eliminated:
+        while self._eliminated or self._inlined:
             producer = network.producer(name)
-            if producer is None or producer.name not in self._eliminated:
+            if producer is None or not (producer.name in self._eliminated or producer.name in self._inlined):
                 return name
             behind = network.activation_inputs(producer)
             if len(behind) != 1:
@@ -258,89 +290,3 @@ class KernelReader:
             else:
                 counts[_FUSED.get(layer.op_type, "fused_other")] += 1.0
         return (*counts.values(), *pool)
-
-
-def _layout(network: Network, layer: Layer) -> tuple[float, ...]:
-    """The columns from broadcast_fraction to rank."""
-    tensors = network.tensors
-    operands = [tensors[name] for name in layer.inputs if name]
-    outputs = [tensors[name] for name in layer.outputs if name]
-    first = next((item for item in operands if not item.is_constant), outputs[0] if outputs else None)
-    if first is None:
-        return (1.0, operator_code(layer.op_type), 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0)
-    op_type = layer.op_type
-    output_size = outputs[0].size if outputs else first.size
-    smallest = min((item.size for item in operands), default=first.size)
-    mode = 0.0
-    if op_type in ("Resize", "Upsample"):
-        mode = _RESIZE_MODES.get(str(layer.attribute("mode", "nearest")), 0.0)
-    activations = [item for item in (*operands, *outputs) if not item.is_constant]
-    runs = _runs(layer, activations) or (_contiguous_elements(layer, first), 0)
-    return (
-        smallest / max(output_size, 1) if len(operands) > 1 else 1.0,
-        operator_code(op_type),
-        0.0 if op_type in _SIMPLE_OPERATORS else 1.0,
-        mode,
-        float(_reduction_size(layer, first, output_size)),
-        float(runs[0]),
-        float(runs[1]),
-        float(first.shape[-1] if first.shape else 1),
-        float(len(first.shape)),
-    )
-
-
-def _product(shape: tuple[int, ...]) -> int:
-    result = 1
-    for size in shape:
-        result *= size
-    return result
-
-
-def _reduction_size(layer: Layer, first: Tensor, output_size: int) -> float:
-    op_type = layer.op_type
-    if op_type in _REDUCTIONS and first.shape:
-        axis = layer.int_attribute("axis", -1)
-        return first.shape[axis] if -len(first.shape) <= axis < len(first.shape) else 1
-    if op_type in ("LayerNormalization", "RMSNormalization"):
-        return _product(first.shape[layer.int_attribute("axis", -1) :])
-    if op_type in ("InstanceNormalization", "GroupNormalization"):
-        return _product(first.shape[2:])
-    if op_type.startswith("Reduce") or op_type.startswith("Global"):
-        return first.size / max(output_size, 1)
-    return 1
-
-
-def _contiguous_elements(layer: Layer, first: Tensor) -> int:
-    """The run that a transposition keeps in order; of other layers the whole tensor."""
-    if layer.op_type != "Transpose":
-        return first.size
-    order = layer.ints_attribute("perm") or tuple(reversed(range(len(first.shape))))
-    kept = 1
-    for axis in reversed(range(len(order))):
-        if order[axis] != axis:
-            break
-        kept *= first.shape[axis]
-    return kept
-
-
-def _runs(layer: Layer, tensors: list[Tensor]) -> tuple[int, int] | None:
-    """Runs that a join or cut moves at once, with channels first and last; ``None`` for other layers."""
-    if layer.op_type not in _JOINS or not tensors:
-        return None
-    whole = max(tensors, key=lambda tensor: tensor.size).shape
-    part = min(tensors, key=lambda tensor: tensor.size).shape
-    if len(whole) != len(part):
-        return None
-    axes = tuple(range(len(whole)))
-    channels_last = (*axes[:1], *axes[2:], *axes[1:2]) if len(axes) > 3 else axes
-    return _run(whole, part, axes), _run(whole, part, channels_last)
-
-
-def _run(whole: tuple[int, ...], part: tuple[int, ...], axes: tuple[int, ...]) -> int:
-    """Elements of ``part`` that lie side by side in ``whole`` when its axes are stored in this order."""
-    run = 1
-    for axis in reversed(axes):
-        run *= part[axis]
-        if whole[axis] != part[axis]:
-            break
-    return run

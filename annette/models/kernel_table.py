@@ -33,7 +33,8 @@ class KernelTable:
     values: NDArray[np.float64]
     """Shape (n_kernels, n_columns); the columns are `COLUMNS`, units in `annette.models.kernel_row`."""
     family_names: tuple[str, ...]
-    """The distinct family keys; a key is a layer family, with ``@unit`` where the unit is unusual."""
+    """The distinct family keys; a key is a layer family, with ``@unit`` where the unit is unusual, or
+    ``move@unit``."""
     family_index: NDArray[np.int64]
     """Shape (n_kernels,): the row's family key as a position in `family_names`."""
     network_index: NDArray[np.int64]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annette.errors import ModelError
-from annette.models.kernel_row import OPERATORS, operator_code
+from annette.models.kernel_layout import OPERATORS, operator_code
 from annette.models.kernel_table import KernelTable
 from annette.models.parameters import GENERIC_FAMILY, MIN_FAMILY_ROWS, DeviceParameters, dimension_sizes
 from annette.models.roofline import MIN_LATENCY_S, RefinedTerms, refined_terms

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from annette.models.kernel_row import OPERATORS
+from annette.models.kernel_layout import OPERATORS
 from annette.models.layer_models import MODEL_NAMES, LayerModels, fit_layer_models
 from annette.models.training import TrainingData, training_data
 from annette.store.campaign import CampaignStore

@@ -13,7 +13,8 @@ from annette.graph.mapping import Kernel, Mapping
 from annette.graph.network import Network
 from annette.graph.work import network_work
 from annette.measurement import DeviceInfo
-from annette.models.kernel_row import COLUMNS, OPERATORS, operator_code
+from annette.models.kernel_layout import OPERATORS, operator_code
+from annette.models.kernel_row import COLUMNS
 from annette.models.kernel_table import KernelTable, build_kernel_table, concatenate_tables
 
 BYTES = DeviceInfo(name="bytes", backend="test", activation_bytes=1.0, weight_bytes=0.5)

@@ -1,0 +1,128 @@
+"""Columns of a kernel's row that depend on its primary layer's operator: broadcasts, runs, reductions."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from annette.graph.network import Layer, Network, Tensor
+
+__all__ = ["OPERATORS", "layout_columns", "operator_code"]
+
+OPERATORS = (
+    "Abs", "Add", "And", "ArgMax", "ArgMin", "Attention", "AveragePool", "BatchNormalization", "BitShift",
+    "Cast", "CastLike", "Ceil", "Celu", "Clip", "Concat", "Conv", "ConvInteger", "ConvTranspose", "Cos",
+    "CumSum", "DepthToSpace", "DequantizeLinear", "Div", "DynamicQuantizeLinear", "Einsum", "Elu", "Equal",
+    "Erf", "Exp", "Expand", "Flatten", "Floor", "GRU", "Gather", "GatherElements", "GatherND", "Gelu",
+    "Gemm", "GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool", "Greater", "GreaterOrEqual", "GridSample",
+    "GroupNormalization", "HardSigmoid", "HardSwish", "Identity", "InstanceNormalization", "LRN", "LSTM",
+    "LayerNormalization", "LeakyRelu", "Less", "LessOrEqual", "Log", "LogSoftmax", "LpNormalization",
+    "LpPool", "MatMul", "MatMulInteger", "Max", "MaxPool", "MaxUnpool", "Mean", "MeanVarianceNormalization",
+    "Min", "Mish", "Mod", "Mul", "Neg", "NonMaxSuppression", "Not", "OneHot", "Or", "PRelu", "Pad", "Pow",
+    "QLinearAdd", "QLinearConv", "QLinearMatMul", "QuantizeLinear", "RMSNormalization", "RNN", "Reciprocal",
+    "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin",
+    "ReduceProd", "ReduceSum", "ReduceSumSquare", "Relu", "Reshape", "Resize", "RoiAlign",
+    "RotaryEmbedding", "Round", "ScatterElements", "ScatterND", "Selu", "Sigmoid", "Sign", "Sin", "Slice",
+    "Softmax", "Softplus", "Softsign", "SpaceToDepth", "Split", "Sqrt", "Squeeze", "Sub", "Sum", "Swish",
+    "Tan", "Tanh", "ThresholdedRelu", "Tile", "TopK", "Transpose", "Unsqueeze", "Upsample", "Where", "Xor",
+)  # fmt: skip
+"""Operators by their code less one. Platforms store codes: append here, never insert."""
+_OPERATOR_CODE = MappingProxyType({name: float(index + 1) for index, name in enumerate(OPERATORS)})
+_SIMPLE_OPERATORS = frozenset(
+    {"Abs", "Add", "And", "Ceil", "Clip", "Floor", "HardSigmoid", "HardSwish", "LeakyRelu", "Max", "Mean",
+     "Min", "Mul", "Neg", "Not", "Or", "PRelu", "Relu", "Round", "Sign", "Sub", "Sum", "ThresholdedRelu",
+     "Where", "Xor", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Identity", "Cast"}
+)  # fmt: skip
+_RESIZE_MODES = MappingProxyType({"nearest": 0.0, "linear": 1.0, "cubic": 2.0})
+_REDUCTIONS = frozenset({"Softmax", "LogSoftmax", "ArgMax", "ArgMin", "TopK", "LpNormalization", "CumSum"})
+_JOINS = frozenset({"Concat", "Split", "Slice"})
+
+
+def operator_code(op_type: str) -> float:
+    """A number for an operator type; 0 for one that is not in `OPERATORS`."""
+    return _OPERATOR_CODE.get(op_type, 0.0)
+
+
+def layout_columns(network: Network, layer: Layer) -> tuple[float, ...]:
+    """The columns from broadcast_fraction to rank."""
+    tensors = network.tensors
+    operands = [tensors[name] for name in layer.inputs if name]
+    outputs = [tensors[name] for name in layer.outputs if name]
+    first = next((item for item in operands if not item.is_constant), outputs[0] if outputs else None)
+    if first is None:
+        return (1.0, operator_code(layer.op_type), 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0)
+    op_type = layer.op_type
+    output_size = outputs[0].size if outputs else first.size
+    smallest = min((item.size for item in operands), default=first.size)
+    mode = 0.0
+    if op_type in ("Resize", "Upsample"):
+        mode = _RESIZE_MODES.get(str(layer.attribute("mode", "nearest")), 0.0)
+    activations = [item for item in (*operands, *outputs) if not item.is_constant]
+    runs = _runs(layer, activations) or (_contiguous_elements(layer, first), 0)
+    return (
+        smallest / max(output_size, 1) if len(operands) > 1 else 1.0,
+        operator_code(op_type),
+        0.0 if op_type in _SIMPLE_OPERATORS else 1.0,
+        mode,
+        float(_reduction_size(layer, first, output_size)),
+        float(runs[0]),
+        float(runs[1]),
+        float(first.shape[-1] if first.shape else 1),
+        float(len(first.shape)),
+    )
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    result = 1
+    for size in shape:
+        result *= size
+    return result
+
+
+def _reduction_size(layer: Layer, first: Tensor, output_size: int) -> float:
+    op_type = layer.op_type
+    if op_type in _REDUCTIONS and first.shape:
+        axis = layer.int_attribute("axis", -1)
+        return first.shape[axis] if -len(first.shape) <= axis < len(first.shape) else 1
+    if op_type in ("LayerNormalization", "RMSNormalization"):
+        return _product(first.shape[layer.int_attribute("axis", -1) :])
+    if op_type in ("InstanceNormalization", "GroupNormalization"):
+        return _product(first.shape[2:])
+    if op_type.startswith("Reduce") or op_type.startswith("Global"):
+        return first.size / max(output_size, 1)
+    return 1
+
+
+def _contiguous_elements(layer: Layer, first: Tensor) -> int:
+    """The run that a transposition keeps in order; of other layers the whole tensor."""
+    if layer.op_type != "Transpose":
+        return first.size
+    order = layer.ints_attribute("perm") or tuple(reversed(range(len(first.shape))))
+    kept = 1
+    for axis in reversed(range(len(order))):
+        if order[axis] != axis:
+            break
+        kept *= first.shape[axis]
+    return kept
+
+
+def _runs(layer: Layer, tensors: list[Tensor]) -> tuple[int, int] | None:
+    """Runs that a join or cut moves at once, with channels first and last; ``None`` for other layers."""
+    if layer.op_type not in _JOINS or not tensors:
+        return None
+    whole = max(tensors, key=lambda tensor: tensor.size).shape
+    part = min(tensors, key=lambda tensor: tensor.size).shape
+    if len(whole) != len(part):
+        return None
+    axes = tuple(range(len(whole)))
+    channels_last = (*axes[:1], *axes[2:], *axes[1:2]) if len(axes) > 3 else axes
+    return _run(whole, part, axes), _run(whole, part, channels_last)
+
+
+def _run(whole: tuple[int, ...], part: tuple[int, ...], axes: tuple[int, ...]) -> int:
+    """Elements of ``part`` that lie side by side in ``whole`` when its axes are stored in this order."""
+    run = 1
+    for axis in reversed(axes):
+        run *= part[axis]
+        if whole[axis] != part[axis]:
+            break
+    return run
