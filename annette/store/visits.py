@@ -1,0 +1,229 @@
+"""Several visits of one network as one measurement: drift divided out, the least kept, and how far to trust it."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from annette.errors import MeasurementError
+from annette.measurement import DeviceInfo, KernelMeasurement, Measurement
+
+__all__ = [
+    "STEADY_FRACTION",
+    "UNSTABLE_FRACTION",
+    "Stability",
+    "Verdict",
+    "check_stability",
+    "combine_visits",
+    "most_visits",
+]
+
+Verdict = Literal["steady", "unsteady", "unstable"]
+
+STEADY_FRACTION = 0.03
+"""Up to here repeated measurements agree as well as they do on a quiet machine."""
+UNSTABLE_FRACTION = 0.10
+"""From here on the noise is larger than the differences that networks are compared by."""
+
+_MAX_DRIFT = (
+    0.05  # of the reference: what is further off says more about the reference than about the network
+)
+_EXTRA_FACTOR = 2  # unstable networks get up to this many times the device's visits in addition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stability:
+    """How well a measurement repeats."""
+
+    verdict: Verdict
+    """``steady`` up to 3 %, ``unsteady`` up to 10 %, else ``unstable``."""
+    spread_fraction: float
+    """(Median - least) / least of the visits; of one visit, of its runs."""
+    visits_known: bool
+    """Whether several visits were compared, not only the runs of one."""
+    text: str
+    """The verdict for people, with what to do, in one line."""
+
+
+def most_visits(device: DeviceInfo) -> int:
+    """How many visits of one network a campaign takes at most: those that settle unstable ones included.
+
+    Examples
+    --------
+    >>> most_visits(DeviceInfo(name="cpu", backend="test", visits=4))
+    12
+    """
+    return device.visits * (1 + _EXTRA_FACTOR) if device.visits > 1 else 1
+
+
+def combine_visits(visits: Sequence[Measurement], *, reference_s: float | None) -> Measurement:
+    """The visits of one network as one measurement; their order does not matter, and one stays as it is.
+
+    The end-to-end time is the least over the visits, after the drift that the reference network saw is
+    divided out. A visit whose reference is off by more than 5 % counts only if at least half of the visits
+    are: then it is the machine that has changed, and not the one timing of the reference. Each kernel's time
+    is its least too; all are then scaled by one factor to the share of the total that they have in the
+    visits. If visits disagree on the mapping, the most frequent one holds. One failed visit is the answer.
+
+    Parameters
+    ----------
+    visits
+        Of one network on one device; at least one.
+    reference_s
+        What the reference network takes usually, in seconds; ``None``: no drift is divided out.
+
+    Raises
+    ------
+    MeasurementError
+        Without visits, or if they are of several networks or devices.
+
+    Examples
+    --------
+    >>> device = DeviceInfo(name="cpu", backend="test", visits=3)
+    >>> visits = [Measurement(network_id="0" * 32, device=device, values_s=(s,)) for s in (1.0, 1.5, 1.1)]
+    >>> combined = combine_visits(visits, reference_s=None)
+    >>> combined.latency_s, round(combined.spread_fraction, 3)
+    (1.0, 0.1)
+    """
+    if not visits:
+        raise MeasurementError("no visits to combine, expected at least one")
+    if any((item.network_id, item.device) != (visits[0].network_id, visits[0].device) for item in visits):
+        raise MeasurementError("visits of several networks or devices, expected those of one")
+    failed = [item for item in visits if item.error is not None]
+    if failed:
+        return min(failed, key=lambda item: item.error or "")
+    distinct = [item for index, item in enumerate(visits) if item not in visits[:index]]
+    if len(distinct) == 1:
+        return distinct[0]
+    kept = sorted(_trusted(distinct, reference_s), key=lambda item: (item.total_s, repr(item.visit)))
+    least_s = kept[0].total_s
+    kernels, eliminated_layers = _combined_kernels(kept, least_s)
+    seeds = {item.visit.seed for item in kept}
+    return Measurement(
+        network_id=visits[0].network_id,
+        device=visits[0].device,
+        values_s=(least_s,),
+        kernels=kernels,
+        eliminated_layers=eliminated_layers,
+        conditions=_combined_conditions(kept, reference_s),
+        spread_fraction=_spread([item.total_s for item in kept], [item.visit for item in kept]),
+        seed=seeds.pop() if len(seeds) == 1 else None,
+    )
+
+
+def check_stability(measurement: Measurement) -> Stability:
+    """How well ``measurement`` repeats, in a word and in a line that says what to do.
+
+    Raises
+    ------
+    MeasurementError
+        If the measurement failed.
+
+    Examples
+    --------
+    >>> device = DeviceInfo(name="cpu", backend="test", visits=4)
+    >>> found = Measurement(network_id="0" * 32, device=device, values_s=(1.0,), spread_fraction=0.2)
+    >>> check_stability(found).verdict
+    'unstable'
+    """
+    if measurement.values_s is None:
+        raise MeasurementError(f"no stability: the measurement failed: {measurement.error}")
+    known = measurement.spread_fraction is not None
+    spread = measurement.spread_fraction
+    if spread is None:
+        spread = _spread(measurement.values_s, ())
+    verdict: Verdict = "unstable"
+    if spread <= UNSTABLE_FRACTION:
+        verdict = "steady" if spread <= STEADY_FRACTION else "unsteady"
+    what = "visits" if known else "the runs of the one visit"
+    text = f"{verdict}: {what} differ by {100 * spread:.1f} %"
+    advice = {
+        "steady": "",
+        "unsteady": "; for differences smaller than that stop other programs, or take more visits",
+        "unstable": "; stop other programs, fix the clock's speed if you can, use one thread, take more visits, "
+        "and measure again",
+    }
+    return Stability(verdict=verdict, spread_fraction=spread, visits_known=known, text=text + advice[verdict])
+
+
+@dataclass(frozen=True, slots=True)
+class _Corrected:
+    visit: Measurement
+    factor: float
+    """What the visit's times are multiplied by to divide out the drift."""
+    total_s: float
+    """The least end-to-end time of the visit, drift divided out."""
+
+
+def _trusted(visits: Sequence[Measurement], reference_s: float | None) -> list[_Corrected]:
+    """The visits that count, with their drift divided out."""
+    references = [item.conditions.get("reference_s", 0.0) for item in visits]
+    if reference_s is None or reference_s <= 0 or min(references) <= 0:
+        return [_Corrected(item, 1.0, _least(item)) for item in visits]
+    factors = [reference_s / found for found in references]
+    ranked = sorted(
+        (
+            _Corrected(item, factor, _least(item) * factor)
+            for item, factor in zip(visits, factors, strict=True)
+        ),
+        key=lambda item: (abs(math.log(item.factor)), item.total_s),
+    )
+    half = (len(ranked) + 1) // 2
+    near = sum(abs(math.log(item.factor)) <= math.log1p(_MAX_DRIFT) for item in ranked)
+    return ranked[: max(half, near)]
+
+
+def _least(visit: Measurement) -> float:
+    return min(visit.values_s or (0.0,))
+
+
+def _spread(totals_s: Sequence[float], visits: Sequence[Measurement]) -> float:
+    """(Median - least) / least, and no less than what visits that were combined before knew of."""
+    least_s = min(totals_s)
+    own = (statistics.median(totals_s) - least_s) / least_s if least_s > 0 else 0.0
+    return max(own, *(item.spread_fraction or 0.0 for item in visits), 0.0)
+
+
+def _combined_kernels(
+    kept: Sequence[_Corrected], total_s: float
+) -> tuple[tuple[KernelMeasurement, ...] | None, tuple[str, ...]]:
+    """Kernels and eliminated layers of the most frequent mapping; ``kept`` has the least total first."""
+    votes: dict[object, list[_Corrected]] = {}
+    for item in kept:
+        if item.visit.kernels is not None:
+            keys = tuple(kernel.kernel.key for kernel in item.visit.kernels)
+            votes.setdefault((keys, frozenset(item.visit.eliminated_layers)), []).append(item)
+    if not votes:
+        return None, kept[0].visit.eliminated_layers
+    agreeing = max(votes.values(), key=len)  # of equally many the one with the least total
+    model = agreeing[0].visit.kernels or ()
+    times_s = [
+        min(min((item.visit.kernels or ())[index].values_s) * item.factor for item in agreeing)
+        for index in range(len(model))
+    ]
+    share = statistics.median(_kernel_share(item.visit) for item in agreeing)
+    scale = total_s * share / sum(times_s) if sum(times_s) > 0 else 1.0
+    kernels = tuple(
+        replace(kernel, values_s=(time_s * scale,)) for kernel, time_s in zip(model, times_s, strict=True)
+    )
+    return kernels, agreeing[0].visit.eliminated_layers
+
+
+def _kernel_share(visit: Measurement) -> float:
+    total_s = _least(visit)
+    return sum(min(item.values_s) for item in visit.kernels or ()) / total_s if total_s > 0 else 1.0
+
+
+def _combined_conditions(kept: Sequence[_Corrected], reference_s: float | None) -> dict[str, float]:
+    """What all visits know: the earliest start, the reference that the drift was divided out to, else medians."""
+    known = [item.visit.conditions for item in kept]
+    names = [name for name in known[0] if all(name in item for item in known)]
+    conditions = {name: statistics.median(item[name] for item in known) for name in sorted(names)}
+    if "started_s" in conditions:
+        conditions["started_s"] = min(item["started_s"] for item in known)
+    if reference_s is not None and conditions.get("reference_s", 0.0) > 0:
+        conditions["reference_s"] = reference_s
+    return conditions
