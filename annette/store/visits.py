@@ -1,4 +1,4 @@
-"""Several visits of one network as one measurement: drift divided out, the least kept, and how far to trust it."""
+"""Several visits of one network as one measurement: drift divided out, the least kept, stability judged."""
 
 from __future__ import annotations
 
@@ -63,10 +63,11 @@ def combine_visits(visits: Sequence[Measurement], *, reference_s: float | None) 
     """The visits of one network as one measurement; their order does not matter, and one stays as it is.
 
     The end-to-end time is the least over the visits, after the drift that the reference network saw is
-    divided out. A visit whose reference is off by more than 5 % counts only if at least half of the visits
-    are: then it is the machine that has changed, and not the one timing of the reference. Each kernel's time
-    is its least too; all are then scaled by one factor to the share of the total that they have in the
-    visits. If visits disagree on the mapping, the most frequent one holds. One failed visit is the answer.
+    divided out. Of the visits whose reference is off by more than 5 % only those count that belong to the
+    half with the nearest references: so one disturbed timing of the reference moves nothing, and a machine
+    that has changed for good is followed. Each kernel's time is its least too; all are then scaled by one
+    factor to the share of the total that they have in the visits. If visits disagree on the mapping, the most
+    frequent one holds. One failed visit is the answer.
 
     Parameters
     ----------
@@ -98,7 +99,8 @@ def combine_visits(visits: Sequence[Measurement], *, reference_s: float | None) 
     distinct = [item for index, item in enumerate(visits) if item not in visits[:index]]
     if len(distinct) == 1:
         return distinct[0]
-    kept = sorted(_trusted(distinct, reference_s), key=lambda item: (item.total_s, repr(item.visit)))
+    corrected, trusted = _corrected(distinct, reference_s)
+    kept = sorted(corrected[:trusted], key=lambda item: (item.total_s, repr(item.visit)))
     least_s = kept[0].total_s
     kernels, eliminated_layers = _combined_kernels(kept, least_s)
     seeds = {item.visit.seed for item in kept}
@@ -109,7 +111,7 @@ def combine_visits(visits: Sequence[Measurement], *, reference_s: float | None) 
         kernels=kernels,
         eliminated_layers=eliminated_layers,
         conditions=_combined_conditions(kept, reference_s),
-        spread_fraction=_spread([item.total_s for item in kept], [item.visit for item in kept]),
+        spread_fraction=_spread(least_s, corrected),
         seed=seeds.pop() if len(seeds) == 1 else None,
     )
 
@@ -134,7 +136,8 @@ def check_stability(measurement: Measurement) -> Stability:
     known = measurement.spread_fraction is not None
     spread = measurement.spread_fraction
     if spread is None:
-        spread = _spread(measurement.values_s, ())
+        least_s = min(measurement.values_s)
+        spread = (statistics.median(measurement.values_s) - least_s) / least_s if least_s > 0 else 0.0
     verdict: Verdict = "unstable"
     if spread <= UNSTABLE_FRACTION:
         verdict = "steady" if spread <= STEADY_FRACTION else "unsteady"
@@ -143,8 +146,8 @@ def check_stability(measurement: Measurement) -> Stability:
     advice = {
         "steady": "",
         "unsteady": "; for differences smaller than that stop other programs, or take more visits",
-        "unstable": "; stop other programs, fix the clock's speed if you can, use one thread, take more visits, "
-        "and measure again",
+        "unstable": "; stop other programs, fix the clock's speed if you can, use one thread, take more "
+        "visits, and measure again",
     }
     return Stability(verdict=verdict, spread_fraction=spread, visits_known=known, text=text + advice[verdict])
 
@@ -158,33 +161,30 @@ class _Corrected:
     """The least end-to-end time of the visit, drift divided out."""
 
 
-def _trusted(visits: Sequence[Measurement], reference_s: float | None) -> list[_Corrected]:
-    """The visits that count, with their drift divided out."""
+def _corrected(visits: Sequence[Measurement], reference_s: float | None) -> tuple[list[_Corrected], int]:
+    """The visits with their drift divided out, the nearest references first, and how many of them count."""
     references = [item.conditions.get("reference_s", 0.0) for item in visits]
     if reference_s is None or reference_s <= 0 or min(references) <= 0:
-        return [_Corrected(item, 1.0, _least(item)) for item in visits]
+        return [_Corrected(item, 1.0, _least(item)) for item in visits], len(visits)
     factors = [reference_s / found for found in references]
     ranked = sorted(
-        (
-            _Corrected(item, factor, _least(item) * factor)
-            for item, factor in zip(visits, factors, strict=True)
-        ),
+        (_Corrected(item, part, _least(item) * part) for item, part in zip(visits, factors, strict=True)),
         key=lambda item: (abs(math.log(item.factor)), item.total_s),
     )
     half = (len(ranked) + 1) // 2
     near = sum(abs(math.log(item.factor)) <= math.log1p(_MAX_DRIFT) for item in ranked)
-    return ranked[: max(half, near)]
+    return ranked, max(half, near)
 
 
 def _least(visit: Measurement) -> float:
     return min(visit.values_s or (0.0,))
 
 
-def _spread(totals_s: Sequence[float], visits: Sequence[Measurement]) -> float:
-    """(Median - least) / least, and no less than what visits that were combined before knew of."""
-    least_s = min(totals_s)
-    own = (statistics.median(totals_s) - least_s) / least_s if least_s > 0 else 0.0
-    return max(own, *(item.spread_fraction or 0.0 for item in visits), 0.0)
+def _spread(least_s: float, visits: Sequence[_Corrected]) -> float:
+    """How far the median of all is from the least, and no less than what visits combined before knew of."""
+    apart_s = abs(statistics.median(item.total_s for item in visits) - least_s)
+    own = apart_s / least_s if least_s > 0 else 0.0
+    return max(own, *(item.visit.spread_fraction or 0.0 for item in visits))
 
 
 def _combined_kernels(
@@ -218,7 +218,7 @@ def _kernel_share(visit: Measurement) -> float:
 
 
 def _combined_conditions(kept: Sequence[_Corrected], reference_s: float | None) -> dict[str, float]:
-    """What all visits know: the earliest start, the reference that the drift was divided out to, else medians."""
+    """What all visits know: the earliest start, the reference that drift was divided out to, else medians."""
     known = [item.visit.conditions for item in kept]
     names = [name for name in known[0] if all(name in item for item in known)]
     conditions = {name: statistics.median(item[name] for item in known) for name in sorted(names)}
