@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import fmean
 
 from annette.errors import MeasurementError
 
@@ -15,7 +16,9 @@ __all__ = [
     "TimingPlan",
     "clock_for",
     "clock_step_s",
+    "lower_half_mean",
     "plan_visit",
+    "profile_runs",
     "subtract_cost",
     "time_blocks",
 ]
@@ -28,6 +31,12 @@ _STEPS_PER_BLOCK = 50  # a block lasts that many steps of the clock: reading it 
 _MAX_POLLS = (
     50_000  # of a clock that seems to stand still: some 30 ms, twice the coarsest step in use (Windows)
 )
+
+_PROFILE_S = 0.15
+_PROFILE_RUNS = (12, 200)
+_LONGEST_PROFILE_S = 1.2
+_LEAST_PROFILE_RUNS = 4
+_PROFILE_EVENTS = 6000  # reading them takes some 50 ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +92,19 @@ def plan_visit(run_s: float, *, clock_step_s: float = 0.0) -> TimingPlan:
         block_s=min(max(3 * run_s, 0.008), max(run_s, 0.06)),
         clock_step_s=clock_step_s,
     )
+
+
+def profile_runs(run_s: float, nodes: int) -> int:
+    """Runs to profile of a network that takes ``run_s`` seconds and executes so many nodes.
+
+    Examples
+    --------
+    >>> profile_runs(0.02, 60), profile_runs(1.0, 20), profile_runs(5e-5, 8)
+    (12, 4, 200)
+    """
+    least, most = _PROFILE_RUNS
+    runs = min(max(least, round(_PROFILE_S / run_s)), most, max(least, _PROFILE_EVENTS // max(nodes, 1)))
+    return max(min(runs, int(_LONGEST_PROFILE_S / run_s)), _LEAST_PROFILE_RUNS)
 
 
 def time_blocks(run: Callable[[], object], clock: NanosecondClock, plan: TimingPlan) -> tuple[float, ...]:
@@ -184,6 +206,17 @@ def subtract_cost(values_s: tuple[float, ...], cost_s: float) -> tuple[float, ..
     (2.5, 1.5)
     """
     return tuple(max(value - cost_s, FLOOR_S) for value in values_s)
+
+
+def lower_half_mean(values: tuple[float, ...]) -> float:
+    """Mean of the lower half of the values, the middle one included.
+
+    Examples
+    --------
+    >>> lower_half_mean((9.0, 1.0, 2.0))
+    1.5
+    """
+    return fmean(sorted(values)[: (len(values) + 1) // 2])
 
 
 class Reference:

@@ -1,0 +1,42 @@
+"""The fixed networks that backends of real runtimes time beside what they are asked: reference and empty."""
+
+from __future__ import annotations
+
+from annette.graph.builder import NetworkBuilder
+from annette.graph.network import Layer, Network, Tensor
+
+__all__ = ["empty_network", "reference_network"]
+
+
+def reference_network() -> Network:
+    """A small convolution network of 0.1 GMAC: its time tells how fast the machine is just then.
+
+    Convolutions compute and move data as real networks do; a mere matrix product or copy drifts otherwise.
+
+    Examples
+    --------
+    >>> len(reference_network().layers)
+    8
+    """
+    build = NetworkBuilder("reference")
+    tensor = build.input("x", (1, 3, 56, 56))
+    for channels in (32, 64, 64, 64):
+        tensor = build.relu(build.conv(tensor, channels, kernel=3, stride=2 if channels == 32 else 1))
+    return build.finish(tensor)
+
+
+def empty_network() -> Network:
+    """One copy of one number: what is left of its time is the cost of calling the runtime.
+
+    Examples
+    --------
+    >>> [layer.op_type for layer in empty_network().layers]
+    ['Identity']
+    """
+    return Network(
+        name="empty",
+        inputs=("x",),
+        outputs=("y",),
+        layers=(Layer(name="copy", op_type="Identity", inputs=("x",), outputs=("y",)),),
+        tensors={"x": Tensor(name="x", shape=(1,)), "y": Tensor(name="y", shape=(1,))},
+    )
