@@ -262,7 +262,8 @@ def _require_memory(network: Network, available: int | None) -> None:
     if needed > most:
         raise MeasurementError(
             f"network {network.name!r}: needs up to {needed} bytes of memory ({weights} of weights, "
-            f"{others} of activations), expected at most {most}, half of what is available; use a smaller batch or input"
+            f"{others} of activations), expected at most {most}, half of what is available; use a smaller "
+            "batch or input"
         )
 
 

@@ -80,7 +80,7 @@ def error_line(err: BaseException) -> str:
 
     Examples
     --------
-    >>> error_line(RuntimeError("[ONNXRuntimeError] : 9 : NOT_IMPLEMENTED : No kernel for\\\\n Foo(1)"))
+    >>> error_line(RuntimeError("[ONNXRuntimeError] : 9 : NOT_IMPLEMENTED : No kernel   for  Foo(1)"))
     'NOT_IMPLEMENTED : No kernel for Foo(1)'
     """
     text = " ".join(str(err).split()) or type(err).__name__

@@ -28,10 +28,7 @@ NanosecondClock = Callable[[], int]
 FLOOR_S = 1e-8
 """Seconds; what remains at least when the cost of an empty session is subtracted. No kernel is quicker."""
 _STEPS_PER_BLOCK = 50  # a block lasts that many steps of the clock: reading it is then wrong by 2 % at most
-_MAX_POLLS = (
-    50_000  # of a clock that seems to stand still: some 30 ms, twice the coarsest step in use (Windows)
-)
-
+_MAX_POLLS = 50_000  # of a clock that seems to stand still: some 30 ms, twice the coarsest step in use
 _PROFILE_S = 0.15
 _PROFILE_RUNS = (12, 200)
 _LONGEST_PROFILE_S = 1.2
