@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from annette.backends.protocol import Backend
-from annette.errors import AnnetteError, MeasurementError, UsageError
+from annette.errors import AnnetteError, DeviceLostError, MeasurementError, UsageError
 from annette.graph.network import Network
 from annette.measurement import DeviceInfo, Measurement
 from annette.store.campaign import CampaignStore
@@ -84,7 +84,7 @@ def run_campaign(
     StoreError
         If the store holds another plan's tasks or another device's measurements, or cannot be written.
     MeasurementError
-        If a measuring process dies.
+        If a measuring process dies, or the device is lost; what was measured is kept.
     """
     if jobs == 0 or jobs < -1:
         raise UsageError(f"jobs: {jobs}, expected a number of processes >= 1, or -1 for one a processor")
@@ -119,10 +119,12 @@ def task_seed(plan_seed: int, task: Task) -> int:
 
 
 def measure_network(backend: Backend, network: Network, seed: int) -> Measurement:
-    """The backend's answer; what it raises, or answers wrongly, becomes the measurement's error."""
+    """The backend's answer; what it raises, save a lost device, or answers wrongly becomes its error."""
     try:
         measurement = backend.measure(network, seed=seed)
         fault = _fault(measurement, backend, network)
+    except DeviceLostError:
+        raise
     except Exception as err:  # noqa: BLE001  # one bad benchmark must not stop the rest
         text = " ".join(str(err).split()) or "no message"
         fault = text if isinstance(err, AnnetteError) else f"{type(err).__name__}: {text}"
