@@ -1,0 +1,152 @@
+"""Which tensor of the network each tensor of an optimised graph is, but for layout, shape or number format."""
+
+from __future__ import annotations
+
+from annette.backends.ort_nodes import BLOCKED_DOMAIN, ExecutedGraphView, TraceNode
+from annette.backends.ort_original import Original
+from annette.graph.families import layer_family
+from annette.graph.network import Layer
+
+__all__ = ["find_aliases"]
+
+_MOST_FUSED = 8
+"""Layers that one fused activation may be spelled with."""
+
+
+def find_aliases(view: ExecutedGraphView, original: Original) -> dict[str, str]:
+    """The network's tensor by the executed tensor, where it can be told.
+
+    Names tell most; what has a private name is known from the layer that reads it, from the node that merely
+    hands it on, or from the node that computes it.
+    """
+    aliases: dict[str, str] = {}
+    for name in {item for node in view.nodes for item in (*node.reads, *node.writes) if item}:
+        tensor = view.tags.tensor(name)
+        if tensor is not None:
+            aliases[name] = tensor
+    standing: dict[int, list[Layer]] = {}
+    for layer_name, owner in view.owners.items():
+        standing.setdefault(owner.number, []).append(view.network.layer(layer_name))
+    for node in reversed(view.nodes):
+        _from_reader(view, node, standing.get(node.number, []), aliases)
+    for node in view.nodes:
+        _from_writer(view, original, node, standing.get(node.number, []), aliases)
+    return aliases
+
+
+def _from_reader(
+    view: ExecutedGraphView, node: TraceNode, standing: list[Layer], aliases: dict[str, str]
+) -> None:
+    """What a node reads is what its layer reads; what hands a tensor on reads that tensor."""
+    if len(standing) == 1:
+        for name, tensor in zip(node.reads, standing[0].inputs, strict=False):
+            if name and tensor and not view.network.tensors[tensor].is_constant:
+                aliases.setdefault(name, tensor)
+    elif not standing and node.is_mover and node.reads and node.reads[0] and node.writes[0] in aliases:
+        aliases.setdefault(node.reads[0], aliases[node.writes[0]])
+
+
+def _from_writer(
+    view: ExecutedGraphView,
+    original: Original,
+    node: TraceNode,
+    standing: list[Layer],
+    aliases: dict[str, str],
+) -> None:
+    missing = [(place, name) for place, name in enumerate(node.writes) if name and name not in aliases]
+    for place, name in missing:
+        found: str | None = None
+        if node.domain == BLOCKED_DOMAIN and node.tensors:
+            found = _after_fusion(view, original, node, aliases)
+        elif view.tags.tensors_in(name):
+            found = view.tags.tensors_in(name)[0]
+        elif len(standing) == 1 and place < len(standing[0].outputs):
+            found = standing[0].outputs[place]
+        elif view.tags.layers_in(name):
+            found = view.network.layer(view.tags.layers_in(name)[0]).outputs[0]
+        elif node.is_mover and not standing and node.reads:
+            found = aliases.get(node.reads[0])
+        if found:
+            aliases[name] = found
+
+
+# What a blocked convolution has taken in after it got its name -------------------------------------------
+
+
+def _after_fusion(
+    view: ExecutedGraphView, original: Original, node: TraceNode, aliases: dict[str, str]
+) -> str:
+    """The tensor that a blocked node computes: that of its name, plus a sum and an activation added later."""
+    tensor = original.tensor(node.tensors[0])
+    if len(node.reads) > 3 and node.reads[3]:
+        other = aliases.get(node.reads[3])
+        tensor = _after_sum(view, original, tensor, other) or tensor
+    elif "activation" not in node.settings or _ends_in_activation(view, original, tensor, node, aliases):
+        return tensor
+    if "activation" in node.settings:
+        tensor = _after_region(view, original, tensor) or tensor
+    return tensor
+
+
+def _ends_in_activation(
+    view: ExecutedGraphView, original: Original, tensor: str, node: TraceNode, aliases: dict[str, str]
+) -> bool:
+    """Whether there is an activation between the node's inputs and the tensor."""
+    stops = {original.tensor(aliases[name]) for name in node.data if name in aliases}
+    pending, seen = [tensor], {tensor}
+    while pending and len(seen) < 4 * _MOST_FUSED:
+        current = pending.pop()
+        layer = None if current in stops else original.producer(current)
+        if layer is None:
+            continue
+        family = layer_family(view.network, layer)
+        if family == "activation":
+            return True
+        if family.endswith("conv"):
+            continue
+        for name in layer.inputs:
+            if name and original.tensor(name) not in seen:
+                seen.add(original.tensor(name))
+                pending.append(original.tensor(name))
+    return False
+
+
+def _consumers(original: Original, tensor: str) -> list[Layer]:
+    network = original.network
+    names = [tensor, *(name for name in original.same if original.tensor(name) == tensor)]
+    found = {layer.name: layer for name in names for layer in network.consumers(name)}
+    return [layer for layer in found.values() if layer.name not in original.twins]
+
+
+def _after_sum(view: ExecutedGraphView, original: Original, tensor: str, other: str | None) -> str | None:
+    """What comes out of the sum of two tensors, if a layer adds them and no node stands for it."""
+    sums = [
+        layer
+        for layer in _consumers(original, tensor)
+        if layer.op_type in ("Add", "Sum") and layer.name not in view.owners
+    ]
+    for layer in sums:
+        if other is not None and original.tensor(other) in map(original.tensor, layer.inputs):
+            return layer.outputs[0]
+    return sums[0].outputs[0] if len(sums) == 1 else None
+
+
+def _after_region(view: ExecutedGraphView, original: Original, tensor: str) -> str | None:
+    """What comes out of the smallest group of hidden layers that all readers of the tensor belong to."""
+    network = original.network
+    group: dict[str, Layer] = {}
+    pending = _consumers(original, tensor)
+    while pending:
+        group.update((layer.name, layer) for layer in pending)
+        if len(group) > _MOST_FUSED or any(layer.name in view.owners for layer in pending):
+            return None
+        ends = [
+            name
+            for layer in group.values()
+            for name in filter(None, layer.outputs)
+            if name in network.outputs or any(item.name not in group for item in _consumers(original, name))
+        ]
+        if len(ends) == 1:
+            return ends[0]
+        pending = [item for name in ends for item in _consumers(original, name) if item.name not in group]
+    return None

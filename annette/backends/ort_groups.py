@@ -1,0 +1,226 @@
+"""Forms kernels of executed nodes: helpers join the node they help, the others without layers are moves."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from annette.backends.ort_nodes import BLOCKED_DOMAIN, TraceNode
+from annette.backends.ort_original import operator_key
+from annette.backends.ort_trace import Claims
+from annette.errors import MeasurementError
+from annette.graph.mapping import Kernel
+from annette.graph.network import Layer
+
+__all__ = ["MAC_OPERATORS", "TracedKernel", "form_kernels"]
+
+MAC_OPERATORS = frozenset(
+    {
+        "Conv", "ConvTranspose", "Gemm", "MatMul", "ConvInteger", "MatMulInteger", "QLinearConv",
+        "QLinearMatMul", "DeformConv", "com.microsoft::FusedConv", "com.microsoft::FusedGemm",
+    }
+)  # fmt: skip
+"""Operators that give a kernel its primary layer whichever place they hold, as mapping models have it."""
+_EIGHT_BITS = frozenset({"int8", "uint8"})
+_SEARCHED = 200
+"""Layers looked at in search of a transposition that was moved along the graph."""
+
+
+@dataclass(frozen=True, slots=True)
+class TracedKernel:
+    """A kernel and the numbers of the executed nodes that do it, the main one first."""
+
+    kernel: Kernel
+    nodes: tuple[int, ...]
+
+
+def form_kernels(claims: Claims) -> tuple[TracedKernel, ...]:
+    """The kernels in order of execution: each node is in one of them."""
+    groups = _Groups(claims)
+    groups.settle()
+    found = [_kernel(claims, leader, members) for leader, members in groups.members().items()]
+    return tuple(sorted(found, key=lambda item: item.nodes[0]))
+
+
+class _Groups:
+    """Nodes joined to leaders, until each node leads or follows."""
+
+    def __init__(self, claims: Claims) -> None:
+        self.claims = claims
+        self.view = claims.view
+        self.leader = {node.number: node.number for node in self.view.nodes}
+        self.moved: dict[str, int] = {}
+
+    def find(self, node: int) -> int:
+        """The leader of the node's group."""
+        while self.leader[node] != node:
+            node = self.leader[node]
+        return node
+
+    def join(self, node: int, other: int) -> None:
+        """Let the group of ``node`` follow that of ``other``."""
+        self.leader[self.find(node)] = self.find(other)
+
+    def members(self) -> dict[int, list[TraceNode]]:
+        """The nodes of each group."""
+        found: dict[int, list[TraceNode]] = {}
+        for node in self.view.nodes:
+            found.setdefault(self.find(node.number), []).append(node)
+        return found
+
+    def has_layers(self, node: TraceNode) -> bool:
+        """Whether a node does layers of its own."""
+        return node.number in self.claims.layers_of
+
+    def settle(self) -> None:
+        """Take the nodes without layers from the last to the first, so that readers are settled before."""
+        for node in reversed(self.view.nodes):
+            if not self.has_layers(node) and not node.is_reorder:
+                self._settle_one(node)
+
+    def _settle_one(self, node: TraceNode) -> None:
+        if node.key == "Cast" or node.is_quantiser:
+            return
+        if node.key == "Transpose" and self._take_passed(node, self._transposition(node)):
+            return  # one of those into which a transposition was moved
+        readers, writers = self._neighbours(node)
+        if len(readers) == 1:
+            self.join(node.number, readers[0])
+        elif node.is_view and len(writers) == 1:
+            self.join(node.number, writers[0])
+        elif node.key == "Transpose" or self._take_passed(node, self._passed_after(node)):
+            return
+        elif readers and all(self._is_of_views(reader) for reader in readers):
+            for reader in readers:
+                self.join(reader, node.number)
+        elif readers or writers:
+            if not any(name in self.claims.aliases for name in node.data):
+                self.join(node.number, (writers or readers)[0])
+
+    def _neighbours(self, node: TraceNode) -> tuple[list[int], list[int]]:
+        """Groups that read the node's private results, and groups whose private results it reads.
+
+        No readers are named if a result is one of the network's tensors, or of transpositions, which move.
+        """
+        readers: dict[int, None] = {}
+        is_helper = node.key != "Transpose"
+        for name in filter(None, node.writes):
+            is_helper = is_helper and self.view.is_private(name)
+            for reader in self.view.readers(name):
+                is_helper = is_helper and not self._is_move(reader)
+                readers[self.find(reader.number)] = None
+        writers = {
+            self.find(writer.number): None
+            for name in node.data
+            if self.view.is_private(name)
+            and (writer := self.view.producer.get(name)) is not None
+            and not self._is_move(writer)
+        }
+        return (list(readers) if is_helper else []), list(writers)
+
+    def _is_move(self, node: TraceNode) -> bool:
+        mover = node.is_reorder or node.is_quantiser or node.key in ("Cast", "Transpose")
+        return mover and not self.has_layers(node) and self.find(node.number) == node.number
+
+    def _is_of_views(self, leader: int) -> bool:
+        return all(node.is_view for node in self.view.nodes if self.find(node.number) == leader)
+
+    # Layers that were moved along the graph ----------------------------------------------------------
+
+    def _take_passed(self, node: TraceNode, layer: str | None) -> bool:
+        if layer is None:
+            return False
+        if layer in self.moved:
+            self.join(node.number, self.moved[layer])
+        else:
+            self.moved[layer] = node.number
+            self.claims.claim(node.number, layer)
+        return True
+
+    def _transposition(self, node: TraceNode) -> str | None:
+        """The nearest transposition without a node, before the tensor or behind it."""
+        network, passed = self.view.network, self.claims.passed | self.moved.keys()
+        for name in (*node.writes, *node.data):
+            tensor = self.claims.alias(name)
+            for before in (True, False) if tensor else ():
+                for layer in self._around(tensor or "", before=before):
+                    if layer.name in passed and network.layer(layer.name).op_type == "Transpose":
+                        return layer.name
+        return None
+
+    def _around(self, tensor: str, *, before: bool) -> Iterable[Layer]:
+        network, original = self.view.network, self.claims.original
+        pending, seen = deque([tensor]), {tensor}
+        while pending and len(seen) < _SEARCHED:
+            current = pending.popleft()
+            producer = original.producer(current)
+            layers = ([producer] if producer else []) if before else list(network.consumers(current))
+            for layer in layers:
+                yield layer
+                for name in filter(None, layer.inputs if before else layer.outputs):
+                    if name not in seen:
+                        seen.add(name)
+                        pending.append(name)
+
+    def _passed_after(self, node: TraceNode) -> str | None:
+        """A transposition without a node right behind a tensor that the node reads."""
+        for name in node.data:
+            tensor = self.claims.alias(name)
+            for layer in self.view.network.consumers(tensor) if tensor else ():
+                if layer.name in self.claims.passed and layer.op_type == "Transpose":
+                    return layer.name
+        return None
+
+
+def _kernel(claims: Claims, leader: int, members: list[TraceNode]) -> TracedKernel:
+    names = {name for node in members for name in claims.layers_of.get(node.number, ())}
+    workers = [node for node in members if node.number in claims.layers_of and not node.is_view]
+    main = next((node for node in workers if not node.is_mover), workers[0] if workers else members[0])
+    main = main if names else claims.view.nodes[leader]
+    order = (main.number, *(node.number for node in members if node is not main))
+    if not names:
+        return TracedKernel(_move(claims, main), order)
+    layers = [layer for layer in claims.view.network.layers if layer.name in names]
+    primary = next((layer for layer in layers if operator_key(layer) in MAC_OPERATORS), layers[0])
+    kernel = Kernel(
+        layers=tuple(layer.name for layer in layers),
+        primary=primary.name,
+        unit=_unit(claims, members),
+    )
+    return TracedKernel(kernel, order)
+
+
+def _unit(claims: Claims, members: list[TraceNode]) -> str:
+    if any(node.is_integer for node in members):
+        return "integer"
+    blocked = claims.view.blocked
+    if any(
+        node.op_type != "ReorderOutput"
+        and (node.domain == BLOCKED_DOMAIN or not blocked.isdisjoint(node.data))
+        for node in members
+    ):
+        return "blocked"
+    return "integer" if any(_moves_eight_bits(claims, node) for node in members) else "plain"
+
+
+def _moves_eight_bits(claims: Claims, node: TraceNode) -> bool:
+    """Whether a node reads and writes quantised tensors only."""
+    tags, tensors = claims.view.tags, claims.view.network.tensors
+    known = [tags.tensor(name) for name in (*node.data[:1], *filter(None, node.writes[:1]))]
+    return len(known) == 2 and all(name and tensors[name].dtype in _EIGHT_BITS for name in known)
+
+
+def _move(claims: Claims, node: TraceNode) -> Kernel:
+    aliases = claims.aliases
+    tensor = next((aliases[name] for name in (*node.data, *node.writes) if name in aliases), None)
+    if tensor is None:
+        raise MeasurementError(
+            f"onnxruntime: executed node {claims.view.tags.readable(node.name)!r} ({node.op_type}) belongs to "
+            "no layer of the network; please report the network"
+        )
+    if node.is_reorder:
+        unit = "to_blocked" if node.op_type == "ReorderInput" else "to_plain"
+    else:
+        unit = "cast" if node.key == "Cast" or node.is_quantiser else "copy"
+    return Kernel(tensor=tensor, unit=unit)
