@@ -2,58 +2,52 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, get_args
+from typing import Self
 
 from annette.errors import StoreError
 from annette.measurement import DeviceInfo, Measurement
-from annette.store.codec import (
-    device_from_json,
-    device_to_json,
-    measurement_from_json,
-    measurement_to_json,
-    network_from_bytes,
-    network_to_bytes,
-    pairs_from_json,
+from annette.store.database import (
+    WriterLock,
+    connect_memory,
+    connect_reader,
+    connect_writer,
+    store_errors,
 )
-from annette.store.database import WriterLock, connect_reader, connect_writer, store_errors
+from annette.store.identity import device_difference
 from annette.store.provenance import current_environment
-from annette.store.records import Category, PlanRecord, Record, StoreSummary, Task
+from annette.store.reader import CampaignReader
+from annette.store.records import Category, Noise, PlanRecord, Record, StoreSummary, Task
+from annette.store.rows import (
+    insert_campaign,
+    insert_measurement,
+    insert_stored,
+    insert_tasks,
+)
+from annette.store.visits import most_visits
 
-__all__ = ["CampaignStore", "Category", "PlanRecord", "Record", "StoreSummary", "Task"]
+__all__ = ["CampaignStore", "Category", "Noise", "PlanRecord", "Record", "StoreSummary", "Task"]
 
 
-class CampaignStore:
-    """One campaign: its device, its plan, its tasks and their measurements, each written at once.
+_RECORDED_SUFFIX = ".parquet"
 
-    Get one from `create`, `open` or `open_or_create`; use it as a context manager, or `close` it.
+
+class CampaignStore(CampaignReader):
+    """One campaign: its device, its plan, its tasks and every visit of each, written at once.
+
+    Get one from `create`, `open`, `open_or_create` or `from_parquet`; use it as a context manager, or `close`
+    it.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, lock: WriterLock | None) -> None:
-        self.path = path
-        self._connection = connection
+        super().__init__(path, connection)
         self._lock = lock
-        row = self._rows(
-            "SELECT device, plan_name, plan_seed, plan_text, plan_hash, provenance FROM campaign"
-        )
-        if not row:
-            raise StoreError(
-                f"store {path}: it holds no campaign yet; run `annette benchmark --store {path}`"
-            )
-        device, name, seed, text, plan_hash, provenance = row[0]
-        self.device: DeviceInfo = device_from_json(device)
-        self.plan = PlanRecord(name=name, seed=seed, text=text)
-        if self.plan.hash != plan_hash:
-            raise StoreError(f"store {path}: the plan does not match its hash; restore a copy of the file")
-        self.provenance: dict[str, str] = dict(pairs_from_json(provenance))
 
     # Opening -----------------------------------------------------------------------------------------
 
@@ -79,12 +73,18 @@ class CampaignStore:
     def open(cls, path: str | Path, *, writable: bool = False) -> Self:
         """The store at ``path``; read-only unless ``writable``, and then also while another process writes.
 
+        A recorded campaign (a Parquet file that `export_campaign` wrote) is read into memory.
+
         Raises
         ------
         StoreError
             If it is missing, damaged, no campaign store, of another version, or (writable) in use.
         """
         path, lock = Path(path), None
+        if path.suffix == _RECORDED_SUFFIX:
+            if writable:
+                raise StoreError(f"{path}: a recorded campaign is only read; make a store of it to write one")
+            return cls._from_recorded(path, connect_memory(), None, path)
         if writable and os.path.isfile(path):
             lock, connection = connect_writer(path)
         else:
@@ -120,12 +120,9 @@ class CampaignStore:
                 if started and only_new:
                     raise StoreError(f"store {path}: it holds a campaign already; name a new file")
                 if not started:
-                    kept = current_environment() if provenance is None else dict(provenance)
-                    connection.execute(
-                        "INSERT INTO campaign VALUES (1, ?, ?, ?, ?, ?, ?)",
-                        (device_to_json(device), plan.name, plan.seed, plan.text, plan.hash,
-                         json.dumps(kept, sort_keys=True)),
-                    )  # fmt: skip
+                    insert_campaign(
+                        connection, device, plan, current_environment() if provenance is None else provenance
+                    )
             store = cls(path, connection, lock)
             store._require_same(device, plan)
             return store
@@ -134,15 +131,46 @@ class CampaignStore:
             lock.release()
             raise
 
+    @classmethod
+    def from_parquet(cls, parquet_path: str | Path, path: str | Path) -> Self:
+        """A new, writable store at ``path`` with what `export_campaign` wrote.
+
+        Raises
+        ------
+        StoreError
+            If the recorded campaign is missing, damaged or too large, or as in `create`.
+        """
+        lock, connection = connect_writer(Path(path))
+        try:
+            with store_errors(Path(path)):
+                if connection.execute("SELECT count(*) FROM campaign").fetchone()[0]:
+                    raise StoreError(f"store {path}: it holds a campaign already; name a new file")
+            return cls._from_recorded(Path(path), connection, lock, Path(parquet_path))
+        except BaseException:
+            connection.close()
+            lock.release()
+            raise
+
+    @classmethod
+    def _from_recorded(
+        cls, path: Path, connection: sqlite3.Connection, lock: WriterLock | None, parquet_path: Path
+    ) -> Self:
+        from annette.store.recorded import read_campaign
+
+        campaign = read_campaign(parquet_path)
+        with store_errors(path):
+            connection.execute("BEGIN IMMEDIATE")
+            insert_campaign(connection, campaign.device, campaign.plan, campaign.provenance)
+            insert_stored(connection, campaign.tasks)
+            connection.execute("COMMIT")
+        return cls(path, connection, lock)
+
     def _require_same(self, device: DeviceInfo, plan: PlanRecord) -> None:
         if device != self.device:
-            differing = [
-                item.name for item in fields(DeviceInfo)
-                if getattr(device, item.name) != getattr(self.device, item.name)
-            ]  # fmt: skip
             raise StoreError(
                 f"store {self.path}: measured on {self.device.name!r} ({self.device.backend}), but this is "
-                f"{device.name!r} ({device.backend}): differs in {', '.join(differing)}; name a new store"
+                f"{device.name!r} ({device.backend}): differs in {device_difference(self.device, device)}; "
+                "measurements of two devices are never mixed: name a new store"
             )
         if plan.hash != self.plan.hash:
             raise StoreError(
@@ -174,35 +202,43 @@ class CampaignStore:
         StoreError
             If a task is there twice, or the store holds other tasks.
         """
-        ids = [task.id for task in tasks]
-        doubled = next((item for item, count in Counter(ids).items() if count > 1), None)
-        if doubled is not None:
-            raise StoreError(f"store {self.path}: task {doubled} is planned twice, expected each once")
-        stored = [row[0] for row in self._rows("SELECT id FROM tasks ORDER BY ordinal")]
-        if stored == ids:
+        ids = _distinct_ids(tasks, self.path)
+        stored = self._rows("SELECT id, appended FROM tasks ORDER BY ordinal")
+        if ids in ([row[0] for row in stored if not row[1]], [row[0] for row in stored]) and stored:
             return
         if stored:
+            planned = sum(not row[1] for row in stored)
             raise StoreError(
-                f"store {self.path}: holds {len(stored)} tasks that differ from the {len(ids)} planned now "
+                f"store {self.path}: holds {planned} tasks that differ from the {len(ids)} planned now "
                 "(another version of annette?); name a new store"
             )
-        rows = [
-            (
-                ordinal, task.id, task.category, task.group, json.dumps(task.tags), task.network.id,
-                network_to_bytes(task.network),
-            )
-            for ordinal, task in enumerate(tasks)
-        ]  # fmt: skip
         with self._transaction():
-            self._connection.executemany("INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            insert_tasks(self._connection, tasks, first=0, is_appended=False)
 
-    def record(self, task_id: str, measurement: Measurement) -> None:
-        """Keep one measurement, in a transaction of its own.
+    def append_tasks(self, tasks: Sequence[Task]) -> None:
+        """Keep more tasks behind the plan's, all at once; those that the store has already stay as they are.
 
         Raises
         ------
         StoreError
-            If the task is unknown or measured already, or the measurement is another network's or device's.
+            If a task is there twice, or the plan's own tasks have not been added yet.
+        """
+        _distinct_ids(tasks, self.path)
+        stored = {row[0] for row in self._rows("SELECT id FROM tasks")}
+        if not stored:
+            raise StoreError(f"store {self.path}: holds no tasks; add the plan's tasks first")
+        new = [task for task in tasks if task.id not in stored]
+        with self._transaction():
+            insert_tasks(self._connection, new, first=len(stored), is_appended=True)
+
+    def record(self, task_id: str, measurement: Measurement) -> None:
+        """Keep one measurement as the task's next visit, in a transaction of its own.
+
+        Raises
+        ------
+        StoreError
+            If the task is unknown, has failed before or has all its visits, or the measurement is another
+            network's or device's.
         """
         found = self._rows("SELECT ordinal, network_id FROM tasks WHERE id = ?", task_id)
         if not found:
@@ -213,20 +249,21 @@ class CampaignStore:
                 f"store {self.path}: task {task_id} is network {network_id} on {self.device.name!r}, found a "
                 f"measurement of {measurement.network_id} on {measurement.device.name!r}"
             )
-        try:
-            result = None if measurement.error is not None else measurement_to_json(measurement)
-        except ValueError as err:
-            raise StoreError(
-                f"store {self.path}: task {task_id}: {err}; a backend must answer finite numbers"
-            ) from err
+        query = "SELECT count(*), total(visits), count(error) FROM measurements WHERE ordinal = ?"
         with self._transaction():
-            done = self._connection.execute("SELECT 1 FROM measurements WHERE ordinal = ?", (ordinal,))
-            if done.fetchone():
-                raise StoreError(f"store {self.path}: task {task_id} is measured already, expected each once")
-            self._connection.execute(
-                "INSERT INTO measurements VALUES (?, ?, ?, ?)",
-                (ordinal, result, measurement.error, measurement.seed),
-            )
+            visit, visits, failed = self._connection.execute(query, (ordinal,)).fetchone()
+            most = most_visits(self.device)
+            if failed or visits >= most:
+                raise StoreError(
+                    f"store {self.path}: task {task_id} is measured already, expected "
+                    f"{'each once' if most == 1 else f'at most {most} visits, and none after a failed one'}"
+                )
+            try:
+                insert_measurement(self._connection, ordinal, visit, measurement)
+            except ValueError as err:
+                raise StoreError(
+                    f"store {self.path}: task {task_id}: {err}; a backend must answer finite numbers"
+                ) from err
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -242,83 +279,10 @@ class CampaignStore:
                     self._connection.execute("ROLLBACK")
                 raise
 
-    # Reading -----------------------------------------------------------------------------------------
 
-    def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        with store_errors(self.path):
-            return self._connection.execute(query, values).fetchall()
-
-    def pending(self) -> tuple[str, ...]:
-        """Ids of the tasks without a measurement, in the plan's order."""
-        query = (
-            "SELECT id FROM tasks LEFT JOIN measurements USING (ordinal) "
-            "WHERE measurements.ordinal IS NULL ORDER BY ordinal"
-        )
-        return tuple(str(row[0]) for row in self._rows(query))
-
-    def records(self) -> Iterator[Record]:
-        """Measured and failed tasks in the plan's order.
-
-        Raises
-        ------
-        StoreError
-            If a row is damaged.
-        """
-        query = (
-            "SELECT id, category, group_name, tags, network_id, network, result, error, seed "
-            "FROM tasks JOIN measurements USING (ordinal) ORDER BY ordinal"
-        )
-        with store_errors(self.path):
-            for row in self._connection.execute(query):
-                yield self._read_record(*row)
-
-    def _read_record(
-        self, task_id: str, category: str, group: str, tags: str, network_id: str, network: bytes,
-        result: str | None, error: str | None, seed: int | None,
-    ) -> Record:  # fmt: skip
-        if category not in get_args(Category):
-            raise StoreError(
-                f"store {self.path}: task {task_id}: category {category!r}; restore a copy of it"
-            )
-        task = Task(
-            network=network_from_bytes(network, network_id=network_id),
-            category=category,  # type: ignore[arg-type]  # checked above
-            group=group,
-            tags=pairs_from_json(tags),
-        )
-        if task.id != task_id:
-            raise StoreError(f"store {self.path}: task {task_id} does not match its id; restore a copy of it")
-        if result is None:
-            measurement = Measurement(network_id=network_id, device=self.device, error=error, seed=seed)
-        else:
-            measurement = measurement_from_json(result, network_id=network_id, device=self.device, seed=seed)
-        return Record(task=task, measurement=measurement)
-
-    def summary(self) -> StoreSummary:
-        """How many tasks are planned, measured and failed, and why."""
-        query = "SELECT (SELECT count(*) FROM tasks), count(result), count(error) FROM measurements"
-        planned, measured, failed = self._rows(query)[0]
-        reasons = self._rows(
-            "SELECT error, count(*) FROM measurements WHERE error IS NOT NULL "
-            "GROUP BY error ORDER BY count(*) DESC, error"
-        )
-        categories = self._rows("SELECT category, count(*) FROM tasks GROUP BY category ORDER BY category")
-        return StoreSummary(
-            planned=planned,
-            measured=measured,
-            failed=failed,
-            failures=tuple((str(reason), int(count)) for reason, count in reasons),
-            categories=tuple((str(name), int(count)) for name, count in categories),
-        )
-
-    def export_parquet(self, folder: str | Path) -> tuple[Path, Path]:
-        """Write ``kernels.parquet`` and ``networks.parquet`` into ``folder``; returns their paths.
-
-        Raises
-        ------
-        StoreError
-            If pyarrow is missing (extra ``parquet``) or the folder cannot be written.
-        """
-        from annette.store.export import write_parquet
-
-        return write_parquet(self.records(), Path(folder))
+def _distinct_ids(tasks: Sequence[Task], path: Path) -> list[str]:
+    ids = [task.id for task in tasks]
+    doubled = next((item for item, count in Counter(ids).items() if count > 1), None)
+    if doubled is not None:
+        raise StoreError(f"store {path}: task {doubled} is planned twice, expected each once")
+    return ids

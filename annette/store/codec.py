@@ -12,6 +12,7 @@ from annette.graph.codec import network_from_json, network_to_json
 from annette.graph.mapping import Kernel
 from annette.graph.network import Network
 from annette.measurement import DeviceInfo, KernelMeasurement, Measurement
+from annette.store.strict_json import parse_strict_json
 
 __all__ = [
     "device_from_json",
@@ -20,11 +21,13 @@ __all__ = [
     "measurement_to_json",
     "network_from_bytes",
     "network_to_bytes",
+    "pack_text",
     "pairs_from_json",
+    "unpack_text",
 ]
 
-MAX_NETWORK_BYTES = 64 * 1024 * 1024
-"""A network's text is never larger once unpacked: the largest of a campaign has some 50 kB."""
+MAX_TEXT_BYTES = 64 * 1024 * 1024
+"""No packed text is larger once unpacked: the largest network of a campaign has some 50 kB."""
 
 _MALFORMED = (KeyError, TypeError, ValueError, AttributeError)
 
@@ -47,7 +50,7 @@ def device_from_json(text: str) -> DeviceInfo:
         If the text is not one.
     """
     try:
-        fields = json.loads(text)
+        fields = parse_strict_json(text)
         environment = tuple((str(key), str(value)) for key, value in fields.pop("environment"))
         cache_bytes = tuple(int(size) for size in fields.pop("cache_bytes", ()))
         return DeviceInfo(**fields, cache_bytes=cache_bytes, environment=environment)
@@ -64,7 +67,7 @@ def pairs_from_json(text: str) -> tuple[tuple[str, str], ...]:
         If the text is neither.
     """
     try:
-        found = json.loads(text)
+        found = parse_strict_json(text)
         items = found.items() if isinstance(found, dict) else found
         return tuple((str(key), str(value)) for key, value in items)
     except _MALFORMED as err:
@@ -78,9 +81,16 @@ def measurement_to_json(measurement: Measurement) -> str:
     kernels = None
     if measurement.kernels is not None:
         kernels = [_kernel_fields(item) for item in measurement.kernels]
-    return _dump(
-        {"values_s": measurement.values_s, "kernels": kernels, "eliminated": measurement.eliminated_layers}
-    )
+    document: dict[str, object] = {
+        "values_s": measurement.values_s,
+        "kernels": kernels,
+        "eliminated": measurement.eliminated_layers,
+    }
+    if measurement.conditions:
+        document["conditions"] = dict(measurement.conditions)
+    if measurement.spread_fraction is not None:
+        document["spread_fraction"] = measurement.spread_fraction
+    return _dump(document)
 
 
 def _kernel_fields(item: KernelMeasurement) -> dict[str, object]:
@@ -105,14 +115,17 @@ def measurement_from_json(text: str, *, network_id: str, device: DeviceInfo, see
         If the text is not one.
     """
     try:
-        fields = json.loads(text)
+        fields = parse_strict_json(text)
         kernels = fields["kernels"]
+        spread = fields.get("spread_fraction")
         return Measurement(
             network_id=network_id,
             device=device,
             values_s=tuple(map(float, fields["values_s"])),
             kernels=None if kernels is None else tuple(_read_kernel(item) for item in kernels),
             eliminated_layers=tuple(fields["eliminated"]),
+            conditions={str(key): float(value) for key, value in fields.get("conditions", {}).items()},
+            spread_fraction=None if spread is None else float(spread),
             seed=seed,
         )
     except (*_MALFORMED, AnnetteError) as err:
@@ -137,7 +150,7 @@ def _read_kernel(fields: dict[str, Any]) -> KernelMeasurement:
 
 def network_to_bytes(network: Network) -> bytes:
     """The network as compressed JSON."""
-    return zlib.compress(network_to_json(network).encode(), 6)
+    return pack_text(network_to_json(network))
 
 
 def network_from_bytes(data: bytes, *, network_id: str) -> Network:
@@ -148,17 +161,36 @@ def network_from_bytes(data: bytes, *, network_id: str) -> Network:
     StoreError
         If the bytes are damaged, too large once unpacked, or another network's.
     """
-    damaged = f"network {network_id} of the store"
+    where = f"network {network_id} of the store"
+    try:
+        network = network_from_json(unpack_text(data, where))
+    except _MALFORMED as err:
+        raise StoreError(f"{where}: {err}; the store is damaged, restore a copy of it") from err
+    if network.id != network_id:
+        raise StoreError(f"{where}: holds network {network.id}; the store is damaged, restore a copy of it")
+    return network
+
+
+def pack_text(text: str) -> bytes:
+    """The text in few bytes."""
+    return zlib.compress(text.encode(), 6)
+
+
+def unpack_text(data: bytes, where: str) -> str:
+    """The text that `pack_text` packed; ``where`` names its source in messages.
+
+    Raises
+    ------
+    StoreError
+        If the bytes are damaged, or too large once unpacked.
+    """
     try:
         unpacker = zlib.decompressobj()
-        text = unpacker.decompress(data, MAX_NETWORK_BYTES)
+        text = unpacker.decompress(data, MAX_TEXT_BYTES)
         if unpacker.unconsumed_tail or not unpacker.eof:
             raise StoreError(
-                f"{damaged}: truncated, or more than {MAX_NETWORK_BYTES} bytes once unpacked; restore a copy"
+                f"{where}: truncated, or more than {MAX_TEXT_BYTES} bytes once unpacked; restore a copy"
             )
-        network = network_from_json(text.decode())
-    except (*_MALFORMED, zlib.error) as err:
-        raise StoreError(f"{damaged}: {err}; the store is damaged, restore a copy of it") from err
-    if network.id != network_id:
-        raise StoreError(f"{damaged}: holds network {network.id}; the store is damaged, restore a copy of it")
-    return network
+        return text.decode()
+    except (TypeError, ValueError, zlib.error) as err:
+        raise StoreError(f"{where}: {err}; the store is damaged, restore a copy of it") from err

@@ -10,13 +10,22 @@ from pathlib import Path
 
 from annette.errors import StoreError
 
-__all__ = ["SCHEMA_VERSION", "WriterLock", "connect_reader", "connect_writer", "store_errors"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "WriterLock",
+    "connect_memory",
+    "connect_reader",
+    "connect_writer",
+    "store_errors",
+]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of the tables below, kept in ``PRAGMA user_version``."""
 
 _APPLICATION_ID = 0x414E4E45  # "ANNE": tells a campaign store from any other SQLite file
 
+# Of measurements: `visits` is how many visits the row stands for, more than one where they were combined
+# before they came here; `reference_s` and `load_fraction` are copies out of `result`, for a quick look.
 _SCHEMA = """
 CREATE TABLE campaign (
     id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -34,13 +43,19 @@ CREATE TABLE tasks (
     group_name TEXT NOT NULL,
     tags TEXT NOT NULL,
     network_id TEXT NOT NULL,
-    network BLOB NOT NULL
+    network BLOB NOT NULL,
+    appended INTEGER NOT NULL
 );
 CREATE TABLE measurements (
-    ordinal INTEGER PRIMARY KEY REFERENCES tasks (ordinal),
+    ordinal INTEGER NOT NULL REFERENCES tasks (ordinal),
+    visit INTEGER NOT NULL CHECK (visit >= 0),
+    visits INTEGER NOT NULL CHECK (visits >= 1),
     result TEXT,
     error TEXT,
     seed INTEGER,
+    reference_s REAL,
+    load_fraction REAL,
+    PRIMARY KEY (ordinal, visit),
     CHECK ((result IS NULL) <> (error IS NULL))
 );
 """
@@ -177,14 +192,25 @@ def _open_writable(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
         if empty:
-            connection.executescript(
-                f"BEGIN IMMEDIATE; PRAGMA application_id = {_APPLICATION_ID};"
-                f"PRAGMA user_version = {SCHEMA_VERSION}; {_SCHEMA} COMMIT;"
-            )
+            _create_tables(connection)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def connect_memory() -> sqlite3.Connection:
+    """A connection to a new store that lives in memory, with all tables and nothing in them."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    _create_tables(connection)
+    return connection
+
+
+def _create_tables(connection: sqlite3.Connection) -> None:
+    connection.executescript(
+        f"BEGIN IMMEDIATE; PRAGMA application_id = {_APPLICATION_ID};"
+        f"PRAGMA user_version = {SCHEMA_VERSION}; {_SCHEMA} COMMIT;"
+    )
 
 
 def _open_read_only(path: Path) -> sqlite3.Connection:
@@ -216,7 +242,12 @@ def _check_identity(connection: sqlite3.Connection, path: Path) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application != _APPLICATION_ID:
         raise StoreError(f"store {path}: an SQLite file, but not a campaign store; name another file")
-    if version != SCHEMA_VERSION:
+    if version < SCHEMA_VERSION:
+        raise StoreError(
+            f"store {path}: written by an older annette (schema version {version}, expected "
+            f"{SCHEMA_VERSION}); measure again into a new store"
+        )
+    if version > SCHEMA_VERSION:
         raise StoreError(
             f"store {path}: schema version {version}, expected {SCHEMA_VERSION}; "
             "read it with the version of annette that wrote it, or start a new store"

@@ -11,7 +11,7 @@ from typing import Literal
 from annette.graph.network import Network
 from annette.measurement import Measurement
 
-__all__ = ["Category", "PlanRecord", "Record", "StoreSummary", "Task"]
+__all__ = ["Category", "Noise", "PlanRecord", "Record", "StoreSummary", "Task"]
 
 Category = Literal["micro-kernel", "sweep", "block"]
 """One layer; one layer with one dimension swept; several layers."""
@@ -72,17 +72,37 @@ class StoreSummary:
     """How far a campaign is."""
 
     planned: int
-    """Tasks in the store."""
+    """Tasks in the store, those that were appended later included."""
     measured: int
-    """Tasks with values."""
+    """Tasks with all their visits."""
+    started: int
+    """Tasks with some of their visits."""
     failed: int
     """Tasks that the device could not run."""
     failures: tuple[tuple[str, int], ...]
     """Reasons of failure and how often each, most frequent first."""
     categories: tuple[tuple[str, int], ...]
     """Planned tasks by category."""
+    visits: int
+    """Visits recorded of all tasks."""
+    visits_per_task: int
+    """Visits after which a task counts as measured."""
 
     @property
     def pending(self) -> int:
-        """Tasks not measured yet."""
+        """Tasks not measured yet, or not with all their visits."""
         return self.planned - self.measured - self.failed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noise:
+    """The circumstances of a campaign: how steady the machine was meanwhile."""
+
+    reference_s: float | None
+    """Median seconds of the reference network; ``None``: the device has none."""
+    drift_fraction: float | None
+    """(95 % quantile - 5 % quantile) / median of the reference network's seconds over the visits."""
+    load_fraction: float | None
+    """Median load of the machine, 1 for all processors busy; ``None``: not known."""
+    peak_load_fraction: float | None
+    """95 % quantile of the load."""

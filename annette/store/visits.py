@@ -28,9 +28,7 @@ STEADY_FRACTION = 0.03
 UNSTABLE_FRACTION = 0.10
 """From here on the noise is larger than the differences that networks are compared by."""
 
-_MAX_DRIFT = (
-    0.05  # of the reference: what is further off says more about the reference than about the network
-)
+_MAX_DRIFT = 0.05  # what is further off may say more about the reference than about the network
 _EXTRA_FACTOR = 2  # unstable networks get up to this many times the device's visits in addition
 
 

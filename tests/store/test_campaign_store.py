@@ -292,7 +292,7 @@ def test_a_store_of_another_schema_version_is_refused(path: Path) -> None:
     CampaignStore.create(path, device=DEVICE, plan=PLAN).close()
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 99")
-    assert "schema version 99, expected 1" in _refusal(path)
+    assert "schema version 99, expected 2" in _refusal(path)
 
 
 def test_nothing_is_written_beside_a_file_that_is_no_store(tmp_path: Path) -> None:
@@ -387,7 +387,7 @@ def test_a_networks_bytes_are_bounded_and_checked(monkeypatch: pytest.MonkeyPatc
             network_from_bytes(bad, network_id=network.id)
     with pytest.raises(StoreError, match="holds network"):
         network_from_bytes(data, network_id="f" * 32)
-    monkeypatch.setattr("annette.store.codec.MAX_NETWORK_BYTES", 100)
+    monkeypatch.setattr("annette.store.codec.MAX_TEXT_BYTES", 100)
     with pytest.raises(StoreError, match="more than 100 bytes"):
         network_from_bytes(data, network_id=network.id)
 
