@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from annette.models.mapping_sizes import (
+    alignment,
     axis,
     axis_from_end,
     channel_alignment,
@@ -22,6 +23,7 @@ from annette.models.mapping_sizes import (
     edge_window,
     flag,
     geometry,
+    group_alignment,
     input_elements,
     keeps_order,
     keeps_shape,
@@ -38,9 +40,41 @@ from annette.models.mapping_sizes import (
     weight_elements,
     window_area,
 )
-from annette.models.mapping_walk import Operand, Site
+from annette.models.mapping_walk import Site
+from annette.models.mapping_words import (
+    direct_producers,
+    dtype,
+    family,
+    feeder_operator,
+    kernel_family,
+    kernel_operators,
+    kernel_unit,
+    next_families,
+    next_operators,
+    only,
+    operator,
+    options,
+    other_kernels,
+    other_operators,
+    other_units,
+    others,
+    producer_content,
+    producer_families,
+    producer_kernels,
+    producer_operators,
+    producer_units,
+    sibling_operators,
+)
 
-__all__ = ["FEATURES", "MERGE_FEATURES", "PLACEMENT_FEATURES", "VANISH_FEATURES", "Feature", "sample_of"]
+__all__ = [
+    "FEATURES",
+    "LAYER_FEATURES",
+    "MERGE_FEATURES",
+    "PLACEMENT_FEATURES",
+    "VANISH_FEATURES",
+    "Feature",
+    "sample_of",
+]
 
 Feature = Callable[[Site], float | frozenset[str]]
 
@@ -48,7 +82,6 @@ _SIZES = (
     "kernel_h", "kernel_w", "stride_h", "stride_w", "dilation_h", "dilation_w", "in_channels", "out_channels",
     "groups", "in_h", "in_w", "out_h", "out_w", "batch",
 )  # fmt: skip
-_NETWORK_INPUT = frozenset({"network input"})
 
 
 # The graph around --------------------------------------------------------------------------------
@@ -95,7 +128,7 @@ def _reads_input(site: Site) -> float:
 
 
 def _other_is_input(site: Site) -> float:
-    return float(any(not site.walk.sources(operand) for operand in _others(site)))
+    return float(any(not site.walk.sources(operand) for operand in others(site)))
 
 
 def _is_direct(site: Site) -> float:
@@ -141,143 +174,6 @@ def _kernel_size(site: Site) -> float:
     return float(len(site.walk.kernels[site.kernel].layers))
 
 
-def _others(site: Site) -> list[Operand]:
-    return [operand for place, operand in enumerate(site.operands) if place != site.operand]
-
-
-# Words -------------------------------------------------------------------------------------------
-
-
-def _kernel_operators(site: Site) -> frozenset[str]:
-    ops = site.walk.view.op_types
-    return frozenset(ops[number] for number in site.walk.kernels[site.kernel].layers)
-
-
-def _feeder_operator(site: Site) -> frozenset[str]:
-    return frozenset((site.walk.view.op_types[site.feeder],))
-
-
-def _kernel_family(site: Site) -> frozenset[str]:
-    return frozenset((site.walk.view.family(site.walk.kernels[site.kernel].primary),))
-
-
-def _family(site: Site) -> frozenset[str]:
-    return frozenset((site.walk.view.family(site.layer),))
-
-
-def _operator(site: Site) -> frozenset[str]:
-    return frozenset((site.walk.view.op_types[site.layer],))
-
-
-def _next_operators(site: Site) -> frozenset[str]:
-    view = site.walk.view
-    return frozenset(view.op_types[number] for number in view.readers(site.layer))
-
-
-def _next_families(site: Site) -> frozenset[str]:
-    view = site.walk.view
-    return frozenset(view.family(number) for number in view.readers(site.layer))
-
-
-def _sibling_operators(site: Site) -> frozenset[str]:
-    """Who else reads what the kernel hands to this layer."""
-    view = site.walk.view
-    readers = (number for number in view.readers(site.feeder) if number != site.layer)
-    return frozenset(view.op_types[number] for number in readers)
-
-
-def _other_operators(site: Site) -> frozenset[str]:
-    """Who computes the other operands."""
-    ops = site.walk.view.op_types
-    words: set[str] = set()
-    for operand in _others(site):
-        sources = site.walk.sources(operand)
-        words.update((ops[feeder] for _, feeder in sources) if sources else _NETWORK_INPUT)
-    return frozenset(words)
-
-
-def _other_kernels(site: Site) -> frozenset[str]:
-    """The primary operators of the kernels that compute the other operands."""
-    kernels = site.walk.kernels
-    found = (item for operand in _others(site) for item in site.walk.sources(operand))
-    return frozenset(kernels[kernel].primary_op for kernel, _ in found)
-
-
-def _producer_operators(site: Site) -> frozenset[str]:
-    ops = site.walk.view.op_types
-    words: set[str] = set()
-    for operand in site.operands:
-        sources = site.walk.sources(operand)
-        words.update((ops[feeder] for _, feeder in sources) if sources else _NETWORK_INPUT)
-    return frozenset(words)
-
-
-def _direct_producers(site: Site) -> frozenset[str]:
-    """Who computes the operands, vanished layers included."""
-    view = site.walk.view
-    found = (view.producer_of.get(operand.tensor, -1) for operand in site.operands)
-    return frozenset(view.op_types[number] if number >= 0 else "network input" for number in found)
-
-
-def _producer_kernels(site: Site) -> frozenset[str]:
-    kernels = site.walk.kernels
-    return frozenset(kernels[kernel].primary_op for kernel, _ in site.walk.layer_sources(site.layer))
-
-
-def _producer_families(site: Site) -> frozenset[str]:
-    view, kernels = site.walk.view, site.walk.kernels
-    return frozenset(
-        view.family(kernels[kernel].primary) for kernel, _ in site.walk.layer_sources(site.layer)
-    )
-
-
-def _only(words: Feature) -> Feature:
-    """The word if there is exactly one, else none: a condition that words never seen do not meet."""
-
-    def only(site: Site) -> frozenset[str]:
-        found = words(site)
-        return found if isinstance(found, frozenset) and len(found) == 1 else frozenset()
-
-    return only
-
-
-def _producer_content(site: Site) -> frozenset[str]:
-    """All operators in the kernels that compute the operands."""
-    ops, kernels = site.walk.view.op_types, site.walk.kernels
-    sources = site.walk.layer_sources(site.layer)
-    return frozenset(ops[number] for kernel, _ in sources for number in kernels[kernel].layers)
-
-
-def _producer_units(site: Site) -> frozenset[str]:
-    walk = site.walk
-    return frozenset(walk.unit(kernel) for kernel, _ in walk.layer_sources(site.layer))
-
-
-def _kernel_unit(site: Site) -> frozenset[str]:
-    return frozenset((site.walk.unit(site.kernel),))
-
-
-def _other_units(site: Site) -> frozenset[str]:
-    walk = site.walk
-    return frozenset(walk.unit(kernel) for operand in _others(site) for kernel, _ in walk.sources(operand))
-
-
-def _options(site: Site) -> frozenset[str]:
-    """Attributes whose values are words or orders: mode=linear, perm=0,2,3,1."""
-    words = set()
-    for name, value in site.walk.view.layers[site.layer].attributes:
-        if isinstance(value, str) and len(value) <= 40:
-            words.add(f"{name}={value}")
-        elif name == "perm" and isinstance(value, tuple):
-            words.add("perm=" + ",".join(map(str, value)))
-    return frozenset(words)
-
-
-def _dtype(site: Site) -> frozenset[str]:
-    view = site.walk.view
-    return frozenset(view.tensors[name].dtype for name in view.layers[site.layer].outputs[:1] if name)
-
-
 # Tables ------------------------------------------------------------------------------------------
 
 _LAYER_SIZES: dict[str, Feature] = {name: size_of(geometry, name) for name in _SIZES}
@@ -290,10 +186,10 @@ _LAYER: dict[str, Feature] = {
     "ceil_mode": flag("ceil_mode"),
     "count_include_pad": flag("count_include_pad"),
     "alpha": flag("alpha"),
-    "options": _options,
+    "options": options,
     "rank_in": rank_in,
     "rank_out": rank_out,
-    "dtype": _dtype,
+    "dtype": dtype,
     **_LAYER_SIZES,
     "window_area": window_area(geometry),
     "overlap": overlap,
@@ -321,18 +217,18 @@ _MERGE: dict[str, Feature] = {
     "is_direct": _is_direct,
     "joined_sources": _joined_sources,
     "rejoins": _rejoins,
-    "unit": _kernel_unit,
-    "other_units": _other_units,
-    "kernel": _kernel_operators,
-    "primary.family": _kernel_family,
-    "producer": _feeder_operator,
-    "layer": _operator,
-    "family": _family,
-    "next": _next_operators,
-    "others": _other_operators,
-    "other_kernels": _other_kernels,
-    "direct_producers": _direct_producers,
-    "siblings": _sibling_operators,
+    "unit": kernel_unit,
+    "other_units": other_units,
+    "kernel": kernel_operators,
+    "primary.family": kernel_family,
+    "producer": feeder_operator,
+    "layer": operator,
+    "family": family,
+    "next": next_operators,
+    "others": other_operators,
+    "other_kernels": other_kernels,
+    "direct_producers": direct_producers,
+    "siblings": sibling_operators,
     "readers": _layer_readers,
     "is_output": _feeds_output,
     "kernel_layers": _kernel_size,
@@ -349,41 +245,53 @@ _VANISH: dict[str, Feature] = {
     "keeps_order": keeps_order,
     "reads_input": _reads_input,
     "is_output": _feeds_output,
-    "producer_units": _producer_units,
-    "only_producer_kernels": _only(_producer_kernels),
-    "only_producer_families": _only(_producer_families),
-    "only_next": _only(_next_operators),
-    "producer_kernels": _producer_kernels,
-    "producers": _producer_operators,
-    "direct_producers": _direct_producers,
-    "producer_families": _producer_families,
-    "producer_content": _producer_content,
-    "next": _next_operators,
-    "next_families": _next_families,
+    "producer_units": producer_units,
+    "only_producer_kernels": only(producer_kernels),
+    "only_producer_families": only(producer_families),
+    "only_next": only(next_operators),
+    "producer_kernels": producer_kernels,
+    "producers": producer_operators,
+    "direct_producers": direct_producers,
+    "producer_families": producer_families,
+    "producer_content": producer_content,
+    "next": next_operators,
+    "next_families": next_families,
     "shared_operand": _has_shared_operand,
     "reads_twice": _reads_twice,
     "source_count": _source_count,
     "readers": _layer_readers,
-    "layer": _operator,
+    "layer": operator,
     **_AROUND,
     **_LAYER,
 }
+_ALIGNMENTS: dict[str, Feature] = {
+    "in_alignment": alignment("in_channels"),
+    "out_alignment": alignment("out_channels"),
+    "group_in_alignment": group_alignment("in_channels"),
+    "group_out_alignment": group_alignment("out_channels"),
+}
 _PLACEMENT: dict[str, Feature] = {
-    "kernel": _kernel_operators,
-    "layer": _operator,
-    "family": _family,
+    "kernel": kernel_operators,
+    "layer": operator,
+    "family": family,
     "keeps_shape": keeps_shape,
+    "producer_units": producer_units,
     **_AROUND,
     **_LAYER,
-    "producer_kernels": _producer_kernels,
-    "producers": _producer_operators,
-    "next": _next_operators,
+    **_ALIGNMENTS,
+    "producer_kernels": producer_kernels,
+    "producers": producer_operators,
+    "next": next_operators,
     "is_output": _feeds_output,
     "reads_input": _reads_input,
 }
 
 FEATURES: Mapping[str, Feature] = MappingProxyType({**_PLACEMENT, **_VANISH, **_MERGE})
 """Every feature by its name."""
+LAYER_FEATURES: Mapping[str, Feature] = MappingProxyType(
+    {"layer": operator, "family": family, **_AROUND, **_LAYER, **_ALIGNMENTS}
+)
+"""Features of a layer by itself, by name."""
 MERGE_FEATURES = tuple(_MERGE)
 """Names that merges may look at, most telling first."""
 VANISH_FEATURES = tuple(_VANISH)

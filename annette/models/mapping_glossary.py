@@ -36,6 +36,22 @@ MEANINGS = MappingProxyType(
         "edge_window": "elements of the lines that the layer's window spans in the tensor handed to it",
         "family": "kind of the layer: conv, gemm (constant right side), matmul (two activations), ...",
         "input_elements": "elements that the layer reads",
+        "behind_vanished": "a vanished layer lies between the moved tensor and its reader",
+        "group_in_alignment": "the greatest power of two that divides the input channels of one group",
+        "group_out_alignment": "the greatest power of two that divides the output channels of one group",
+        "in_alignment": "the greatest power of two that divides the layer's input channels",
+        "out_alignment": "the greatest power of two that divides the layer's output channels",
+        "maker": "operator that makes the moved tensor",
+        "maker_content": "operators in the kernel that makes the moved tensor",
+        "operand_place": "place of the moved tensor among the activations that the layer reads, from 0",
+        "reader": "main operator of the kernel that reads the moved tensor",
+        "reader_content": "operators in the kernel that reads the moved tensor",
+        "tensor_alignment": "the greatest power of two that divides the moved tensor's channels",
+        "tensor_channels": "channels of the moved tensor",
+        "tensor_dtype": "type of the moved tensor's elements",
+        "tensor_elements": "elements of the moved tensor",
+        "tensor_pixels": "elements of one channel of the moved tensor",
+        "tensor_rank": "number of axes of the moved tensor",
         "is_direct": "no vanished layer lies between kernel and layer",
         "is_latest": "of the layer's operands this kernel's is computed last",
         "is_latest_kernel": "of the kernels that feed the layer this one starts last",
@@ -86,17 +102,20 @@ MEANINGS = MappingProxyType(
         "window_area": "kernel_h * kernel_w",
     }
 )  # fmt: skip
-"""Meaning by feature of `annette.models.mapping_features`, without the prefix ``primary.``."""
+"""Meaning by feature of `mapping_features` and `mapping_moves`, without the prefixes ``primary.`` and
+``reader.``."""
 
 
 def meaning_of(feature: str) -> str:
-    """What a feature means; ``primary.NAME`` is NAME of the kernel's main layer.
+    """What a feature means; ``primary.NAME`` and ``reader.NAME`` are of the main layers of two kernels.
 
     Examples
     --------
     >>> meaning_of("primary.window_area")
     "kernel_h * kernel_w, of the kernel's main layer"
     """
+    if feature.startswith("reader."):
+        return f"{MEANINGS[feature.removeprefix('reader.')]}, of the main layer of the kernel that reads"
     plain = feature.removeprefix("primary.")
     meaning = MEANINGS[plain]
     return meaning if plain == feature else f"{meaning}, of the kernel's main layer"

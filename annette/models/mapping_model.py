@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as MappingType
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from types import MappingProxyType
@@ -22,6 +22,7 @@ from annette.graph.mapping import Kernel, Mapping, require_complete
 from annette.graph.network import Network
 from annette.models.mapping_features import FEATURES
 from annette.models.mapping_glossary import meaning_of
+from annette.models.mapping_moves import MOVE_FEATURES, MoveKey, plan_moves
 from annette.models.mapping_rules import (
     MERGED,
     RULE_FEATURES,
@@ -30,24 +31,32 @@ from annette.models.mapping_rules import (
     Observation,
     fit_rules,
     joining_operators,
+    learn_moves,
     majority,
     merge_keys,
     own_keys,
     seen_producers,
     transparent_operators,
+    uniting_operators,
+)
+from annette.models.mapping_text import (
+    SCHEMA_VERSION,
+    describe_merges,
+    describe_moves,
+    describe_placement,
+    describe_vanishing,
+    object_of,
+    parse_document,
+    table_from_json,
+    words_of,
 )
 from annette.models.mapping_walk import GraphView, Site, Walk, operator_key, usual_primary
-from annette.models.rule_text import tree_from_json, tree_rules, tree_to_json
-from annette.models.rule_tree import Leaf, Tree, decide, features_of, leaves
-from annette.store.strict_json import parse_strict_json, shorten
+from annette.models.rule_text import tree_to_json
+from annette.models.rule_tree import Leaf, Tree, decide, features_of
 
 __all__ = ["MappingModel", "exact_kernels", "fit_mapping_model"]
 
-SCHEMA_VERSION = 1
 _JOIN = " + "
-_ANY_OTHER = "any other "
-"""Begins the title of a family, whose rules hold for operators that have none of their own."""
-_MAX_TEXT = 64 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,9 +79,13 @@ class MappingModel:
     """Operators that may join a kernel which computes a part of their operand only."""
     default_unit: str
     """Where a primary of unknown family runs."""
+    unites: frozenset[str] = frozenset()
+    """Operators that may make one kernel of several that compute their operands."""
+    moves: MappingType[MoveKey, Tree] = field(default_factory=dict)
+    """By the move and the units that make and read a tensor; empty where none was seen."""
 
     def __post_init__(self) -> None:
-        for name in ("vanish", "merge", "placement", "primaries", "producers"):
+        for name in ("vanish", "merge", "placement", "primaries", "producers", "moves"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     @cached_property
@@ -92,17 +105,17 @@ class MappingModel:
     def predict(self, network: Network) -> Mapping:
         """The mapping expected for ``network``: complete, and free of kernels that wait for each other."""
         view = GraphView(network, self.transparent)
-        walk = Walk(view, self.joins, self._unit)
+        walk = Walk(view, self.joins, self._unit, keeps_units=self._places_by_units)
         for number, op_type in enumerate(view.op_types):
             if op_type not in self._never_vanish and self._vanishes(walk, number):
                 walk.vanish(number)
                 continue
-            kernel = self._home(walk, number)
-            if kernel is None:
-                walk.open(number)
-            else:
-                walk.join(number, kernel)
-        kernels = tuple(self._kernel(walk, number) for number in walk.order())
+            homes = self._homes(walk, number)
+            kernel = walk.join_all(number, homes) if homes else walk.open(number)
+            if self._places_by_units:  # from the front, so that no question has to reach back far
+                walk.unit(kernel)
+        walk.settle_units()
+        kernels = tuple(self._with_moves(walk))
         names = tuple(view.layers[number].name for number in walk.vanished)
         return Mapping(kernels=kernels, eliminated_layers=names)
 
@@ -111,19 +124,33 @@ class MappingModel:
         leaf = _lookup(self.vanish, own_keys(site), site)
         return leaf is not None and leaf.label == VANISHES
 
-    def _home(self, walk: Walk, number: int) -> int | None:
-        """The kernel to join: the most probable one, the one computed last among equals."""
-        best: tuple[float, int, int] | None = None
+    def _with_moves(self, walk: Walk) -> Iterator[Kernel]:
+        """The kernels in order of execution, each behind the moves that it is the first to need."""
+        moves: dict[int, list[Kernel]] = {}
+        for reader, move in plan_moves(self.moves, walk) if self.moves else ():
+            moves.setdefault(reader, []).append(move)
+        for number in walk.order():
+            yield from moves.get(number, ())
+            yield self._kernel(walk, number)
+        yield from moves.get(-1, ())
+
+    def _homes(self, walk: Walk, number: int) -> list[int]:
+        """The kernels to join, most probable first, the one computed last among equals.
+
+        Several only for operators that were seen to unite kernels.
+        """
+        found: list[tuple[float, int, int]] = []
         op_type = walk.view.op_types[number]
         for site in walk.sites(number):
             if (walk.kernels[site.kernel].primary_op, op_type) in self._never_merged:
                 continue
             leaf = self._merge_leaf(walk, site)
             chance = 0.0 if leaf is None else (leaf.fraction(MERGED) * leaf.total + 0.5) / (leaf.total + 1)
-            found = (chance, site.feeder, site.kernel)
-            if chance > 0.5 and (best is None or found > best):
-                best = found
-        return None if best is None else best[2]
+            if chance > 0.5:
+                found.append((chance, site.feeder, site.kernel))
+        if op_type in self.unites:
+            return sorted({kernel for _, _, kernel in found})
+        return [max(found)[2]] if found else []
 
     def _merge_leaf(self, walk: Walk, site: Site) -> Leaf | None:
         """What was observed of this kernel and layer.
@@ -136,6 +163,13 @@ class MappingModel:
         if seen is not None and producer not in seen:
             keys = merge_keys(site, site.feeder)
         return _lookup(self.merge, keys, site)
+
+    @cached_property
+    def _places_by_units(self) -> bool:
+        """Whether the unit of a kernel may depend on those of the kernels before it."""
+        return bool(self.moves) or any(
+            "producer_units" in features_of(tree) for tree in self.placement.values()
+        )
 
     def _primary(self, walk: Walk, number: int) -> int:
         state, view = walk.kernels[number], walk.view
@@ -158,41 +192,25 @@ class MappingModel:
         layers = walk.view.layers
         names = tuple(layers[item].name for item in walk.kernels[number].layers)
         primary = layers[self._primary(walk, number)].name
-        return Kernel(layers=names, primary=primary, unit=self._unit(walk, number))
+        return Kernel(layers=names, primary=primary, unit=walk.unit(number))
 
     def describe(self) -> tuple[str, ...]:
         """The rules as text, one a line, with the observations behind them."""
-        lines = []
-        for (name,), tree in self.vanish.items():
-            if any(leaf.fraction(VANISHES) > 0 for leaf in leaves(tree)):
-                lines.append(f"{_title(name)} -> {_describe(tree, VANISHES)}")
-        apart: dict[str, list[str]] = {}
-        for (kernel, layer), tree in self.merge.items():
-            if any(leaf.label == MERGED for leaf in leaves(tree)):
-                lines.append(f"{_title(kernel)}{_JOIN}{_title(layer)} -> {_describe(tree, MERGED)}")
-            elif not kernel.startswith("family:") and not layer.startswith("family:"):
-                apart.setdefault(kernel, []).append(layer)
-        lines.extend(
-            f"{kernel}{_JOIN}{', '.join(layers)} -> never merged" for kernel, layers in apart.items()
+        return (
+            *describe_vanishing(self.vanish),
+            *describe_merges(self.merge),
+            *describe_placement(self.placement),
+            *(
+                f"{_JOIN.join(sorted(ops))} -> primary layer: {primary}"
+                for ops, primary in self.primaries.items()
+            ),
+            *describe_moves(self.moves),
         )
-        placed: dict[str, list[str]] = {}
-        for (name,), tree in self.placement.items():
-            if isinstance(tree, Leaf):
-                placed.setdefault(tree.label, []).append(_title(name))
-            else:
-                units = sorted({leaf.label for leaf in leaves(tree)})
-                lines.extend(f"{_title(name)} -> {_describe(tree, unit, f'on {unit}')}" for unit in units)
-        for unit, names in sorted(placed.items()):
-            for is_family in (False, True):
-                titles = [name for name in names if name.startswith(_ANY_OTHER) == is_family]
-                lines.extend([f"{', '.join(titles)} -> on {unit}"] if titles else [])
-        for ops, primary in self.primaries.items():
-            lines.append(f"{_JOIN.join(sorted(ops))} -> primary layer: {primary}")
-        return tuple(lines)
 
     def glossary(self) -> tuple[tuple[str, str], ...]:
         """The features that the rules look at, sorted, each with its meaning in words."""
-        trees = (tree for table in (self.vanish, self.merge, self.placement) for tree in table.values())
+        tables = (self.vanish, self.merge, self.placement, self.moves)
+        trees = chain.from_iterable(table.values() for table in tables)
         return tuple(
             (name, meaning_of(name)) for name in sorted(set(chain.from_iterable(map(features_of, trees))))
         )
@@ -207,6 +225,10 @@ class MappingModel:
         for kind in ("vanish", "merge", "placement"):
             table: MappingType[Key, Tree] = getattr(self, kind)
             data[kind] = {_JOIN.join(key): tree_to_json(tree) for key, tree in table.items()}
+        if self.unites:
+            data["unites"] = sorted(self.unites)
+        if self.moves:
+            data["moves"] = {_JOIN.join(key): tree_to_json(tree) for key, tree in self.moves.items()}
         return json.dumps(data, sort_keys=True, separators=(",", ":")) + "\n"
 
     @classmethod
@@ -218,30 +240,26 @@ class MappingModel:
         ModelError
             If the text is something else, or of another schema version.
         """
-        data = _parse(text)
-        tables = {}
-        for kind, parts in (("vanish", 1), ("merge", 2), ("placement", 1)):
-            entries = {tuple(name.split(_JOIN)): item for name, item in _object(data, kind).items()}
-            tables[kind] = {
-                key: tree_from_json(
-                    item, f"mapping model: {kind} rule {_JOIN.join(key)!r}", RULE_FEATURES[kind]
-                )
-                for key, item in sorted(entries.items())
-            }
-            if any(len(key) != parts for key in entries):
-                raise ModelError(f"mapping model: {kind} rules for {parts} layers each expected")
-        primaries = {frozenset(ops.split(",")): str(op) for ops, op in _object(data, "primaries").items()}
-        seen = _object(data, "producers")
-        producers = {tuple(name.split(_JOIN)): _words(seen, name) for name in sorted(seen)}
+        data = parse_document(text)
+        tables = {
+            kind: table_from_json(data, kind, parts, RULE_FEATURES[kind])
+            for kind, parts in (("vanish", 1), ("merge", 2), ("placement", 1))
+        }
+        moves = table_from_json(data, "moves", 3, MOVE_FEATURES) if "moves" in data else {}
+        primaries = {frozenset(ops.split(",")): str(op) for ops, op in object_of(data, "primaries").items()}
+        seen = object_of(data, "producers")
+        producers = {tuple(name.split(_JOIN)): words_of(seen, name) for name in sorted(seen)}
         default_unit = data.get("default_unit")
         if not isinstance(default_unit, str):
             raise ModelError("mapping model: 'default_unit' is missing; train the platform again")
         return cls(
             primaries=dict(sorted(primaries.items(), key=lambda item: sorted(item[0]))),
             producers=producers,
-            transparent=_words(data, "transparent"),
-            joins=_words(data, "joins"),
+            transparent=words_of(data, "transparent"),
+            joins=words_of(data, "joins"),
             default_unit=default_unit,
+            unites=words_of(data, "unites") if "unites" in data else frozenset(),
+            moves={(key[0], key[1], key[2]): tree for key, tree in moves.items()},
             **tables,
         )
 
@@ -275,16 +293,19 @@ def fit_mapping_model(
         items.append(Observation(network=network, mapping=mapping, group=group))
     transparent = transparent_operators(items)
     joins = joining_operators(items, transparent)
-    rules = fit_rules(items, transparent, joins)
+    unites = uniting_operators(items, transparent, joins)
+    rules = fit_rules(items, transparent, joins, unites)
     return MappingModel(
         vanish=rules["vanish"],
         merge=rules["merge"],
         placement=rules["placement"],
         primaries=_learn_primaries(items),
-        producers=seen_producers(items, transparent, joins),
+        producers=seen_producers(items, transparent, joins, unites),
         transparent=transparent,
         joins=joins,
         default_unit=majority(rules["placement"].values(), "device"),
+        unites=unites,
+        moves=learn_moves(items, transparent, joins, unites),
     )
 
 
@@ -306,7 +327,7 @@ def _learn_primaries(observations: Sequence[Observation]) -> dict[frozenset[str]
     for observation in observations:
         network = observation.network
         for kernel in observation.mapping.kernels:
-            if len(kernel.layers) == 1:
+            if len(kernel.layers) <= 1:
                 continue
             ops = [operator_key(network.layer(name)) for name in kernel.layers]
             seen = frozenset(ops)
@@ -318,62 +339,3 @@ def _learn_primaries(observations: Sequence[Observation]) -> dict[frozenset[str]
         if votes[seen][best] > votes[seen][min(usual[seen], key=lambda op: (-usual[seen][op], op))]:
             chosen[seen] = best
     return chosen
-
-
-# Text --------------------------------------------------------------------------------------------
-
-
-def _title(part: str) -> str:
-    return f"{_ANY_OTHER}{part.removeprefix('family:')}" if part.startswith("family:") else part
-
-
-def _describe(tree: Tree, label: str, verb: str | None = None) -> str:
-    """``always merged (512 of 512)``, ``merged if kernel_h <= 3 (203 of 210)``, ``never merged (9 of 9)``."""
-    verb = verb or label
-    if isinstance(tree, Leaf):
-        counts = dict(tree.counts)
-        answer = verb if tree.label == label else f"never {verb}"
-        agree = counts.get(label, 0) if tree.label == label else tree.total - counts.get(label, 0)
-        sure = "always " if answer == verb and agree == tree.total else ""
-        return f"{sure}{answer} ({agree} of {tree.total})"
-    paths = [
-        f"{path} ({dict(leaf.counts).get(label, 0)} of {leaf.total})"
-        for path, leaf in tree_rules(tree, label)
-    ]
-    return f"{verb} if {'; or '.join(paths)}" if paths else f"never {verb}"
-
-
-def _parse(text: str) -> dict[str, object]:
-    if len(text) > _MAX_TEXT:
-        raise ModelError(f"mapping model: {len(text)} characters, expected at most {_MAX_TEXT}")
-    try:
-        data = parse_strict_json(text)
-    except ValueError as err:
-        raise ModelError(f"mapping model: {err}; train the platform again") from err
-    if not isinstance(data, dict):
-        raise ModelError(
-            f"mapping model: {type(data).__name__}, expected an object; train the platform again"
-        )
-    version = data.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise ModelError(
-            f"mapping model: schema_version {shorten(repr(version))}, expected {SCHEMA_VERSION}; "
-            "train the platform with this version of annette"
-        )
-    return data
-
-
-def _words(data: MappingType[str, object], name: str) -> frozenset[str]:
-    value = data.get(name)
-    if not isinstance(value, list):
-        raise ModelError(
-            f"mapping model: {name!r} is {type(value).__name__}, expected a list; train it again"
-        )
-    return frozenset(map(str, value))
-
-
-def _object(data: MappingType[str, object], name: str) -> dict[str, object]:
-    value = data.get(name)
-    if not isinstance(value, dict):
-        raise ModelError(f"mapping model: {name!r} is {type(value).__name__}, expected an object")
-    return value

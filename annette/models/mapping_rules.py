@@ -11,6 +11,7 @@ from types import MappingProxyType
 from annette.graph.mapping import Mapping
 from annette.graph.network import Network
 from annette.models.mapping_features import MERGE_FEATURES, PLACEMENT_FEATURES, VANISH_FEATURES, sample_of
+from annette.models.mapping_moves import MoveKey, ObservedEdge, fit_moves, observe_edges
 from annette.models.mapping_walk import GraphView, Site, Walk, operator_key
 from annette.models.rule_tree import Leaf, Sample, Tree, fit_tree, leaf_of
 
@@ -118,8 +119,32 @@ def joining_operators(observations: Iterable[Observation], transparent: frozense
     return frozenset(found)
 
 
-def seen_producers(
+def uniting_operators(
     observations: Iterable[Observation], transparent: frozenset[str], joins: frozenset[str]
+) -> frozenset[str]:
+    """The operators seen to unite kernels: each of several operands comes from a part of the layer's own.
+
+    A quantised addition is one: its kernel begins with a dequantiser per operand.
+    """
+    found: set[str] = set()
+    for observation in observations:
+        view = GraphView(observation.network, transparent)
+        homes: dict[int, set[int]] = {}
+
+        def visit(kind: str, site: Site, label: str, homes: dict[int, set[int]] = homes) -> None:
+            if kind == "merge" and label == MERGED:
+                homes.setdefault(site.layer, set()).add(site.kernel)
+
+        replay(view, observation.mapping, joins, visit, unites=frozenset(view.op_types))
+        found |= {view.op_types[layer] for layer, kernels in homes.items() if len(kernels) > 1}
+    return frozenset(found)
+
+
+def seen_producers(
+    observations: Iterable[Observation],
+    transparent: frozenset[str],
+    joins: frozenset[str],
+    unites: frozenset[str] = frozenset(),
 ) -> dict[Key, frozenset[str]]:
     """By primary and layer operator: the operators in the kernel that handed their output to the layer."""
     found: dict[Key, set[str]] = {}
@@ -129,12 +154,16 @@ def seen_producers(
             found.setdefault(merge_keys(site)[0], set()).add(site.walk.view.op_types[site.feeder])
 
     for observation in observations:
-        replay(GraphView(observation.network, transparent), observation.mapping, joins, visit)
+        view = GraphView(observation.network, transparent)
+        replay(view, observation.mapping, joins, visit, unites=unites)
     return {key: frozenset(found[key]) for key in sorted(found)}
 
 
 def fit_rules(
-    observations: Sequence[Observation], transparent: frozenset[str], joins: frozenset[str]
+    observations: Sequence[Observation],
+    transparent: frozenset[str],
+    joins: frozenset[str],
+    unites: frozenset[str] = frozenset(),
 ) -> dict[str, dict[Key, Tree]]:
     """Rules by kind of decision (``vanish``, ``merge``, ``placement``) and key."""
     tables: dict[str, dict[Key, _Decisions]] = {kind: {} for kind in RULE_FEATURES}
@@ -150,7 +179,7 @@ def fit_rules(
 
     views = [GraphView(observation.network, transparent) for observation in observations]
     for view, observation in zip(views, observations, strict=True):
-        replay(view, observation.mapping, joins, count)
+        replay(view, observation.mapping, joins, count, unites=unites)
     pure = {
         kind: {key: leaf_of(item.labels) for key, item in table.items() if len(set(item.labels)) == 1}
         for kind, table in tables.items()
@@ -170,7 +199,7 @@ def fit_rules(
 
     for view, observation in zip(views, observations, strict=True):
         group = observation.group
-        replay(view, observation.mapping, joins, collect)
+        replay(view, observation.mapping, joins, collect, unites=unites)
     fitted: dict[str, dict[Key, Tree]] = {}
     for kind in RULE_FEATURES:
         trees: dict[Key, Tree] = dict(pure[kind])
@@ -183,6 +212,27 @@ def fit_rules(
             if key not in split and (_is_family(key) or len(labels[key]) >= MIN_EVIDENCE)
         }
     return fitted
+
+
+def learn_moves(
+    observations: Sequence[Observation],
+    transparent: frozenset[str],
+    joins: frozenset[str],
+    unites: frozenset[str],
+) -> dict[MoveKey, Tree]:
+    """The rules for moves of tensors; none where no device was seen to move any."""
+    if not any(kernel.is_move for item in observations for kernel in item.mapping.kernels):
+        return {}
+    observed: list[ObservedEdge] = []
+    for number, item in enumerate(observations):
+        view = GraphView(item.network, transparent)
+        walk = replay(view, item.mapping, joins, _look_away, unites=unites)
+        observed.extend(observe_edges(walk, item.mapping.kernels, item.group, number))
+    return fit_moves(observed)
+
+
+def _look_away(kind: str, site: Site, label: str) -> None:
+    """Nobody wants to know of this decision."""
 
 
 def _keys(kind: str, site: Site) -> tuple[Key, ...]:
@@ -213,11 +263,18 @@ def _fit(kind: str, key: Key, item: _Decisions) -> Tree:
     )
 
 
-def replay(view: GraphView, mapping: Mapping, joins: Container[str], visit: Visit) -> Walk:
+def replay(
+    view: GraphView,
+    mapping: Mapping,
+    joins: Container[str],
+    visit: Visit,
+    *,
+    unites: Container[str] = frozenset(),
+) -> Walk:
     """Walk through a network as an observed mapping tells, and report each decision on the way."""
     truth = {name: number for number, kernel in enumerate(mapping.kernels) for name in kernel.layers}
-    units: list[str] = []
-    walk = Walk(view, joins, unit_of=lambda _, kernel: units[kernel])
+    targets: list[int] = []
+    walk = Walk(view, joins, unit_of=lambda _, kernel: mapping.kernels[targets[kernel]].unit)
     opened: dict[int, int] = {}
     for number, layer in enumerate(view.layers):
         target = truth.get(layer.name)
@@ -227,15 +284,21 @@ def replay(view: GraphView, mapping: Mapping, joins: Container[str], visit: Visi
             continue
         home = opened.get(target, -1)
         sites = walk.sites(number)
+        own = {home}
+        if view.op_types[number] in unites:
+            own |= {site.kernel for site in sites if targets[site.kernel] == target}
         for site in sites:
-            visit("merge", site, MERGED if site.kernel == home else APART)
-        if any(site.kernel == home for site in sites):
-            walk.join(number, home)
+            visit("merge", site, MERGED if site.kernel in own else APART)
+        parts = sorted({site.kernel for site in sites} & own)
+        if parts:
+            opened[target] = walk.join_all(number, parts)
         else:
             opened[target] = walk.open(number)
-            units.append(mapping.kernels[target].unit)
+            targets.append(target)
     numbers = {layer.name: number for number, layer in enumerate(view.layers)}
     for target, kernel in enumerate(mapping.kernels):
+        if kernel.is_move:
+            continue
         visit("placement", Site(walk, numbers[kernel.primary], opened[target]), kernel.unit)
     return walk
 

@@ -9,6 +9,8 @@ from annette.graph.geometry import Geometry
 from annette.models.mapping_walk import Site
 
 __all__ = [
+    "alignment",
+    "alignment_of",
     "axis",
     "axis_from_end",
     "channel_alignment",
@@ -20,6 +22,7 @@ __all__ = [
     "edge_window",
     "flag",
     "geometry",
+    "group_alignment",
     "input_elements",
     "keeps_order",
     "keeps_shape",
@@ -140,6 +143,32 @@ def channel_alignment(site: Site) -> float:
     channels = (tensors[operand.tensor].shape[1:2] or (1,) for operand in site.operands)
     common = math.gcd(1024, *(size for sizes in channels for size in sizes))
     return float(common & -common)
+
+
+def alignment_of(size: int) -> float:
+    """The greatest power of two, up to 1024, that divides a size.
+
+    Examples
+    --------
+    >>> alignment_of(24), alignment_of(1)
+    (8.0, 1.0)
+    """
+    return float(math.gcd(1024, size))
+
+
+def alignment(name: str) -> Feature:
+    """The feature that tells the greatest power of two, up to 1024, that divides one size of the layer."""
+    return lambda site: alignment_of(int(getattr(geometry(site), name)))
+
+
+def group_alignment(name: str) -> Feature:
+    """The same of one group's share of a size."""
+
+    def aligned(site: Site) -> float:
+        found = geometry(site)
+        return alignment_of(int(getattr(found, name)) // found.groups)
+
+    return aligned
 
 
 def input_elements(site: Site) -> float:

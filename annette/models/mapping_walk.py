@@ -138,7 +138,7 @@ class KernelState:
     """A kernel while it grows."""
 
     layers: list[int]
-    """Layer numbers, ascending."""
+    """Layer numbers, ascending; none once another kernel has taken them over."""
     primary: int
     """The first layer that multiplies and accumulates, else the first layer."""
     primary_op: str
@@ -178,19 +178,39 @@ UnitOf = Callable[["Walk", int], str]
 class Walk:
     """The state of one pass over a network."""
 
-    def __init__(self, view: GraphView, joins: Container[str], unit_of: UnitOf) -> None:
-        """``joins`` are the operators that may join a kernel which computes a part of their operand only."""
+    def __init__(
+        self, view: GraphView, joins: Container[str], unit_of: UnitOf, *, keeps_units: bool = False
+    ) -> None:
+        """A walk before its first layer.
+
+        ``joins`` are the operators that may join a kernel which computes a part of their operand only. With
+        ``keeps_units`` a kernel's unit is asked for once and again when the kernel has grown.
+        """
         self.view = view
+        self._keeps_units = keeps_units
         self._joins = joins
         self._unit_of = unit_of
         self.kernels: list[KernelState] = []
         self.kernel_of: list[int] = [-1] * len(view.layers)
         self.vanished: list[int] = []
         self._sources: dict[str, tuple[Source, ...]] = {}
+        self._units: dict[int, tuple[int, str]] = {}
 
     def unit(self, kernel: int) -> str:
         """Where a kernel runs, as far as it is known while it grows."""
-        return self._unit_of(self, kernel)
+        if not self._keeps_units:
+            return self._unit_of(self, kernel)
+        known = self._units.get(kernel)
+        n_layers = len(self.kernels[kernel].layers)
+        if known is None or known[0] != n_layers:
+            known = self._units[kernel] = n_layers, self._unit_of(self, kernel)
+        return known[1]
+
+    def settle_units(self) -> None:
+        """Forget what was thought of units while kernels grew, and ask again in the order of execution."""
+        self._units.clear()
+        for kernel in self.order() if self._keeps_units else ():
+            self.unit(kernel)
 
     def sources(self, operand: Operand) -> tuple[Source, ...]:
         """The kernels that compute an operand: one, none for a network input, several through a join."""
@@ -256,6 +276,48 @@ class Walk:
                     later.ancestors |= state.ancestors
         self._place(number, kernel)
 
+    def join_all(self, number: int, kernels: Sequence[int]) -> int:
+        """The layer becomes part of the first kernel, which takes the others over; its number comes back."""
+        for other in kernels[1:]:
+            self.unite(kernels[0], other)
+        self.join(number, kernels[0])
+        return kernels[0]
+
+    def unite(self, kernel: int, other: int) -> None:
+        """Put ``other``'s layers into ``kernel``; neither may need the other by way of a third kernel."""
+        state, dissolved = self.kernels[kernel], self.kernels[other]
+        state.layers = sorted((*state.layers, *dissolved.layers))
+        ops = [self.view.op_types[number] for number in state.layers]
+        state.primary_op = usual_primary(ops)
+        state.primary = state.layers[ops.index(state.primary_op)]
+        state.ancestors = (state.ancestors | dissolved.ancestors) & ~(1 << kernel | 1 << other)
+        both = 1 << kernel | 1 << other
+        for later in self.kernels:
+            if later.ancestors & both:
+                later.ancestors = (later.ancestors | state.ancestors | 1 << kernel) & ~(1 << other)
+        for number in dissolved.layers:
+            self.kernel_of[number] = kernel
+        for name, sources in self._sources.items():
+            if any(number == other for number, _ in sources):
+                moved = ((kernel if number == other else number, feeder) for number, feeder in sources)
+                self._sources[name] = tuple(moved)
+        dissolved.layers, dissolved.ancestors = [], 0
+
+    def origins(self, tensor: str) -> tuple[str, ...]:
+        """The tensors behind ``tensor``, vanished layers looked through: kernels compute them, or nobody."""
+        found: list[str] = []
+        pending, seen = [tensor], {tensor}
+        while pending:
+            name = pending.pop()
+            producer = self.view.producer_of.get(name)
+            if producer is None or self.kernel_of[producer] >= 0:
+                found.append(name)
+                continue
+            behind = [operand.tensor for operand in reversed(self.view.operands[producer])]
+            pending.extend(item for item in behind if item not in seen)
+            seen.update(behind)
+        return tuple(found)
+
     def _place(self, number: int, kernel: int) -> None:
         self.kernel_of[number] = kernel
         source = ((kernel, number),)
@@ -265,7 +327,8 @@ class Walk:
     def order(self) -> Sequence[int]:
         """Kernel numbers in an order of execution: each after those it needs, else by primary layer."""
         kernels = self.kernels
-        order = sorted(range(len(kernels)), key=lambda number: kernels[number].primary)
+        alive = (number for number, state in enumerate(kernels) if state.layers)
+        order = sorted(alive, key=lambda number: kernels[number].primary)
         done = 0
         for number in order:
             if kernels[number].ancestors & ~done:
@@ -275,7 +338,7 @@ class Walk:
 
     def _dependency_order(self) -> Sequence[int]:
         kernels = self.kernels
-        waiting = {number: state.ancestors for number, state in enumerate(kernels)}
+        waiting = {number: state.ancestors for number, state in enumerate(kernels) if state.layers}
         ready: list[tuple[int, int]] = []
         order: list[int] = []
         done = 0

@@ -19,6 +19,7 @@ from annette.graph.network import Layer, Network, Tensor
 from annette.models.mapping_features import FEATURES
 from annette.models.mapping_glossary import MEANINGS, meaning_of
 from annette.models.mapping_model import MappingModel, exact_kernels, fit_mapping_model
+from annette.models.mapping_moves import MOVE_FEATURES
 from annette.zoo.registry import zoo_network
 
 VIEWS = ("Reshape", "Flatten", "Dropout", "Identity", "Squeeze", "Unsqueeze")
@@ -423,7 +424,8 @@ def test_rules_read_like_sentences() -> None:
 
 
 def test_every_word_of_a_rule_is_explained() -> None:
-    assert {name.removeprefix("primary.") for name in FEATURES} == set(MEANINGS)
+    names = {name.removeprefix("primary.") for name in FEATURES}
+    assert names | {name.removeprefix("reader.") for name in MOVE_FEATURES} == set(MEANINGS)
     words = dict(_model().glossary())
     rules = " ".join(_model().describe())
     assert words
