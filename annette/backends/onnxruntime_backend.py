@@ -5,20 +5,21 @@ from __future__ import annotations
 import gc
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from annette.backends.fixed_networks import empty_network, reference_network
 from annette.backends.machine import available_bytes, clock_hz, load_fraction, read_machine
 from annette.backends.model_cache import ModelCache, network_key
+from annette.backends.ort_graph import ExecutedGraph, ExecutedKernel, executed_graph, import_onnxruntime
 from annette.backends.ort_session import (
     NodeDurations,
     OrtSession,
+    error_line,
     profile_folder,
     read_profile,
-    runtime_version,
 )
 from annette.backends.runtime_options import RuntimeOptions, parse_runtime_options
 from annette.backends.timing import (
@@ -36,9 +37,6 @@ from annette.errors import AnnetteError, MeasurementError
 from annette.graph.network import Network
 from annette.graph.onnx_writer import to_onnx_model
 from annette.measurement import DeviceInfo, KernelMeasurement, Measurement
-
-if TYPE_CHECKING:
-    from annette.backends.ort_graph import ExecutedGraph
 
 __all__ = ["OnnxRuntimeBackend", "anchored_kernels", "open_onnxruntime"]
 
@@ -75,7 +73,7 @@ class OnnxRuntimeBackend:
         try:
             return self._bench().visit(network, self.info, seed)
         except AnnetteError as err:
-            error = str(err)
+            error = error_line(err)
         except MemoryError:
             error = f"network {network.name!r}: memory ran out; use a smaller batch or close other programs"
         return Measurement(network_id=network.id, device=self.info, error=error, seed=seed)
@@ -110,7 +108,7 @@ def open_onnxruntime(target: str) -> OnnxRuntimeBackend:
 
 
 def anchored_kernels(
-    executed: ExecutedGraph, durations: NodeDurations, total_s: float
+    kernels: Sequence[ExecutedKernel], durations: NodeDurations, total_s: float
 ) -> tuple[KernelMeasurement, ...]:
     """Each kernel's share of the profile, scaled so that all kernels sum to ``total_s``.
 
@@ -121,11 +119,11 @@ def anchored_kernels(
     MeasurementError
         If the profile lacks a kernel.
     """
-    profile_s = [_kernel_s(kernel.nodes, durations) for kernel in executed.kernels]
+    profile_s = [_kernel_s(kernel.nodes, durations) for kernel in kernels]
     scale = total_s / sum(profile_s) if profile_s else 1.0
     return tuple(
         KernelMeasurement(kernel=item.kernel, values_s=(seconds * scale,), counters={"profile_s": seconds})
-        for item, seconds in zip(executed.kernels, profile_s, strict=True)
+        for item, seconds in zip(kernels, profile_s, strict=True)
     )
 
 
@@ -138,6 +136,23 @@ def _kernel_s(nodes: tuple[str, ...], durations: NodeDurations) -> float:
     return sum(lower_half_mean(values[_FIRST_RUNS:] or values) for values in found)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prepared:
+    """What is kept of an executed graph: making it again would cost most of a visit."""
+
+    model: bytes
+    kernels: tuple[ExecutedKernel, ...]
+    eliminated_layers: tuple[str, ...]
+
+
+def _prepared(graph: ExecutedGraph) -> _Prepared:
+    return _Prepared(
+        model=graph.model.SerializeToString(),
+        kernels=graph.kernels,
+        eliminated_layers=graph.eliminated_layers,
+    )
+
+
 class _Bench:
     """What a backend keeps between visits within one process."""
 
@@ -145,7 +160,7 @@ class _Bench:
         self._options = options
         self._clock = clock_for(options.threads)
         self._clock_step_s = clock_step_s(self._clock)
-        self._graphs = ModelCache["ExecutedGraph"](_CACHE_BYTES)
+        self._prepared = ModelCache[_Prepared](_CACHE_BYTES)
         self._empty_s = self._time_fixed(empty_network(), TimingPlan(blocks=9, block_s=0.002))
         reference = self._fixed_session(reference_network())
         plan = TimingPlan(blocks=6, block_s=0.006, clock_step_s=self._clock_step_s)
@@ -161,9 +176,9 @@ class _Bench:
         """
         _require_memory(network, available_bytes())
         conditions = self._conditions()
-        executed = self._executed(network)
+        made = self._prepare(network)
         try:
-            values_s, kernels = self._time(network, executed, seed)
+            values_s, kernels = self._time(network, made, seed)
         except MeasurementError as err:
             raise MeasurementError(f"network {network.name!r}: {err}") from err
         return Measurement(
@@ -171,24 +186,24 @@ class _Bench:
             device=device,
             values_s=values_s,
             kernels=kernels,
-            eliminated_layers=executed.eliminated_layers if kernels is not None else (),
+            eliminated_layers=made.eliminated_layers if kernels is not None else (),
             conditions=conditions,
             seed=seed,
         )
 
     def _time(
-        self, network: Network, executed: ExecutedGraph, seed: int
+        self, network: Network, made: _Prepared, seed: int
     ) -> tuple[tuple[float, ...], tuple[KernelMeasurement, ...] | None]:
         if self._options.kernels == "profile":
             with profile_folder() as prefix:
                 session = OrtSession.of_network(
-                    network, executed.model, self._options, seed=seed, profile_prefix=prefix
+                    network, made.model, self._options, seed=seed, profile_prefix=prefix
                 )
-                run_s = self._profile(session, sum(len(kernel.nodes) for kernel in executed.kernels))
+                run_s = self._profile(session, sum(len(kernel.nodes) for kernel in made.kernels))
                 durations = read_profile(session.end_profile())
             values_s = self._values(session, run_s)
-            return values_s, anchored_kernels(executed, durations, min(values_s))
-        session = OrtSession.of_network(network, executed.model, self._options, seed=seed)
+            return values_s, anchored_kernels(made.kernels, durations, min(values_s))
+        session = OrtSession.of_network(network, made.model, self._options, seed=seed)
         values_s = self._values(session, self._one_run_s(session))
         return values_s, None
 
@@ -213,14 +228,12 @@ class _Bench:
         with _without_collection():
             return time_blocks(session.run, self._clock, plan)
 
-    def _executed(self, network: Network) -> ExecutedGraph:
-        from annette.backends.ort_graph import executed_graph
-
+    def _prepare(self, network: Network) -> _Prepared:
         key = network_key(network)
-        found = self._graphs.get(key)
+        found = self._prepared.get(key)
         if found is None:
-            found = executed_graph(network, self._options)
-            self._graphs.put(key, found, size_bytes=len(found.model))
+            found = _prepared(executed_graph(network, self._options))
+            self._prepared.put(key, found, size_bytes=len(found.model))
         return found
 
     def _conditions(self) -> Mapping[str, float]:
@@ -268,7 +281,7 @@ def _require_memory(network: Network, available: int | None) -> None:
 
 
 def _device_info(options: RuntimeOptions) -> DeviceInfo:
-    machine, version = read_machine(), runtime_version()
+    machine, version = read_machine(), str(import_onnxruntime().__version__)
     threads = "1 thread" if options.threads == 1 else f"{options.threads} threads"
     return DeviceInfo(
         name="cpu-onnxruntime",

@@ -7,12 +7,13 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from annette.backends.feeds import random_feeds
-from annette.backends.runtime_options import RuntimeOptions
+from annette.backends.ort_graph import import_onnxruntime, session_options
+from annette.backends.runtime_options import Optimization, RuntimeOptions
 from annette.errors import MeasurementError
 from annette.graph.network import Network
 from annette.graph.onnx_values import ONNX_NUMBERS, Array
@@ -21,21 +22,11 @@ __all__ = [
     "NodeDurations",
     "OrtSession",
     "error_line",
-    "import_onnxruntime",
     "profile_folder",
     "read_profile",
-    "runtime_version",
 ]
 
 _PROVIDERS = ("CPUExecutionProvider",)
-_LEVELS = MappingProxyType(
-    {
-        "none": "ORT_DISABLE_ALL",
-        "basic": "ORT_ENABLE_BASIC",
-        "extended": "ORT_ENABLE_EXTENDED",
-        "all": "ORT_ENABLE_ALL",
-    }
-)
 _REINTERPRETED = frozenset(("bfloat16", "float8"))
 """dtypes that numpy lacks: their feeds hold the bits."""
 _FATAL_ONLY = 4
@@ -44,35 +35,6 @@ _MAX_ERROR = 400
 
 NodeDurations = Mapping[str, tuple[float, ...]]
 """Seconds of each run by the executed node's name, in the order of the runs."""
-
-
-def import_onnxruntime() -> Any:
-    """The module ``onnxruntime``.
-
-    Raises
-    ------
-    MeasurementError
-        If it is not installed; says how to.
-    """
-    try:
-        import onnxruntime
-    except ImportError as err:
-        raise MeasurementError(
-            f"device onnxruntime: the runtime cannot be imported ({err}), expected it installed; "
-            'run pip install "annette[onnxruntime]"'
-        ) from err
-    return onnxruntime
-
-
-def runtime_version() -> str:
-    """Version of the installed runtime.
-
-    Raises
-    ------
-    MeasurementError
-        If it is not installed.
-    """
-    return str(import_onnxruntime().__version__)
 
 
 def error_line(err: BaseException) -> str:
@@ -105,7 +67,7 @@ class OrtSession:
         *,
         feeds: Mapping[str, Array],
         dtypes: Mapping[str, str],
-        optimization: Literal["none", "basic", "extended", "all"] = "none",
+        optimization: Optimization = "none",
         profile_prefix: str | None = None,
     ) -> None:
         """
@@ -123,7 +85,7 @@ class OrtSession:
             Where to write the profile of the runs up to `end_profile`; ``None``: no profile.
         """
         self._runtime = import_onnxruntime()
-        settings = self._settings(options, optimization, profile_prefix)
+        settings = _settings(replace(options, optimization=optimization), profile_prefix)
         try:
             self._session = self._runtime.InferenceSession(model, settings, providers=list(_PROVIDERS))
             self._binding = self._bind(feeds, dtypes)
@@ -140,7 +102,7 @@ class OrtSession:
         options: RuntimeOptions,
         *,
         seed: int = 0,
-        optimization: Literal["none", "basic", "extended", "all"] = "none",
+        optimization: Optimization = "none",
         profile_prefix: str | None = None,
     ) -> OrtSession:
         """The session of a model with the network's inputs, fed with random contents of that seed."""
@@ -160,22 +122,6 @@ class OrtSession:
     def end_profile(self) -> Path:
         """Stop profiling for good; where the profile was written."""
         return Path(self._session.end_profiling())
-
-    def _settings(self, options: RuntimeOptions, optimization: str, profile_prefix: str | None) -> Any:
-        settings = self._runtime.SessionOptions()
-        settings.intra_op_num_threads = options.threads
-        settings.inter_op_num_threads = 1
-        settings.execution_mode = self._runtime.ExecutionMode.ORT_SEQUENTIAL
-        settings.graph_optimization_level = getattr(
-            self._runtime.GraphOptimizationLevel, _LEVELS[optimization]
-        )
-        settings.log_severity_level = _FATAL_ONLY
-        for pool in ("intra_op", "inter_op"):  # waiting threads must not burn what is being measured
-            settings.add_session_config_entry(f"session.{pool}.allow_spinning", "0")
-        if profile_prefix is not None:
-            settings.enable_profiling = True
-            settings.profile_file_prefix = profile_prefix
-        return settings
 
     def _bind(self, feeds: Mapping[str, Array], dtypes: Mapping[str, str]) -> Any:
         """Inputs bound to the feeds, outputs to what a first run made of them."""
@@ -203,6 +149,18 @@ class OrtSession:
                 binding.bind_ortvalue_output(name, value)
             self._kept += outputs
         return binding
+
+
+def _settings(options: RuntimeOptions, profile_prefix: str | None) -> Any:
+    settings = session_options(options)
+    settings.execution_mode = import_onnxruntime().ExecutionMode.ORT_SEQUENTIAL
+    settings.log_severity_level = _FATAL_ONLY
+    for pool in ("intra_op", "inter_op"):  # waiting threads must not burn what is being measured
+        settings.add_session_config_entry(f"session.{pool}.allow_spinning", "0")
+    if profile_prefix is not None:
+        settings.enable_profiling = True
+        settings.profile_file_prefix = profile_prefix
+    return settings
 
 
 @contextmanager
