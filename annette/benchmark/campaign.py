@@ -1,4 +1,4 @@
-"""Runs a campaign: times what the store lacks, in one or more processes, and keeps each answer at once."""
+"""Runs a campaign: visits what the store lacks in interleaved rounds, and keeps each answer at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -26,13 +26,16 @@ from annette.store.codec import (
     network_to_bytes,
 )
 from annette.store.records import Task
+from annette.store.visits import UNSTABLE_FRACTION, most_visits
 
-__all__ = ["CampaignSummary", "measure_network", "run_campaign", "task_seed"]
+__all__ = ["CampaignSummary", "measure_network", "measure_visits", "run_campaign", "task_seed"]
 
 _LOG = logging.getLogger(__name__)
 
 _MAX_BATCH = 16  # tasks sent to a process at once: amortises pickling, yet little is lost when killed
 
+_Report = Callable[[int, int, int], None]
+"""Takes visits done and to do, and tasks that failed."""
 _Answer = tuple[str, Measurement]
 """Id of the task and what the device said."""
 _Question = tuple[str, str, bytes, int]
@@ -46,7 +49,7 @@ class CampaignSummary:
     """What one run of a campaign did."""
 
     planned: int
-    """Tasks of the plan."""
+    """Tasks of the store: the plan's, and those appended."""
     done_before: int
     """Tasks measured, or failed, in earlier runs."""
     measured: int
@@ -55,6 +58,10 @@ class CampaignSummary:
     """Tasks that failed now."""
     failures: tuple[tuple[str, int], ...]
     """Reasons of the failures now and how often each, most frequent first."""
+    visits: int
+    """Visits taken now."""
+    unstable: tuple[tuple[str, float], ...]
+    """Networks whose visits still differ by more than 10 %, with their `spread_fraction`, the worst first."""
     elapsed_s: float
     """Wall time of this run in seconds."""
 
@@ -68,54 +75,180 @@ def run_campaign(
     on_progress: Callable[[int, int, int], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> CampaignSummary:
-    """Time every task that the store has no answer for; the values depend on neither ``jobs`` nor the order.
+    """Time every task that the store lacks; what is measured depends on neither ``jobs`` nor the order.
+
+    A device that wants several visits of a network gets them in rounds over the whole campaign, so that the
+    visits of one network are minutes apart. Networks whose visits then differ by more than 10 % are visited
+    again, in rounds too, up to twice as often as all were. A network that failed is not visited again.
 
     Parameters
     ----------
+    tasks
+        Those of the plan; the ones that were appended to the store are measured too.
     jobs
         Processes that measure; -1 for one a processor. This process alone writes the store.
     on_progress
-        Called with (done, total, failed) at the start and after each task, over this and earlier runs.
+        Called with (done, total, failed) at the start and after each visit, over this and earlier runs:
+        visits done and to do, and tasks that failed.
 
     Raises
     ------
     UsageError
-        If ``jobs`` is 0 or less than -1.
+        If ``jobs`` is 0 or less than -1, or not 1 for a device that times one network at a time.
     StoreError
         If the store holds another plan's tasks or another device's measurements, or cannot be written.
     MeasurementError
         If a measuring process dies, or the device is lost; what was measured is kept.
     """
-    if jobs == 0 or jobs < -1:
-        raise UsageError(f"jobs: {jobs}, expected a number of processes >= 1, or -1 for one a processor")
+    _check_jobs(jobs, backend.info)
     start = clock()
     store.add_tasks(tasks)
-    waiting = set(store.pending())
-    todo = [(task, task_seed(store.plan.seed, task)) for task in tasks if task.id in waiting]
-    earlier = store.summary()
-    done_before = earlier.planned - len(todo)
-    report = on_progress or (lambda done, total, failed: None)
-    report(done_before, len(tasks), earlier.failed)
-    errors: Counter[str] = Counter()
-    for done, (task_id, measurement) in enumerate(_measure_all(todo, backend, jobs), start=done_before + 1):
-        store.record(task_id, measurement)
-        if measurement.error is not None:
-            errors[measurement.error] += 1
-            _LOG.info("task %s failed: %s", task_id, measurement.error)
-        report(done, len(tasks), earlier.failed + errors.total())
+    run = _Run(tasks, backend, store, jobs, on_progress or _ignore)
+    run.visit_all()
+    unstable = run.settle() if backend.info.visits > 1 else ()
     return CampaignSummary(
-        planned=len(tasks),
-        done_before=done_before,
-        measured=len(todo) - errors.total(),
-        failed=errors.total(),
-        failures=tuple(sorted(errors.items(), key=lambda item: (-item[1], item[0]))),
+        planned=run.planned,
+        done_before=run.planned - run.pending,
+        measured=run.measured,
+        failed=run.errors.total(),
+        failures=tuple(sorted(run.errors.items(), key=lambda item: (-item[1], item[0]))),
+        visits=run.taken,
+        unstable=unstable,
         elapsed_s=clock() - start,
     )
 
 
-def task_seed(plan_seed: int, task: Task) -> int:
-    """Seed of the task's measurement, in [0, 2**48): the same wherever and whenever it is measured."""
-    return int.from_bytes(hashlib.sha256(f"{plan_seed}:{task.id}".encode()).digest()[:6], "big")
+class _Run:
+    """One run of a campaign: which tasks wait, and what was counted so far."""
+
+    def __init__(
+        self, tasks: Sequence[Task], backend: Backend, store: CampaignStore, jobs: int, report: _Report
+    ) -> None:
+        self.backend, self.store, self.jobs, self.report = backend, store, jobs, report
+        self.errors: Counter[str] = Counter()
+        self.taken = 0
+        self._counts = store.visit_counts()
+        self._tasks = {task.id: task for task in tasks}
+        waiting = store.pending()
+        self._load(waiting)
+        self._waiting = dict.fromkeys(waiting)
+        self.planned, self.pending = len(self._counts), len(waiting)
+        self._failed = store.summary().failed
+        needed = backend.info.visits
+        self._total = self.planned * needed
+        self._done = self._total - sum(needed - self._counts[task_id] for task_id in waiting)
+        self._tell()
+
+    @property
+    def measured(self) -> int:
+        """Tasks that waited and did not fail."""
+        return len(self._waiting)
+
+    def visit_all(self) -> None:
+        """Visit every waiting task as often as the device wants, one round after the other."""
+        for visited in range(self.backend.info.visits):
+            self._round([task_id for task_id in self._waiting if self._counts[task_id] <= visited])
+
+    def settle(self) -> tuple[tuple[str, float], ...]:
+        """Visit unstable tasks again, up to the limit; returns the names and spreads that stay unstable."""
+        most = most_visits(self.backend.info)
+        unstable = _unstable(self.store, None)
+        while True:
+            again = [task_id for task_id in unstable if self._counts[task_id] < most]
+            if not again:
+                break
+            _LOG.info("%d networks are unstable: visiting them again", len(again))
+            self._load(again)
+            self._total += len(again)
+            self._round(again)
+            unstable = _unstable(self.store, set(unstable))
+        return tuple(sorted(unstable.values(), key=lambda item: (-item[1], item[0])))
+
+    def _load(self, task_ids: Iterable[str]) -> None:
+        lacking = {task_id for task_id in task_ids if task_id not in self._tasks}
+        if lacking:
+            self._tasks.update((task.id, task) for task in self.store.tasks(lacking))
+
+    def _round(self, task_ids: Sequence[str]) -> None:
+        plan_seed = self.store.plan.seed
+        todo = [
+            (self._tasks[task_id], task_seed(plan_seed, self._tasks[task_id], self._counts[task_id]))
+            for task_id in task_ids
+        ]
+        for task_id, measurement in _measure_all(todo, self.backend, self.jobs):
+            self.store.record(task_id, measurement)
+            self.taken += 1
+            self._done += 1
+            self._counts[task_id] += 1
+            if measurement.error is not None:
+                self._fail(task_id, measurement.error)
+            self._tell()
+
+    def _fail(self, task_id: str, error: str) -> None:
+        self.errors[error] += 1
+        self._failed += 1
+        self._done += max(0, self.backend.info.visits - self._counts[task_id])  # not asked for any more
+        self._waiting.pop(task_id, None)
+        _LOG.info("task %s failed: %s", task_id, error)
+
+    def _tell(self) -> None:
+        self.report(self._done, self._total, self._failed)
+
+
+def _ignore(done: int, total: int, failed: int) -> None:
+    """No one listens."""
+
+
+def _check_jobs(jobs: int, device: DeviceInfo) -> None:
+    if jobs == 0 or jobs < -1:
+        raise UsageError(f"jobs: {jobs}, expected a number of processes >= 1, or -1 for one a processor")
+    if device.is_exclusive and jobs != 1:
+        raise UsageError(
+            f"jobs: {jobs}, but {device.name} times one network at a time: networks side by side slow each "
+            "other down, and every time would be wrong; leave jobs at 1"
+        )
+
+
+def _unstable(store: CampaignStore, task_ids: Collection[str] | None) -> dict[str, tuple[str, float]]:
+    """Name and spread of the tasks whose visits differ too much, by the task's id."""
+    found = {}
+    for record in store.records(task_ids):
+        spread = record.measurement.spread_fraction
+        if spread is not None and spread > UNSTABLE_FRACTION:
+            found[record.task.id] = record.task.network.name, spread
+    return found
+
+
+def task_seed(plan_seed: int, task: Task, visit: int = 0) -> int:
+    """Seed of a visit's measurement, in [0, 2**48): the same wherever and whenever it is measured."""
+    return _seed(plan_seed, task.id, visit)
+
+
+def _seed(first: int, what: str, visit: int) -> int:
+    text = f"{first}:{what}:{visit}" if visit else f"{first}:{what}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
+
+
+def measure_visits(
+    backend: Backend, network: Network, seed: int, on_progress: Callable[[int, int], None] | None = None
+) -> tuple[Measurement, ...]:
+    """As many visits of one network as its device wants, one right after the other; a failed one is the last.
+
+    Parameters
+    ----------
+    on_progress
+        Called with (done, total) visits at the start and after each.
+    """
+    total = backend.info.visits
+    visits: list[Measurement] = []
+    if on_progress is not None:
+        on_progress(0, total)
+    while len(visits) < total and not (visits and visits[-1].error is not None):
+        own_seed = _seed(seed, network.id, len(visits)) if visits else seed
+        visits.append(measure_network(backend, network, own_seed))
+        if on_progress is not None:
+            on_progress(len(visits), total)
+    return tuple(visits)
 
 
 def measure_network(backend: Backend, network: Network, seed: int) -> Measurement:
