@@ -1,4 +1,4 @@
-"""Which tensor of the network each tensor of an optimised graph is, but for layout, shape or number format."""
+"""Which tensor of the network each tensor of an optimised graph is, but for layout, shape or format."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ __all__ = ["find_aliases"]
 
 _MOST_FUSED = 8
 """Layers that one fused activation may be spelled with."""
+_BLOCKED_OPERATORS = {"Conv": {"Conv", "FusedConv"}, "Upsample": {"Resize", "Upsample"}}
+_BLOCKED_SUFFIXES = {"_bn_nchwc": "BatchNormalization", "_mul_nchwc": "Mul"}
+"""Layers that become blocked convolutions of one channel each, by the end of the node's name."""
 
 
 def find_aliases(view: ExecutedGraphView, original: Original) -> dict[str, str]:
@@ -28,22 +31,63 @@ def find_aliases(view: ExecutedGraphView, original: Original) -> dict[str, str]:
     for layer_name, owner in view.owners.items():
         standing.setdefault(owner.number, []).append(view.network.layer(layer_name))
     for node in reversed(view.nodes):
-        _from_reader(view, node, standing.get(node.number, []), aliases)
+        _from_reader(view, original, node, standing.get(node.number, []), aliases)
     for node in view.nodes:
         _from_writer(view, original, node, standing.get(node.number, []), aliases)
     return aliases
 
 
 def _from_reader(
-    view: ExecutedGraphView, node: TraceNode, standing: list[Layer], aliases: dict[str, str]
+    view: ExecutedGraphView,
+    original: Original,
+    node: TraceNode,
+    standing: list[Layer],
+    aliases: dict[str, str],
 ) -> None:
     """What a node reads is what its layer reads; what hands a tensor on reads that tensor."""
-    if len(standing) == 1:
-        for name, tensor in zip(node.reads, standing[0].inputs, strict=False):
+    layer = standing[0] if len(standing) == 1 else None
+    if layer is not None:
+        for name, tensor in zip(node.reads, layer.inputs, strict=False):
             if name and tensor and not view.network.tensors[tensor].is_constant:
                 aliases.setdefault(name, tensor)
-    elif not standing and node.is_mover and node.reads and node.reads[0] and node.writes[0] in aliases:
-        aliases.setdefault(node.reads[0], aliases[node.writes[0]])
+    elif standing or not node.reads or not node.reads[0]:
+        return
+    elif node.is_mover:
+        if node.writes[0] in aliases:
+            aliases.setdefault(node.reads[0], _before_move(view, node, aliases[node.writes[0]]))
+    elif node.domain == BLOCKED_DOMAIN and node.tensors:
+        source = _source_of_blocked(view, original, node)
+        if source is not None:
+            aliases.setdefault(node.reads[0], source)
+
+
+def _before_move(view: ExecutedGraphView, node: TraceNode, tensor: str) -> str:
+    """What a node reads that hands on ``tensor``; a change to channels last may do a transposition, too."""
+    layer = view.network.producer(tensor)
+    if node.is_transposing and layer is not None and layer.op_type == "Transpose":
+        return layer.inputs[0]
+    return tensor
+
+
+def _source_of_blocked(view: ExecutedGraphView, original: Original, node: TraceNode) -> str | None:
+    """What the main layer of a blocked node reads; that layer is some way before the tensor of the name."""
+    wanted = _BLOCKED_OPERATORS.get(node.op_type, {node.op_type})
+    for suffix, op_type in _BLOCKED_SUFFIXES.items():
+        if node.name.endswith(suffix):
+            wanted = {op_type}
+    layer = original.producer(node.tensors[0])
+    for _ in range(_MOST_FUSED):
+        if layer is None:
+            return None
+        data = [name for name in layer.inputs if name and name not in view.network.weights]
+        if not data:
+            return None
+        if layer.op_type in wanted:
+            before = view.network.producer(data[0])
+            is_padded = before is not None and before.op_type == "Pad" and not view.shows(before)
+            return before.inputs[0] if before is not None and is_padded else data[0]
+        layer = original.producer(data[0])
+    return None
 
 
 def _from_writer(
@@ -66,6 +110,8 @@ def _from_writer(
             found = view.network.layer(view.tags.layers_in(name)[0]).outputs[0]
         elif node.is_mover and not standing and node.reads:
             found = aliases.get(node.reads[0])
+        elif node.layers and len(node.writes) == 1 and node.layers[-1] not in view.owners:
+            found = view.network.layer(node.layers[-1]).outputs[0]
         if found:
             aliases[name] = found
 

@@ -94,9 +94,8 @@ class _Groups:
         elif readers and all(self._is_of_views(reader) for reader in readers):
             for reader in readers:
                 self.join(reader, node.number)
-        elif readers or writers:
-            if not any(name in self.claims.aliases for name in node.data):
-                self.join(node.number, (writers or readers)[0])
+        elif (readers or writers) and not any(name in self.claims.aliases for name in node.data):
+            self.join(node.number, (writers or readers)[0])
 
     def _neighbours(self, node: TraceNode) -> tuple[list[int], list[int]]:
         """Groups that read the node's private results, and groups whose private results it reads.
@@ -216,8 +215,8 @@ def _move(claims: Claims, node: TraceNode) -> Kernel:
     tensor = next((aliases[name] for name in (*node.data, *node.writes) if name in aliases), None)
     if tensor is None:
         raise MeasurementError(
-            f"onnxruntime: executed node {claims.view.tags.readable(node.name)!r} ({node.op_type}) belongs to "
-            "no layer of the network; please report the network"
+            f"onnxruntime: executed node {claims.view.tags.readable(node.name)!r} ({node.op_type}) belongs "
+            "to no layer of the network; please report the network"
         )
     if node.is_reorder:
         unit = "to_blocked" if node.op_type == "ReorderInput" else "to_plain"

@@ -1,8 +1,8 @@
-"""Names that ONNX Runtime cannot confuse: tags for layers and tensors, found again inside the names it makes.
+"""Names that ONNX Runtime cannot confuse: tags of layers and tensors, found again in the names it makes.
 
-When ONNX Runtime rewrites a graph it makes names from names (``conv_1/MatMulAddFusion``, ``relu_2:out_nchwc``,
-``fused conv_3``). A model whose nodes and tensors carry tags as names tells, whatever the layers are called,
-which layers and tensors a made name speaks of.
+When ONNX Runtime rewrites a graph it makes names from names (``matmul_1/MatMulAddFusion``,
+``relu_2:out_nchwc``, ``fused gemm_3``). A model whose nodes and tensors carry tags as names tells, whatever
+the layers are called, which layers and tensors a made name speaks of.
 """
 
 from __future__ import annotations

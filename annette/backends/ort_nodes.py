@@ -20,8 +20,8 @@ BLOCKED_DOMAIN = "com.microsoft.nchwc"
 _ONNX_DOMAINS = ("", "ai.onnx")
 _INTEGER_OPERATORS = frozenset(
     {
-        "ConvInteger", "DynamicQuantizeLSTM", "DynamicQuantizeMatMul", "MatMulInteger", "MatMulIntegerToFloat",
-        "QAttention", "QEmbedLayerNormalization", "QGemm",
+        "ConvInteger", "DynamicQuantizeLSTM", "DynamicQuantizeMatMul", "MatMulInteger",
+        "MatMulIntegerToFloat", "QAttention", "QEmbedLayerNormalization", "QGemm",
     }
 )  # fmt: skip
 
@@ -65,6 +65,11 @@ class TraceNode:
         return self.domain == BLOCKED_DOMAIN and self.op_type in ("ReorderInput", "ReorderOutput")
 
     @property
+    def is_transposing(self) -> bool:
+        """Whether it changes between blocked layout and channels last, which takes in a transposition."""
+        return self.is_reorder and bool(self.settings.get("channels_last"))
+
+    @property
     def is_view(self) -> bool:
         """Whether it moves no element."""
         return self.domain in _ONNX_DOMAINS and self.op_type in VIEW_OPERATORS
@@ -86,8 +91,6 @@ class TraceNode:
 
     def stands_for(self, layer: Layer) -> bool:
         """Whether it does what that layer does, as far as the operator tells."""
-        if self.op_type == "ReorderOutput" and self.settings.get("channels_last"):
-            return layer.op_type == "Transpose"
         if self.is_view and layer.domain in _ONNX_DOMAINS:
             return layer.op_type in VIEW_OPERATORS
         return self.op_type == layer.op_type and self.key == operator_key(layer)

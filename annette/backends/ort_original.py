@@ -1,4 +1,4 @@
-"""The original network as the tracing of an optimised graph sees it: what folds, what is equal, what is idle."""
+"""The original network as the tracing of an optimised graph sees it: what folds, is equal, or is idle."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def operator_key(layer: Layer) -> str:
 
 
 def is_idle(network: Network, layer: Layer) -> bool:
-    """Whether the layer moves no element, so that an optimiser may drop it without doing its work elsewhere."""
+    """Whether the layer moves no element: an optimiser may drop it without doing its work elsewhere."""
     if layer.domain not in ("", "ai.onnx"):
         return False
     op_type = layer.op_type
@@ -50,7 +50,7 @@ class Original:
 
     network: Network
     folded: frozenset[str]
-    """Layers that depend on constants and shapes alone and do not show: they ran when the session was made."""
+    """Layers that depend on constants and shapes alone and do not show: they ran with the optimiser."""
     twins: dict[str, str]
     """Layers that do not show because an equal one stands for them: the name of that one."""
     same: dict[str, str]
@@ -58,7 +58,7 @@ class Original:
 
     @classmethod
     def of(cls, network: Network, *, shows: Callable[[Layer], bool]) -> Original:
-        """The facts; ``shows`` tells whether an executed node stands for the layer, or computes its outputs."""
+        """The facts; ``shows`` tells whether a node stands for the layer or computes its outputs."""
         constants = {name for name, tensor in network.tensors.items() if tensor.is_constant}
         folded: set[str] = set()
         twins: dict[str, str] = {}

@@ -1,7 +1,7 @@
 """Traces each executed node of an optimised graph back to the layers of the network that it does.
 
 Anchors come first: nodes whose names speak of a layer, and tensors that kept their names. A node then does
-the layers on the paths from the tensors it reads to the tensor it computes, as far as no other node does them.
+the layers on the paths from the tensors it reads to those it computes, as far as no other node does them.
 
 What remains is settled in `annette.backends.ort_groups`: nodes without a layer of their own, which are moves
 of a tensor or helpers of another node, and layers without a node, which have vanished.
@@ -59,10 +59,25 @@ def claim_layers(view: ExecutedGraphView) -> Claims:
             claims.claim(owner.number, name)
     for node in view.nodes:
         _claim_paths(claims, node)
+    for node in view.nodes:
+        if node.is_transposing:
+            claims.passed.difference_update(_taken_in(claims, node))
     return claims
 
 
+def _taken_in(claims: Claims, node: TraceNode) -> set[str]:
+    """The transposition that a change of layout does, too."""
+    read, written = claims.alias(node.reads[0]), claims.alias(node.writes[0])
+    layers = claims.view.network.consumers(read) if read else ()
+    if node.op_type == "ReorderOutput":
+        producer = claims.original.producer(written) if written else None
+        layers = (producer,) if producer else ()
+    return {layer.name for layer in layers if layer.op_type == "Transpose"}
+
+
 def _claim_paths(claims: Claims, node: TraceNode) -> None:
+    if node.is_reorder:
+        return
     original = claims.original
     stops = {claims.alias(name) for name in node.data}
     ends = [claims.alias(name) for name in node.writes if name]
