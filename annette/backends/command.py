@@ -17,6 +17,7 @@ from typing import Any
 from annette.backends.command_answer import hello_request, network_request, read_answer, read_hello
 from annette.backends.command_file import CommandFile, read_command_file
 from annette.backends.command_program import Program
+from annette.backends.mapping_inferring import InferringBackend
 from annette.backends.protocol import Backend
 from annette.errors import DeviceLostError, GraphError, MeasurementError, UsageError
 from annette.graph.network import Network
@@ -128,6 +129,8 @@ class CommandBackend:
 def open_command(target: str) -> Backend:
     """The device described by the YAML file ``target``, its program started.
 
+    Where the program reports no kernels, they are found by timing, unless the file says otherwise.
+
     Raises
     ------
     UsageError
@@ -137,7 +140,9 @@ def open_command(target: str) -> Backend:
     """
     if not target:
         raise UsageError("device 'command': names no file; write command:FILE.yaml")
-    return CommandBackend.start(read_command_file(target))
+    file = read_command_file(target)
+    backend = CommandBackend.start(file)
+    return InferringBackend(backend) if file.infer_mapping else backend
 
 
 def _start(file: CommandFile) -> tuple[Program, tuple[tuple[str, str], ...]]:
@@ -175,7 +180,7 @@ def _device_info(file: CommandFile, hello: tuple[tuple[str, str], ...]) -> Devic
             "program's handshake; remove one of them"
         )
     command = hashlib.sha256(json.dumps(file.command).encode()).hexdigest()[:8]
-    own = (("command_hash", command),)
+    own = (("command_hash", command), ("infer_mapping", "yes" if file.infer_mapping else "no"))
     return DeviceInfo(
         name=file.name,
         backend="command",

@@ -25,6 +25,16 @@ MAC_FAMILIES = frozenset({"conv", "depthwise_conv", "grouped_conv", "conv_transp
 """Layers that multiply and accumulate: they give a kernel its name, and never join another."""
 
 _WINDOWS = frozenset({"conv", "depthwise_conv", "grouped_conv", "conv_transpose", "pool"})
+_BY_CHANNEL = frozenset(
+    {
+        "BatchNormalization",
+        "InstanceNormalization",
+        "GroupNormalization",
+        "DequantizeLinear",
+        "QuantizeLinear",
+    }
+)
+"""Operators with a constant for each channel, which is axis 1 whatever the rank."""
 _SHAPES = {
     5: ((1, 32, 4, 14, 14), (1, 16, 8, 28, 28), (1, 8, 8, 56, 56)),
     4: ((1, 64, 14, 14), (1, 32, 56, 56), (1, 8, 224, 224)),
@@ -158,9 +168,11 @@ def _copy(
 ) -> str:
     if feed not in layer.inputs:
         raise GraphError(f"probe: layer {layer.name!r} does not read {feed!r}")
-    family = layer_family(network, layer)
-    axis = -1 if family in ("gemm", "matmul") or (len(build.shape(x)) < 4 and family not in _WINDOWS) else 1
-    old, new = network.tensors[feed].shape[axis], build.shape(x)[axis]
+    if len(build.shape(x)) != len(network.tensors[feed].shape):
+        raise GraphError(
+            f"probe: layer {layer.name!r} fed with shape {build.shape(x)}, expected another rank"
+        )
+    old, new = network.tensors[feed].shape, build.shape(x)
     inputs = []
     for position, name in enumerate(layer.inputs):
         tensor = network.tensors.get(name)
@@ -169,12 +181,12 @@ def _copy(
         elif name == feed:
             inputs.append(x)
         elif tensor.is_constant:
-            inputs.append(_constant(build, network, layer, tensor, position, (old, new)))
+            inputs.append(_constant(build, network, layer, tensor, position, old, new))
         else:
             inputs.append(_outside(build, network.tensors[feed], tensor, x, outside))
     attributes = dict(layer.attributes)
-    if family == "depthwise_conv":
-        attributes["group"] = new
+    if layer_family(network, layer) == "depthwise_conv":
+        attributes["group"] = new[1]
     copied = build.add_many(
         layer.op_type,
         *inputs,
@@ -191,25 +203,27 @@ def _constant(
     layer: Layer,
     tensor: Tensor,
     position: int,
-    sizes: tuple[int, int],
+    old: tuple[int, ...],
+    new: tuple[int, ...],
 ) -> str:
-    """A constant for the new number of channels; weights of matrix products keep it."""
-    old, new = sizes
-    if tensor.value is not None and old not in tensor.shape:
-        return build.constant(tensor.shape, dtype=tensor.dtype, value=tensor.value)
+    """A constant for an activation of shape ``new`` instead of ``old``."""
     family, shape = layer_family(network, layer), tensor.shape
-    if family in MAC_FAMILIES and position == 1:
-        if family in ("gemm", "matmul"):
-            shape = (*shape[:-2], new, new)
-        else:
-            groups = new if family == "depthwise_conv" else layer.int_attribute("group", 1)
-            if new % groups:
-                raise GraphError(f"probe: {new} channels in {groups} groups")
-            shape = (new, new // groups, *shape[2:])
+    if family in ("gemm", "matmul"):
+        channels = new[-1]
+        shape = (*shape[:-2], channels, channels) if position == 1 else (*shape[:-1], channels)
     elif family in MAC_FAMILIES:
-        shape = (new,) if len(shape) == 1 else (*shape[:-1], new)
-    else:
-        shape = tuple(new if size == old else size for size in shape)
+        groups = new[1] if family == "depthwise_conv" else layer.int_attribute("group", 1)
+        if new[1] % groups:
+            raise GraphError(f"probe: {new[1]} channels in {groups} groups")
+        shape = (new[1], new[1] // groups, *shape[2:]) if position == 1 else (new[1],)
+    elif layer.op_type in _BY_CHANNEL:
+        shape = tuple(new[1] if size == old[1] else size for size in shape)
+    else:  # constants are aligned with the activation at the last axis
+        aligned = zip(shape[::-1], old[::-1], new[::-1], strict=False)
+        sizes = [now if size == before else size for size, before, now in aligned]
+        shape = (*shape[: len(shape) - len(sizes)], *sizes[::-1])
+    if tensor.value is not None and shape == tensor.shape:
+        return build.constant(shape, dtype=tensor.dtype, value=tensor.value)
     return build.constant(shape, dtype=tensor.dtype)
 
 
@@ -221,8 +235,10 @@ def _outside(
     outside: dict[tuple[tuple[int, ...], str], str],
 ) -> str:
     """A second activation: an input of the network, of the same relation to ``x`` as in the original."""
-    if len(tensor.shape) != len(feed.shape):
+    if not len(tensor.shape) == len(feed.shape) == len(build.shape(x)):
         raise GraphError(f"probe: operands of shapes {feed.shape} and {tensor.shape}")
+    if any(size not in (fed, 1) for size, fed in zip(tensor.shape, feed.shape, strict=True)):
+        raise GraphError(f"probe: {feed.shape} is spread over {tensor.shape}, which has no like in a row")
     shape = tuple(
         have if size == fed else size
         for have, size, fed in zip(build.shape(x), tensor.shape, feed.shape, strict=True)
