@@ -60,8 +60,12 @@ class NetworkBuilder:
         dtype: str = "float32",
         value: Sequence[Scalar] | None = None,
         name: str | None = None,
+        stored_dtype: str | None = None,
     ) -> str:
-        """Declare a weight; give ``value`` (row-major) only where shapes depend on the contents."""
+        """Declare a weight; give ``value`` (row-major) only where shapes depend on the contents.
+
+        ``stored_dtype`` is the narrower dtype of a weight that is dequantised before it is used.
+        """
         return self._tensor(
             Tensor(
                 name=name or self._fresh("constant"),
@@ -69,6 +73,7 @@ class NetworkBuilder:
                 dtype=dtype,
                 is_constant=True,
                 value=None if value is None else tuple(value),
+                stored_dtype=stored_dtype,
             )
         )
 

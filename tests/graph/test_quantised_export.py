@@ -8,7 +8,7 @@ import numpy
 import pytest
 
 from annette.graph.builder import NetworkBuilder
-from annette.graph.network import Network, Tensor
+from annette.graph.network import Network
 from annette.graph.onnx_reader import network_from_onnx_bytes
 from annette.graph.onnx_writer import to_onnx_model
 
@@ -18,9 +18,7 @@ def _quantised() -> Network:
     build = NetworkBuilder("quantised")
 
     def weight(shape: tuple[int, ...], dtype: str) -> str:
-        return build._tensor(
-            Tensor(name=build._fresh("weight"), shape=shape, is_constant=True, stored_dtype=dtype)
-        )
+        return build.constant(shape, stored_dtype=dtype)
 
     def bracket(x: str, value: float | None) -> str:
         scale = build.constant((), value=None if value is None else (value,))
