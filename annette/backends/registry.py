@@ -1,11 +1,13 @@
-"""Opens a device by its name: the simulator that comes with annette, or any backend that others ship."""
+"""Opens a device by its name: a backend that comes with annette, or any that others ship."""
 
 from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Callable, Iterable
-from importlib.metadata import EntryPoint, entry_points
+import importlib.util
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from types import MappingProxyType
 
 from annette.backends.protocol import Backend
@@ -20,18 +22,69 @@ attribute ``list_devices``, that is called for (target, description) pairs to li
 
 Opener = Callable[[str], Backend]
 
-_BUILT_IN = MappingProxyType({"simulator": "annette.backends.simulator:open_simulator"})
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _BuiltIn:
+    """A kind of device that annette can talk to itself."""
+
+    opener: str
+    """Module and function that opens one."""
+    description: str
+    """One line for people."""
+    target: str
+    """What stands behind the colon, for people."""
+    module: str = ""
+    """The module of the runtime that it needs, which is an extra of annette's of the same name."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the kind alone names a device."""
+        return bool(self.module)
+
+
+_OPTIONS = "threads=N,optimization=LEVEL,visits=N"
+_BUILT_IN = MappingProxyType(
+    {
+        "simulator": _BuiltIn(
+            opener="annette.backends.simulator:open_simulator",
+            description="a simulated accelerator, described by a file",
+            target="NAME or simulator:FILE.yaml",
+        ),
+        "onnxruntime": _BuiltIn(
+            opener="annette.backends.onnxruntime_backend:open_onnxruntime",
+            description="this machine's processor with ONNX Runtime",
+            target=_OPTIONS,
+            module="onnxruntime",
+        ),
+        "openvino": _BuiltIn(
+            opener="annette.backends.openvino_backend:open_openvino",
+            description="this machine's processor with OpenVINO",
+            target=_OPTIONS,
+            module="openvino",
+        ),
+        "command": _BuiltIn(
+            opener="annette.backends.command:open_command",
+            description="any device behind a program of yours, described by a file",
+            target="FILE.yaml",
+        ),
+        "replay": _BuiltIn(
+            opener="annette.backends.replay:open_replay",
+            description="what was recorded of a device: a campaign's store, or its Parquet file",
+            target="RUN.db or replay:RUN.parquet",
+        ),
+    }
+)
 
 
 def open_device(spec: str) -> Backend:
-    """The device of that name: ``KIND:TARGET``, or an accelerator's name alone for a simulated one.
+    """The device of that name: ``KIND:TARGET``, or alone a runtime's kind or a simulated accelerator's name.
 
     Raises
     ------
     UsageError
         If there is no such device; the message names the nearest ones.
     MeasurementError
-        If a plug-in cannot be loaded or cannot open the device.
+        If a runtime is not installed, or a plug-in cannot be loaded or cannot open the device.
 
     Examples
     --------
@@ -44,27 +97,50 @@ def open_device(spec: str) -> Backend:
         kind, target = "simulator", spec
     plugins = _plugins()
     if kind in _BUILT_IN:
-        if not target:
-            raise UsageError(
-                f"device {spec!r}: expected simulator:NAME or simulator:FILE.yaml{_near('', presets)}"
-            )
-        module, _, function = _BUILT_IN[kind].partition(":")
-        backend: Backend = getattr(importlib.import_module(module), function)(target)
-        return backend
+        return _open_built_in(kind, target, spec, presets)
     if kind in plugins:
         return _open_plugin(plugins[kind], target)
     if not colon and spec.endswith((".yaml", ".yml")):
         raise UsageError(f"device {spec!r}: write simulator:{spec} to simulate that accelerator")
-    known = [*presets, *(f"{name}:" for name in (*_BUILT_IN, *plugins))]
-    raise UsageError(f"device {spec!r}: not known{_near(spec, known)}; `annette devices` lists them all")
+    kinds = [name if item.is_whole else f"{name}:" for name, item in _BUILT_IN.items()]
+    known = [*presets, *kinds, *(f"{name}:" for name in plugins)]
+    raise UsageError(
+        f"device {spec!r}: not known{_near(spec, kind, known)}; `annette devices` lists them all"
+    )
 
 
 def list_devices() -> tuple[tuple[str, str], ...]:
     """Names and one-line descriptions of the devices at hand; a broken plug-in is listed with its fault."""
     rows = [(f"simulator:{name}", description) for name, description in list_accelerators()]
+    for kind, item in _BUILT_IN.items():
+        if item.is_whole:
+            rows.append((kind, _runtime_description(item)))
+        elif kind != "simulator":
+            rows.append((f"{kind}:{item.target.partition(' ')[0]}", item.description))
     for kind, entry in sorted(_plugins().items()):
         rows.extend(_plugin_rows(kind, entry))
     return tuple(rows)
+
+
+def _open_built_in(kind: str, target: str, spec: str, presets: Sequence[str]) -> Backend:
+    item = _BUILT_IN[kind]
+    if not target and not item.is_whole:
+        near = f", did you mean {' or '.join(presets)}?" if kind == "simulator" else ""
+        raise UsageError(f"device {spec!r}: expected {kind}:{item.target}{near}")
+    module, _, function = item.opener.partition(":")
+    backend: Backend = getattr(importlib.import_module(module), function)(target)
+    return backend
+
+
+def _runtime_description(item: _BuiltIn) -> str:
+    """What the runtime is, with its version, or how to get it; found out without loading it."""
+    if importlib.util.find_spec(item.module) is None:
+        return f'{item.description}: not installed, pip install "annette[{item.module}]"'
+    try:
+        release = f" {version(item.module)}"
+    except PackageNotFoundError:  # another build of it, under another name
+        release = ""
+    return f"{item.description}{release}; options as in {item.module}:{item.target}"
 
 
 def _plugins() -> dict[str, EntryPoint]:
@@ -109,9 +185,11 @@ def _plugin_rows(kind: str, entry: EntryPoint) -> Iterable[tuple[str, str]]:
         return [(f"{kind}:", f"not usable: {_line(err)}")]
 
 
-def _near(name: str, known: Iterable[str]) -> str:
-    known = list(known)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known[:8]
+def _near(name: str, kind: str, known: Sequence[str]) -> str:
+    """The nearest names: to the whole text first, then to the part before the colon."""
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    near += difflib.get_close_matches(kind, [item for item in known if item not in near], n=1, cutoff=0.7)
+    near = near or [*known[:8]]
     return f", did you mean {' or '.join(near)}?" if near else ""
 
 
