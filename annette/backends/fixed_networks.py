@@ -5,7 +5,7 @@ from __future__ import annotations
 from annette.graph.builder import NetworkBuilder
 from annette.graph.network import Layer, Network, Tensor
 
-__all__ = ["empty_network", "reference_network"]
+__all__ = ["chain_network", "empty_network", "reference_network"]
 
 
 def reference_network() -> Network:
@@ -40,3 +40,20 @@ def empty_network() -> Network:
         layers=(Layer(name="copy", op_type="Identity", inputs=("x",), outputs=("y",)),),
         tensors={"x": Tensor(name="x", shape=(1,)), "y": Tensor(name="y", shape=(1,))},
     )
+
+
+def chain_network() -> Network:
+    """48 small layers in a row that take from nothing to a few microseconds: what does a layer cost beside?
+
+    Their times differ evenly, so that a clock of whole microseconds errs in both directions.
+
+    Examples
+    --------
+    >>> len(chain_network().layers)
+    48
+    """
+    build = NetworkBuilder("chain")
+    tensor = build.input("x", (1, 16))
+    for index in range(48):
+        tensor = build.linear(tensor, 16 + 5 * (37 * index % 48))
+    return build.finish(tensor)

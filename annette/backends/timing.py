@@ -32,7 +32,7 @@ _MAX_POLLS = 50_000  # of a clock that seems to stand still: some 30 ms, twice t
 _PROFILE_S = 0.15
 _PROFILE_RUNS = (12, 200)
 _LONGEST_PROFILE_S = 1.2
-_LEAST_PROFILE_RUNS = 4
+_LEAST_PROFILE_RUNS = 3
 _PROFILE_EVENTS = 6000  # reading them takes some 50 ms
 
 
@@ -97,7 +97,7 @@ def profile_runs(run_s: float, nodes: int) -> int:
     Examples
     --------
     >>> profile_runs(0.02, 60), profile_runs(1.0, 20), profile_runs(5e-5, 8)
-    (12, 4, 200)
+    (12, 3, 200)
     """
     least, most = _PROFILE_RUNS
     runs = min(max(least, round(_PROFILE_S / run_s)), most, max(least, _PROFILE_EVENTS // max(nodes, 1)))
@@ -108,7 +108,7 @@ def time_blocks(run: Callable[[], object], clock: NanosecondClock, plan: TimingP
     """Seconds per run of each block; the least of them is the time that the machine disturbed least.
 
     The number of runs is the same in each block. It comes from a first timing, so that a block lasts about
-    as long as the plan says.
+    as long as the plan says; where that was as long already, it is the first block.
 
     Parameters
     ----------
@@ -132,12 +132,17 @@ def time_blocks(run: Callable[[], object], clock: NanosecondClock, plan: TimingP
     """
     for _ in range(plan.warmup_runs):
         run()
-    runs = _runs_per_block(run, clock, plan)
-    return tuple(_elapsed_s(run, clock, runs) / runs for _ in range(plan.blocks))
+    runs, first = _runs_per_block(run, clock, plan)
+    values = [] if first is None else [first / runs]
+    values.extend(_elapsed_s(run, clock, runs) / runs for _ in range(plan.blocks - len(values)))
+    return tuple(values)
 
 
-def _runs_per_block(run: Callable[[], object], clock: NanosecondClock, plan: TimingPlan) -> int:
-    runs = min(plan.min_runs, plan.max_runs)
+def _runs_per_block(
+    run: Callable[[], object], clock: NanosecondClock, plan: TimingPlan
+) -> tuple[int, float | None]:
+    """Runs of a block; and the seconds that so many took, where the first timing was a block already."""
+    runs = plan.min_runs
     elapsed_s = _elapsed_s(run, clock, runs)
     while elapsed_s < plan.target_s / 10 and runs < plan.max_runs:
         runs = min(2 * runs, plan.max_runs)
@@ -147,7 +152,9 @@ def _runs_per_block(run: Callable[[], object], clock: NanosecondClock, plan: Tim
             f"timing: the clock stood still over {runs} runs, expected a finer clock or something that takes "
             "longer; use wall time, or a larger network"
         )
-    return min(max(math.ceil(plan.target_s * runs / elapsed_s - 1e-9), plan.min_runs), plan.max_runs)
+    wanted = math.ceil(plan.target_s * runs / elapsed_s - 1e-9)
+    wanted = min(max(wanted, plan.min_runs), plan.max_runs)
+    return wanted, elapsed_s if wanted == runs else None
 
 
 def _elapsed_s(run: Callable[[], object], clock: NanosecondClock, runs: int) -> float:

@@ -76,7 +76,7 @@ def test_one_slow_block_does_not_move_the_least(run_ns: int, slow: int, factor: 
     plan = TimingPlan(blocks=5, warmup_runs=0, min_runs=4, max_runs=4, block_s=1e-3)
 
     def durations() -> Iterator[int]:
-        yield from repeat(run_ns, 4 + 4 * slow)  # the first timing, then the blocks before
+        yield from repeat(run_ns, 4 * slow)
         yield from repeat(int(run_ns * factor), 4)
         yield from repeat(run_ns)
 
@@ -91,7 +91,7 @@ def test_a_machine_that_slows_down_gives_growing_blocks_within_its_drift(run_ns:
     plan = TimingPlan(blocks=6, warmup_runs=0, min_runs=5, max_runs=5)
 
     def durations() -> Iterator[int]:
-        yield from (int(run_ns * (1 + drift * index / 34)) for index in range(35))
+        yield from (int(run_ns * (1 + drift * index / 29)) for index in range(30))
 
     machine = Machine(durations())
     values = time_blocks(machine.run, machine.clock, plan)
@@ -124,7 +124,7 @@ def test_warm_up_runs_are_not_timed() -> None:
 def test_a_run_longer_than_a_block_is_run_once_a_block() -> None:
     machine = Machine(repeat(10**9))
     assert time_blocks(machine.run, machine.clock, TimingPlan(warmup_runs=0, blocks=3)) == (1.0, 1.0, 1.0)
-    assert machine.runs == 1 + 3
+    assert machine.runs == 3
 
 
 def test_a_clock_that_stands_still_is_refused() -> None:
@@ -167,9 +167,9 @@ def test_a_visit_takes_well_under_a_second_or_a_few_runs(run_s: float) -> None:
 @given(run_s=st.floats(1e-7, 100.0), nodes=st.integers(0, 5000))
 def test_a_profile_holds_enough_runs_for_a_lower_half_but_does_not_last(run_s: float, nodes: int) -> None:
     runs = profile_runs(run_s, nodes)
-    assert 4 <= runs <= 200
-    assert runs * run_s <= max(1.2, 4 * run_s)
-    assert runs == 4 or runs * run_s <= 1.2
+    assert 3 <= runs <= 200
+    assert runs * run_s <= max(1.2, 3 * run_s)
+    assert runs == 3 or runs * run_s <= 1.2
     assert runs >= 12 or run_s > 0.09
 
 

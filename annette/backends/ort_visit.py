@@ -1,0 +1,280 @@
+"""One visit of a network on ONNX Runtime: a session, a profile for the kernels, timed blocks for the total."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from annette.backends.fixed_networks import chain_network, empty_network, reference_network
+from annette.backends.machine import available_bytes, clock_hz, load_fraction
+from annette.backends.model_cache import ModelCache, network_key
+from annette.backends.ort_graph import ExecutedGraph, ExecutedKernel, executed_graph
+from annette.backends.ort_session import NodeDurations, OrtSession, profile_folder, read_profile
+from annette.backends.runtime_options import RuntimeOptions
+from annette.backends.timing import (
+    Reference,
+    TimingPlan,
+    clock_for,
+    clock_step_s,
+    lower_half_mean,
+    plan_visit,
+    profile_runs,
+    subtract_cost,
+    time_blocks,
+)
+from annette.errors import MeasurementError
+from annette.graph.network import Network
+from annette.graph.onnx_writer import to_onnx_model
+from annette.measurement import KernelMeasurement
+
+__all__ = ["OrtBench", "Visit", "anchored_kernels", "require_memory"]
+
+_CACHE_SHARE = 1 / 16  # of the memory that is available when the backend begins
+_LEAST_CACHE_BYTES = 256 << 20
+_MEMORY_SHARE = 0.5  # of the available memory, for one network
+_WEIGHT_COPIES = 3  # as the model's bytes, as parsed, and as packed for the kernels
+_FIRST_RUNS = 2  # of a profile, left out: memory is planned and caches fill
+_LONG_RUN_S = 0.2  # so long that the first run tells well enough how long one takes
+_LEAST_NODE_S = 1e-7
+"""Of what a node takes by the profile, this remains at least; the runtime's own share of a node is 0.2 us."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """What one visit found."""
+
+    values_s: tuple[float, ...]
+    """Seconds per run of each block, without the cost of calling the runtime."""
+    kernels: tuple[KernelMeasurement, ...] | None
+    """Per kernel; ``None`` if only the whole was timed."""
+    eliminated_layers: tuple[str, ...]
+    """Names of the layers that no executed node does."""
+    conditions: Mapping[str, float]
+    """The circumstances."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prepared:
+    """What is kept of an executed graph: making it again would cost most of a visit."""
+
+    model: bytes
+    kernels: tuple[ExecutedKernel, ...]
+    eliminated_layers: tuple[str, ...]
+
+
+class OrtBench:
+    """Everything that stays between the visits of one process: fixed costs, the reference, optimised models.
+
+    Raises
+    ------
+    MeasurementError
+        If the runtime cannot run the fixed networks.
+    """
+
+    def __init__(self, options: RuntimeOptions) -> None:
+        self._options = options
+        self._clock = clock_for(options.threads)
+        self._clock_step_s = clock_step_s(self._clock)
+        room = max(_LEAST_CACHE_BYTES, int(_CACHE_SHARE * (available_bytes() or 0)))
+        self._models = ModelCache[_Prepared](room)
+        empty = self._fixed_session(empty_network())
+        self.empty_s = min(self._blocks(empty, TimingPlan(blocks=9, block_s=0.002)))
+        """Seconds that calling the runtime takes; part of no value."""
+        self.profile_node_s = self._profile_cost()
+        """Seconds that profiling adds to what it writes of each node."""
+        reference = self._fixed_session(reference_network())
+        plan = TimingPlan(blocks=6, block_s=0.006, clock_step_s=self._clock_step_s)
+        self._reference = Reference(lambda: min(self._blocks(reference, plan)))
+
+    def visit(self, network: Network, seed: int) -> Visit:
+        """Time the network once through.
+
+        Raises
+        ------
+        AnnetteError
+            If it cannot be measured; says why in one line.
+        """
+        require_memory(network, available_bytes())
+        conditions = self._conditions()
+        made = self._prepare(network)
+        try:
+            values_s, kernels = self._time(network, made, seed)
+        except MeasurementError as err:
+            raise MeasurementError(f"network {network.name!r}: {err}") from err
+        eliminated = () if kernels is None else made.eliminated_layers
+        return Visit(values_s=values_s, kernels=kernels, eliminated_layers=eliminated, conditions=conditions)
+
+    def _time(
+        self, network: Network, made: _Prepared, seed: int
+    ) -> tuple[tuple[float, ...], tuple[KernelMeasurement, ...] | None]:
+        if self._options.kernels == "profile":
+            nodes = sum(len(item.nodes) for item in made.kernels)
+            session, durations, run_s = self._profiled(network, made.model, nodes, seed)
+            values_s = self._values(session, run_s)
+            return values_s, anchored_kernels(
+                made.kernels, durations, min(values_s), node_cost_s=self.profile_node_s
+            )
+        session = OrtSession.of_network(network, made.model, self._options, seed=seed)
+        return self._values(session, _one_run_s(session)), None
+
+    def _profiled(
+        self, network: Network, model: bytes, nodes: int, seed: int = 0
+    ) -> tuple[OrtSession, NodeDurations, float]:
+        """A session whose profile has ended (it then runs as fast as any), the profile, seconds of a run."""
+        with profile_folder() as prefix:
+            session = OrtSession.of_network(network, model, self._options, seed=seed, profile_prefix=prefix)
+            run_s = _one_run_s(session)
+            for _ in range(profile_runs(run_s, nodes)):
+                session.run()
+            return session, read_profile(session.end_profile()), run_s
+
+    def _values(self, session: OrtSession, run_s: float) -> tuple[float, ...]:
+        plan = plan_visit(run_s, clock_step_s=self._clock_step_s)
+        return subtract_cost(self._blocks(session, plan), self.empty_s)
+
+    def _blocks(self, session: OrtSession, plan: TimingPlan) -> tuple[float, ...]:
+        with _without_collection():
+            return time_blocks(session.run, self._clock, plan)
+
+    def _prepare(self, network: Network) -> _Prepared:
+        key = network_key(network)
+        found = self._models.get(key)
+        if found is None:
+            found = _prepared(executed_graph(network, self._options))
+            self._models.put(key, found, size_bytes=len(found.model))
+        return found
+
+    def _conditions(self) -> Mapping[str, float]:
+        found = {
+            "started_s": time.time(),
+            "reference_s": self._reference.latest_s(),
+            "load_fraction": load_fraction(),
+            "clock_hz": clock_hz(),
+            "empty_s": self.empty_s,
+            "profile_node_s": self.profile_node_s if self._options.kernels == "profile" else None,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _fixed_session(self, network: Network) -> OrtSession:
+        return OrtSession.of_network(network, _plain_model(network), self._options, optimization="all")
+
+    def _profile_cost(self) -> float:
+        """The profile of small nodes less what they take without it, by node."""
+        if self._options.kernels != "profile":
+            return 0.0
+        network = chain_network()
+        nodes = len(network.layers)
+        session, durations, run_s = self._profiled(network, _plain_model(network), nodes)
+        profile_s = sum(lower_half_mean(values[_FIRST_RUNS:]) for values in durations.values())
+        return max(0.0, (profile_s - min(self._values(session, run_s))) / nodes)
+
+
+def anchored_kernels(
+    kernels: Sequence[ExecutedKernel], durations: NodeDurations, total_s: float, *, node_cost_s: float = 0.0
+) -> tuple[KernelMeasurement, ...]:
+    """Each kernel's share of the profile, scaled so that all kernels sum to ``total_s``.
+
+    A node counts with the mean of the lower half of its durations: what disturbed the others is not its own.
+    From that goes what profiling itself costs a node, which for small ones is more than they take.
+
+    Parameters
+    ----------
+    kernels
+        The network's kernels and the nodes that do them.
+    durations
+        Seconds of each node in each profiled run.
+    total_s
+        What all kernels take; > 0.
+    node_cost_s
+        What profiling adds to each node; >= 0.
+
+    Raises
+    ------
+    MeasurementError
+        If the profile lacks a kernel.
+    """
+    profile_s = [_node_times(item.nodes, durations) for item in kernels]
+    own_s = [sum(max(value - node_cost_s, _LEAST_NODE_S) for value in values) for values in profile_s]
+    scale = total_s / sum(own_s) if own_s else 1.0
+    return tuple(
+        KernelMeasurement(
+            kernel=item.kernel, values_s=(seconds * scale,), counters={"profile_s": sum(values)}
+        )
+        for item, seconds, values in zip(kernels, own_s, profile_s, strict=True)
+    )
+
+
+def require_memory(network: Network, available: int | None) -> None:
+    """Refuse what would make the machine swap.
+
+    Parameters
+    ----------
+    network
+        What is to run.
+    available
+        Bytes that a program can still get; ``None``: not known, and nothing is refused.
+
+    Raises
+    ------
+    MeasurementError
+        If weights and activations need more than half of that.
+    """
+    if available is None:
+        return
+    weights = sum(tensor.size_bytes for tensor in network.tensors.values() if tensor.is_constant)
+    others = sum(tensor.size_bytes for tensor in network.tensors.values() if not tensor.is_constant)
+    needed, most = _WEIGHT_COPIES * weights + others, int(_MEMORY_SHARE * available)
+    if needed > most:
+        raise MeasurementError(
+            f"network {network.name!r}: needs up to {needed} bytes of memory ({weights} of weights, "
+            f"{others} of activations), expected at most {most}, half of what is available; use a smaller "
+            "batch or input"
+        )
+
+
+def _prepared(graph: ExecutedGraph) -> _Prepared:
+    return _Prepared(
+        model=graph.model.SerializeToString(),
+        kernels=graph.kernels,
+        eliminated_layers=graph.eliminated_layers,
+    )
+
+
+def _plain_model(network: Network) -> bytes:
+    data: bytes = to_onnx_model(network, weights="random").SerializeToString()
+    return data
+
+
+def _node_times(nodes: tuple[str, ...], durations: NodeDurations) -> list[float]:
+    found = [durations[name] for name in nodes if name in durations]
+    if not found:
+        raise MeasurementError(
+            f"profile: holds nothing of the executed nodes {', '.join(nodes[:3])}, expected each of them"
+        )
+    return [lower_half_mean(values[_FIRST_RUNS:] or values) for values in found]
+
+
+def _one_run_s(session: OrtSession) -> float:
+    """Seconds of one run by the wall, after one to warm up unless that took long."""
+    for _ in range(2):
+        start = time.perf_counter()
+        session.run()
+        run_s = time.perf_counter() - start
+        if run_s > _LONG_RUN_S:
+            break
+    return max(run_s, 1e-9)
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Python's garbage collector rests meanwhile: it would run on the time of what is measured."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
