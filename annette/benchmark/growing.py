@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from annette.graph.builder import NetworkBuilder
-from annette.graph.network import AttributeValue, Network
+from annette.graph.network import AttributeValue, Layer, Network
 from annette.graph.work import WORK_RULES
 
 __all__ = ["GrowingBuilder", "kernels_about"]
@@ -83,6 +83,16 @@ class GrowingBuilder(NetworkBuilder):
         self.shape(tensor)  # names a tensor that is not known
         return self._tensors[tensor].dtype
 
+    def repeat(self, layer: Layer, inputs: Sequence[str]) -> tuple[str, ...]:
+        """Add a layer like this one that reads these tensors; returns its outputs."""
+        return self.add_many(
+            layer.op_type,
+            *inputs,
+            outputs=len(layer.outputs),
+            domain=layer.domain,
+            **dict(layer.attributes),  # type: ignore[arg-type]  # none is called as a parameter here is
+        )
+
     def graft(self, network: Network, inputs: Mapping[str, str]) -> tuple[str, ...]:
         """Add all layers of ``network``, its inputs replaced by these tensors; returns its outputs here."""
         names = dict(inputs)
@@ -92,13 +102,7 @@ class GrowingBuilder(NetworkBuilder):
                     tensor.shape, dtype=tensor.dtype, value=tensor.value, stored_dtype=tensor.stored_dtype
                 )
         for layer in network.layers:
-            made = self.add_many(
-                layer.op_type,
-                *(names[item] if item else "" for item in layer.inputs),
-                outputs=len(layer.outputs),
-                domain=layer.domain,
-                **dict(layer.attributes),
-            )
+            made = self.repeat(layer, [names[item] if item else "" for item in layer.inputs])
             names.update(zip(layer.outputs, made, strict=True))
         return tuple(names[item] for item in network.outputs)
 

@@ -29,7 +29,7 @@ class Frame:
 
     @property
     def scale(self) -> float:
-        """What widths and sides are multiplied by, so that the work comes near the frame's; 1 at 60 M MACs."""
+        """What widths and sides are multiplied by, so that the work nears the frame's; 1 at 60 M MACs."""
         return min(max((self.macs / self.batch / 6e7) ** 0.25, 0.7), 2.3)
 
     def has_room(self, build: GrowingBuilder, share: float = 1.0) -> bool:

@@ -9,7 +9,7 @@ from annette.benchmark.growing import GrowingBuilder
 from annette.benchmark.network_cells import CELL_THEMES
 from annette.benchmark.network_images import IMAGE_THEMES, Frame, Theme
 from annette.benchmark.network_tokens import TOKEN_THEMES
-from annette.benchmark.quantised import halve, quantise
+from annette.benchmark.quantised import Activations, halve, quantise
 from annette.benchmark.sampling import Draw
 from annette.graph.network import Network
 
@@ -45,5 +45,6 @@ def synthetic_network(theme: str, draw: Draw, frame: Frame, *, variant: str = "f
     build = GrowingBuilder(f"{variant}/{theme}")
     network = build.finish(*THEMES[theme](draw, build, frame))
     if variant == "int8":
-        return quantise(network, activations="uint8" if draw.chance(0.7) else "int8")
+        activations: Activations = "uint8" if draw.chance(0.7) else "int8"
+        return quantise(network, activations=activations, prepared=draw.chance(0.6))
     return halve(network) if variant == "float16" else network

@@ -22,7 +22,7 @@ _SAME_SCALE = frozenset(
 )  # fmt: skip
 """Operators that hand values on: their outputs keep the scale of their input."""
 _QUANTISABLE = _SAME_SCALE | {
-    "Add", "ArgMax", "AveragePool", "Concat", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool",
+    "Add", "ArgMax", "AveragePool", "BatchNormalization", "Concat", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool",
     "InstanceNormalization", "LayerNormalization", "LeakyRelu", "MatMul", "Mul", "Relu", "Clip", "Sigmoid",
     "Softmax", "Where",
 }  # fmt: skip
@@ -31,7 +31,8 @@ _WEIGHTS: Mapping[str, Mapping[int, str]] = MappingProxyType(
     {
         **dict.fromkeys(("Conv", "ConvTranspose", "Gemm"), MappingProxyType({1: "int8", 2: "int32"})),
         **dict.fromkeys(
-            ("LayerNormalization", "InstanceNormalization"), MappingProxyType({1: "int8", 2: "int32"})
+            ("BatchNormalization", "InstanceNormalization", "LayerNormalization"),
+            MappingProxyType({1: "int8", 2: "int32"}),
         ),
         "MatMul": MappingProxyType({0: "int8", 1: "int8"}),
         "Gather": MappingProxyType({0: "int8"}),
@@ -41,13 +42,23 @@ _WEIGHTS: Mapping[str, Mapping[int, str]] = MappingProxyType(
 """How constants are stored, by operator and position; ``activation``: as activations are."""
 
 
-def quantise(network: Network, *, activations: Activations = "uint8") -> Network:
+def quantise(network: Network, *, activations: Activations = "uint8", prepared: bool = False) -> Network:
     """The network with its activations and weights quantised to eight bits, in ONNX's QDQ form.
 
-    As `onnxruntime.quantization.quantize_static` writes it after its pre-processing: normalisation folded
-    into convolutions, rectifiers swallowed by the quantisation after them, one pair of QuantizeLinear and
+    As `onnxruntime.quantization.quantize_static` writes it: normalisation folded into convolutions (exporters
+    do so), rectifiers swallowed by the quantisation after them, one pair of QuantizeLinear and
     DequantizeLinear a tensor, shared by its readers; layers that only hand values on keep the scale; biases
     are int32. What it does not quantise (division, powers, recurrent layers, ...) stays in float32 between.
+
+    Parameters
+    ----------
+    network : Network
+        In float32.
+    activations : {"uint8", "int8"}
+        How activations are stored.
+    prepared : bool
+        As after `quant_pre_process`: linear layers on tokens written as Gemm between two Reshapes, hard
+        swish as hard sigmoid and product.
 
     Examples
     --------
@@ -57,7 +68,51 @@ def quantise(network: Network, *, activations: Activations = "uint8") -> Network
     >>> [layer.op_type for layer in quantise(small).layers]
     ['QuantizeLinear', 'DequantizeLinear', 'Conv', 'QuantizeLinear', 'DequantizeLinear']
     """
-    return _Quantiser(network, activations).run()
+    return _Quantiser(_prepare(network) if prepared else network, activations).run()
+
+
+def _prepare(network: Network) -> Network:
+    """What the quantiser's own pre-processing changes."""
+    build, made = GrowingBuilder(network.name), {}
+    skipped: set[str] = set()
+    for name, tensor in network.tensors.items():
+        if tensor.is_constant:
+            made[name] = build.constant(
+                tensor.shape, dtype=tensor.dtype, value=tensor.value, stored_dtype=tensor.stored_dtype
+            )
+        elif name in network.inputs:
+            made[name] = build.input(name, tensor.shape, dtype=tensor.dtype)
+    for layer in network.layers:
+        if layer.name in skipped:
+            continue
+        bias = _bias_of(network, layer)
+        if bias is not None:
+            shape = network.tensors[bias[0].outputs[0]].shape
+            y = build.reshape(made[layer.inputs[0]], (-1, network.tensors[layer.inputs[0]].shape[-1]))
+            y = build.add("Gemm", y, made[layer.inputs[1]], made[bias[1]])
+            made[bias[0].outputs[0]] = build.reshape(y, shape)
+            skipped.add(bias[0].name)
+        elif layer.op_type == "HardSwish":
+            x = made[layer.inputs[0]]
+            made[layer.outputs[0]] = build.add("Mul", x, build.add("HardSigmoid", x, alpha=1 / 6, beta=0.5))
+        else:
+            names = build.repeat(layer, [made[item] if item else "" for item in layer.inputs])
+            made.update(zip(layer.outputs, names, strict=True))
+    return build.finish(*(made[name] for name in network.outputs))
+
+
+def _bias_of(network: Network, layer: Layer) -> tuple[Layer, str] | None:
+    """The addition of a bias that alone reads this product by a matrix of weights, and the bias."""
+    if layer.op_type != "MatMul" or layer.outputs[0] in network.outputs:
+        return None
+    weight, readers = network.tensors[layer.inputs[1]], network.consumers(layer.outputs[0])
+    if not weight.is_constant or len(weight.shape) != 2 or len(readers) != 1 or readers[0].op_type != "Add":
+        return None
+    others = [name for name in readers[0].inputs if name != layer.outputs[0]]
+    bias = network.tensors[others[0]] if len(others) == 1 else None
+    if bias is None or not bias.is_constant or bias.shape != weight.shape[1:]:
+        return None
+    return readers[0], others[0]
 
 
 class _Quantiser:
@@ -111,10 +166,10 @@ class _Quantiser:
         source = layer.inputs[0]
         producer = self.network.producer(self._root(source))
         alone = len(self.network.consumers(source)) == 1 and source not in self.network.outputs
-        if producer is None or not alone or producer.op_type not in ("Conv", "Add", "Gemm", "Mul"):
+        if producer is None or not alone or producer.op_type not in _QUANTISABLE:
             return False
         if layer.op_type == "BatchNormalization":
-            if producer.op_type != "Conv" or self._root(source) != source:
+            if producer.op_type not in ("Conv", "ConvTranspose") or self._root(source) != source:
                 return False
             self.biased.add(producer.name)
         self.roots[layer.outputs[0]] = source
@@ -123,11 +178,9 @@ class _Quantiser:
     def _write(self, layer: Layer) -> None:
         inputs = [self._input(layer, position, name) for position, name in enumerate(layer.inputs)]
         if layer.name in self.biased and len(inputs) == 2:
-            channels = self.network.tensors[layer.inputs[1]].shape[0]
+            channels = self.network.tensors[layer.outputs[0]].shape[1]
             inputs.append(self.build.constant((channels,), stored_dtype="int32"))
-        made = self.build.add_many(
-            layer.op_type, *inputs, outputs=len(layer.outputs), domain=layer.domain, **dict(layer.attributes)
-        )
+        made = self.build.repeat(layer, inputs)
         self.made.update(zip(layer.outputs, made, strict=True))
         if layer.op_type in _SAME_SCALE and self._root(layer.inputs[0]) in self.scales:
             for name in layer.outputs:
@@ -188,12 +241,6 @@ def halve(network: Network) -> Network:
         elif name in network.inputs:
             made[name] = build.input(name, tensor.shape, dtype=dtype)
     for layer in network.layers:
-        names = build.add_many(
-            layer.op_type,
-            *(made[item] if item else "" for item in layer.inputs),
-            outputs=len(layer.outputs),
-            domain=layer.domain,
-            **dict(layer.attributes),
-        )
+        names = build.repeat(layer, [made[item] if item else "" for item in layer.inputs])
         made.update(zip(layer.outputs, names, strict=True))
     return build.finish(*(made[name] for name in network.outputs))
