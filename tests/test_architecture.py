@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "annette"
 
 FLOORS = (
-    ("cli",),
+    ("cli", "testing"),  # the second is for tests of what others ship
     ("report", "explore"),
     ("evaluation",),
     ("estimation",),

@@ -1,87 +1,122 @@
-"""What every backend promises; run on each implementation by one fixture."""
+"""What every backend promises, as it ships in `annette.testing`, on each implementation."""
 
 from __future__ import annotations
 
-import pickle
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from annette.backends.protocol import Backend
 from annette.backends.registry import open_device
-from annette.benchmark.blocks import BLOCKS
-from annette.benchmark.plan import MICRO_KERNELS
-from annette.benchmark.sampling import draws
-from annette.graph.builder import NetworkBuilder
-from annette.graph.mapping import require_complete
-from annette.graph.network import Layer, Network, Tensor
+from annette.backends.replay import open_replay
+from annette.benchmark.campaign import run_campaign
+from annette.store.campaign import CampaignStore
+from annette.store.records import PlanRecord, Task
+from annette.testing import BackendContract, benchmark_network
 
-KINDS = {**MICRO_KERNELS, **BLOCKS}
+Opener = Callable[[], Backend]
 
+SIMULATED_BOARD = """\
+import json, sys
+from annette.backends.simulator import open_simulator
+from annette.graph.onnx_reader import read_onnx
 
-@pytest.fixture(scope="module", params=["simulator:zcu102-dpu", "simulator:ncs2"])
-def backend(request: pytest.FixtureRequest) -> Backend:
-    return open_device(request.param)
-
-
-def _network(kind: str, seed: int = 1) -> Network:
-    build = NetworkBuilder(kind)
-    return build.finish(*KINDS[kind](next(draws(seed, kind)), build))
-
-
-def _unknown_operator() -> Network:
-    layer = Layer(name="odd", op_type="Mystery", domain="org.example", inputs=("x",), outputs=("y",))
-    tensors = {name: Tensor(name=name, shape=(1, 8, 4, 4)) for name in "xy"}
-    return Network(name="odd", inputs=("x",), outputs=("y",), layers=(layer,), tensors=tensors)
-
-
-def test_it_is_a_backend_with_an_identity(backend: Backend) -> None:
-    assert isinstance(backend, Backend)
-    assert backend.info == backend.info
-    assert backend.info.name
-    assert backend.info.backend
-
-
-def test_it_survives_the_way_to_another_process(backend: Backend) -> None:
-    twin = pickle.loads(pickle.dumps(backend))  # noqa: S301  # our own bytes
-    network = _network("residual")
-    assert twin.info == backend.info
-    assert twin.measure(network, seed=4) == backend.measure(network, seed=4)
+backend = open_simulator("ncs2")
+for line in sys.stdin:
+    request = json.loads(line)
+    if "hello" in request:
+        print(json.dumps({"hello": {"board": "simulated"}}), flush=True)
+        continue
+    answer = {"id": request["id"]}
+    measurement = backend.measure(read_onnx(request["onnx"]), seed=request["seed"])
+    if measurement.error is not None:
+        answer["error"] = measurement.error
+    else:
+        answer["values_s"] = measurement.values_s
+        answer["eliminated_layers"] = measurement.eliminated_layers
+        answer["kernels"] = [
+            {"layers": item.kernel.layers, "primary": item.kernel.primary, "unit": item.kernel.unit,
+             "values_s": item.values_s, "bound": item.bound, "counters": dict(item.counters)}
+            for item in measurement.kernels
+        ]
+        if sys.argv[1] == "whole":
+            del answer["kernels"], answer["eliminated_layers"]
+    print(json.dumps(answer), flush=True)
+"""
+FEW = ("conv", "gemm", "pool", "conv_chain", "residual", "attention", "quantised")
 
 
-def test_opening_it_again_gives_the_same_identity(backend: Backend) -> None:
-    assert open_device(f"{backend.info.backend}:{backend.info.name}").info == backend.info
+def _without(package: str) -> pytest.MarkDecorator:
+    found = importlib.util.find_spec(package) is not None
+    return pytest.mark.skipif(not found, reason=f"{package} is not installed")
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
-def test_it_answers_for_every_kind_of_benchmark_network(backend: Backend, kind: str) -> None:
-    network = _network(kind)
-    answer = backend.measure(network, seed=1)
-    assert answer.network_id == network.id
-    assert answer.device == backend.info
-    assert (answer.values_s is None) != (answer.error is None)
-    if answer.mapping is not None:
-        require_complete(network, answer.mapping)
+@pytest.mark.parametrize("preset", ["zcu102-dpu", "ncs2"], scope="class")
+class TestSimulator(BackendContract):
+    @pytest.fixture(scope="class")
+    def opener(self, preset: str) -> Opener:
+        return lambda: open_device(f"simulator:{preset}")
 
 
-def test_the_same_seed_gives_the_same_answer_in_any_order(backend: Backend) -> None:
-    networks = [_network(kind) for kind in ("conv", "inception", "attention")]
-    forwards = [backend.measure(network, seed=5) for network in networks]
-    backwards = [backend.measure(network, seed=5) for network in reversed(networks)]
-    assert forwards == backwards[::-1]
+@_without("onnxruntime")
+class TestOnnxRuntime(BackendContract):
+    kinds = FEW
+
+    @pytest.fixture(scope="class")
+    def opener(self) -> Opener:
+        return lambda: open_device("onnxruntime:threads=1")
 
 
-def test_a_strange_network_is_answered_not_raised(backend: Backend) -> None:
-    network = _unknown_operator()
-    assert backend.measure(network).network_id == network.id
-    empty = Network(
-        name="empty", inputs=("x",), outputs=("x",), layers=(), tensors={"x": Tensor(name="x", shape=(1,))}
-    )
-    assert backend.measure(empty).network_id == empty.id
+@_without("openvino")
+class TestOpenVino(BackendContract):
+    kinds = FEW
+
+    @pytest.fixture(scope="class")
+    def opener(self) -> Opener:
+        return lambda: open_device("openvino:threads=1")
 
 
-def test_every_operator_costs_something_unless_it_vanishes(backend: Backend) -> None:
-    for kind in sorted(MICRO_KERNELS):
-        answer = backend.measure(_network(kind, seed=3), seed=2)
-        if answer.values_s is not None and answer.kernels:
-            assert answer.latency_s > 0, kind
-            assert all(kernel.latency_s > 0 for kernel in answer.kernels), kind
+@pytest.mark.parametrize("told", ["kernels", "whole"], scope="class")
+class TestCommand(BackendContract):
+    kinds = FEW
+
+    @pytest.fixture(scope="class")
+    def opener(self, told: str, tmp_path_factory: pytest.TempPathFactory) -> Opener:
+        folder = tmp_path_factory.mktemp("board")
+        (folder / "simulated_board.py").write_text(SIMULATED_BOARD)
+        file = folder / "board.yaml"
+        file.write_text(
+            f"schema_version: 1\nname: board\ncommand: [{sys.executable!r}, simulated_board.py, {told}]\n"
+        )
+        return lambda: open_device(f"command:{file}")
+
+
+class TestReplay(BackendContract):
+    must_run = ()
+
+    @pytest.fixture(scope="class")
+    def opener(self, tmp_path_factory: pytest.TempPathFactory) -> Opener:
+        store_path = tmp_path_factory.mktemp("replay") / "run.db"
+        self.record(store_path)
+        return lambda: open_replay(str(store_path))
+
+    def record(self, store_path: Path) -> None:
+        backend = open_device("simulator:zcu102-dpu")
+        tasks = [
+            Task(network=benchmark_network(kind), category="block", group=kind)
+            for kind in ("conv", "inception")
+        ]
+        plan = PlanRecord(name="few", seed=1, text="{}")
+        with CampaignStore.create(store_path, device=backend.info, plan=plan) as store:
+            run_campaign(tasks, backend, store)
+
+
+def test_the_front_door_does_not_load_the_contract() -> None:
+    import subprocess
+
+    code = "import sys, annette; print('annette.testing' in sys.modules or 'pytest' in sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "False"
