@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from annette.cli.console import OutputFormat, print_json, print_line, print_table, progress_bar, stages
-from annette.cli.options import DeviceOption, FormatOption, JobsOption, StoreOption
-from annette.units import format_duration
+from annette.cli.options import DeviceOption, FormatOption, JobsOption, PlanOption, StoreOption
+from annette.errors import UsageError
+from annette.units import format_duration, format_fraction, format_seconds
+
+if TYPE_CHECKING:
+    from annette.store.records import Noise
 
 __all__ = ["benchmark", "print_campaign", "run_benchmark"]
+
+_NAMED = 5  # unstable networks that are named one by one
 
 
 def benchmark(
     device: DeviceOption,
     store: StoreOption,
-    plan: Annotated[
-        str, typer.Option("--plan", help="A campaign plan: standard, quick, or a YAML file.")
-    ] = "standard",
+    plan: PlanOption = "standard",
     jobs: JobsOption = 1,
     export: Annotated[
         Path | None,
-        typer.Option("--export", help="Also write networks and kernels as Parquet to this folder."),
+        typer.Option("--export", help="Also write networks and kernels as Parquet tables to this folder."),
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            "--record",
+            help="Also write the whole campaign to this .parquet file, for annette train and replay:FILE.",
+        ),
     ] = None,
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
@@ -32,7 +44,7 @@ def benchmark(
 
     Example: annette benchmark --device zcu102-dpu --plan quick --store run.db --jobs 2
     """
-    document = run_benchmark(device, store, plan, jobs=jobs, export=export)
+    document = run_benchmark(device, store, plan, jobs=jobs, export=export, record=record)
     if output is OutputFormat.JSON:
         print_json(document)
         return
@@ -41,14 +53,29 @@ def benchmark(
 
 
 def run_benchmark(
-    device: str, store: Path, plan: str, *, jobs: int, export: Path | None = None
+    device: str,
+    store: Path,
+    plan: str,
+    *,
+    jobs: int,
+    export: Path | None = None,
+    record: Path | None = None,
 ) -> dict[str, Any]:
-    """Plan, time what the store lacks with a progress bar, and summarise as JSON types."""
+    """Plan, time what the store lacks with a progress bar, and summarise as JSON types.
+
+    Raises
+    ------
+    UsageError
+        If the device, the plan or the file to record to cannot be what was meant.
+    StoreError
+        If the store belongs to another device or plan, or something cannot be written.
+    """
     from annette.backends.registry import open_device
     from annette.benchmark.campaign import run_campaign
     from annette.benchmark.plan import load_plan, plan_campaign
     from annette.store.campaign import CampaignStore
 
+    _check_outputs(export, record)
     backend = open_device(device)
     campaign = load_plan(plan)
     with CampaignStore.open_or_create(store, device=backend.info, plan=campaign.record) as kept:
@@ -56,8 +83,10 @@ def run_benchmark(
             tasks = plan_campaign(campaign)
         with progress_bar(f"benchmarking {backend.info.name}") as on_progress:
             ran = run_campaign(tasks, backend, kept, jobs=jobs, on_progress=on_progress)
-        summary = kept.summary()
-        written = kept.export_parquet(export) if export is not None else ()
+        summary, noise = kept.summary(), kept.noise()
+        written = [*(kept.export_parquet(export) if export is not None else ())]
+        if record is not None:
+            written.append(kept.export_campaign(record))
     return {
         "schema_version": 1,
         "store": str(store),
@@ -69,27 +98,95 @@ def run_benchmark(
         "done_before": ran.done_before,
         "done_now": ran.measured + ran.failed,
         "elapsed_s": ran.elapsed_s,
+        "visits": summary.visits,
+        "visits_per_benchmark": summary.visits_per_task,
+        "visits_now": ran.visits,
+        "unstable": [{"network": name, "spread_fraction": spread} for name, spread in ran.unstable],
+        "noise": _noise_document(noise),
         "categories": dict(summary.categories),
         "failures": [{"reason": reason, "count": count} for reason, count in summary.failures],
         "exported": [str(path) for path in written],
     }
 
 
+def _check_outputs(export: Path | None, record: Path | None) -> None:
+    """Find out now, not after minutes, that a result could not be written."""
+    from annette.store.recorded import require_pyarrow
+
+    if export is not None or record is not None:
+        require_pyarrow()
+    if export is not None and export.exists() and not export.is_dir():
+        raise UsageError(f"--export {export}: it is a file, expected a folder")
+    if record is None:
+        return
+    if record.suffix != ".parquet" or record.is_dir():
+        raise UsageError(f"--record {record}: expected a file name that ends in .parquet")
+    if not os.access(record.parent, os.W_OK):
+        raise UsageError(
+            f"--record {record}: the folder {record.parent} does not exist or may not be written"
+        )
+
+
+def _noise_document(noise: Noise) -> dict[str, float | None]:
+    return {
+        "reference_s": noise.reference_s,
+        "reference_drift_fraction": noise.drift_fraction,
+        "load_fraction": noise.load_fraction,
+        "peak_load_fraction": noise.peak_load_fraction,
+    }
+
+
 def print_campaign(document: dict[str, Any]) -> None:
-    """How far the campaign is, what it holds, and what failed."""
-    rate = document["done_now"] / document["elapsed_s"] if document["elapsed_s"] > 0 else 0.0
+    """How far the campaign is, what it holds, what failed, and what is not to be trusted."""
+    rate = document["visits_now"] / document["elapsed_s"] if document["elapsed_s"] > 0 else 0.0
     print_line(
         f"{document['store']}: {document['measured']} of {document['planned']} benchmarks measured on "
         f"{document['device']}, {document['failed']} failed",
         bold=True,
     )
+    each = document["visits_per_benchmark"]
+    visits = f"; {document['visits_now']} visits, {each} or more of each" if each > 1 else ""
     print_line(
         f"{document['done_before']} done before, {document['done_now']} now in "
-        f"{format_duration(document['elapsed_s'])} ({rate:.0f} a second)"
+        f"{format_duration(document['elapsed_s'])}{visits} ({rate:{'.0f' if rate >= 10 else '.1f'}} a second)"
     )
     rows = [(name, str(count)) for name, count in document["categories"].items()]
     print_table(("category", "benchmarks"), rows)
+    noise = _noise_line(document["noise"])
+    if noise:
+        print_line(noise)
+    _print_unstable(document["unstable"], document["planned"])
     for failure in document["failures"]:
         print_line(f"failed {failure['count']} times: {failure['reason']}")
     for path in document["exported"]:
         print_line(f"exported to {path}")
+
+
+def _noise_line(noise: dict[str, float | None]) -> str:
+    parts = []
+    drift, load, peak = noise["reference_drift_fraction"], noise["load_fraction"], noise["peak_load_fraction"]
+    if noise["reference_s"] is not None and drift is not None:
+        parts.append(
+            f"the reference network took {format_seconds(noise['reference_s'])} and drifted by "
+            f"{format_fraction(drift)} (divided out)"
+        )
+    if load is not None and peak is not None:
+        parts.append(f"load of the machine {format_fraction(load)}, at times {format_fraction(peak)}")
+    return "noise: " + "; ".join(parts) if parts else ""
+
+
+def _print_unstable(unstable: list[dict[str, Any]], planned: int) -> None:
+    if not unstable:
+        return
+    named = ", ".join(
+        f"{item['network']} ({format_fraction(item['spread_fraction'])})" for item in unstable[:_NAMED]
+    )
+    more = f" and {len(unstable) - _NAMED} more" if len(unstable) > _NAMED else ""
+    print_line(
+        f"unstable: the visits of {len(unstable)} of {planned} benchmarks differ by more than 10 %: "
+        f"{named}{more}"
+    )
+    print_line(
+        "they were visited again without success and are kept as they are; if they are many, stop other "
+        "programs or fix the clock's speed, and measure again into a new store"
+    )

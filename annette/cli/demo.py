@@ -11,7 +11,7 @@ import typer
 from annette.cli.benchmark import print_campaign, run_benchmark
 from annette.cli.console import print_line, progress_bar
 from annette.cli.evaluate import print_evaluation
-from annette.cli.options import DeviceOption, JobsOption, SeedOption
+from annette.cli.options import DeviceOption, JobsOption, PlanOption, SeedOption
 from annette.cli.train import train_platform
 from annette.units import format_duration
 
@@ -23,9 +23,7 @@ def demo(
         Path, typer.Option("--folder", help="Where the campaign and the platform are kept.")
     ] = Path("demo"),
     device: DeviceOption = "zcu102-dpu",
-    plan: Annotated[
-        str, typer.Option("--plan", help="A campaign plan: standard, quick, or a file.")
-    ] = "standard",
+    plan: PlanOption = "standard",
     suite: Annotated[str, typer.Option("--suite", help="The networks to predict.")] = "classic12",
     seed: SeedOption = 0,
     jobs: JobsOption = 1,

@@ -21,13 +21,14 @@ def print_kernels(kernels: Sequence[Mapping[str, Any]], total_s: float, *, show_
         (
             _shorten(kernel["name"]),
             str(kernel["family"]),
+            str(kernel.get("unit") or "-"),
             str(kernel.get("bound") or "-"),
             format_seconds(kernel["latency_s"]),
             _share(kernel["latency_s"], total_s),
         )
         for kernel in shown
     ]
-    print_table(("kernel", "family", "bound", "latency", "share"), rows, left=3)
+    print_table(("kernel", "family", "unit", "bound", "latency", "share"), rows, left=4)
     if len(shown) < len(kernels):
         rest_s = total_s - sum(kernel["latency_s"] for kernel in shown)
         print_line(
@@ -35,7 +36,9 @@ def print_kernels(kernels: Sequence[Mapping[str, Any]], total_s: float, *, show_
             "(--all prints every kernel)"
         )
     print_line()
-    for text, key in (("by family", "family"), ("by bound", "bound")):
+    for text, key in (("by family", "family"), ("by unit", "unit"), ("by bound", "bound")):
+        if not any(kernel.get(key) for kernel in kernels):
+            continue
         times: dict[str, float] = defaultdict(float)
         for kernel in kernels:
             times[str(kernel.get(key) or "-")] += kernel["latency_s"]

@@ -12,6 +12,7 @@ import typer
 from annette.cli.console import OutputFormat
 from annette.errors import UsageError
 from annette.graph.network import Network
+from annette.resources import resource_folder
 
 __all__ = [
     "BatchOption",
@@ -20,6 +21,7 @@ __all__ = [
     "JobsOption",
     "ModelOption",
     "NetworkArgument",
+    "PlanOption",
     "PlatformOption",
     "SeedOption",
     "ShapeOption",
@@ -36,7 +38,11 @@ NetworkArgument = Annotated[
 ]
 DeviceOption = Annotated[
     str,
-    typer.Option("--device", "-d", help="A device: zcu102-dpu, simulator:FILE.yaml (see annette devices)."),
+    typer.Option(
+        "--device",
+        "-d",
+        help="A device: zcu102-dpu, simulator:FILE.yaml, onnxruntime, replay:RUN.db (see annette devices).",
+    ),
 ]
 PlatformOption = Annotated[
     str,
@@ -50,6 +56,9 @@ FormatOption = Annotated[
 ]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random; it is recorded.")]
 JobsOption = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes to work with.")]
+# The names as the folder has them: what `list_plans` lists, without reading every plan for each command.
+_PLANS = ", ".join(sorted(path.stem for path in resource_folder("plans").glob("*.yaml")))
+PlanOption = Annotated[str, typer.Option("--plan", help=f"A campaign plan: {_PLANS}, or a YAML file.")]
 StoreOption = Annotated[
     Path, typer.Option("--store", "-s", help="The campaign's file; an existing one is continued.")
 ]

@@ -20,7 +20,12 @@ __all__ = ["train", "train_platform"]
 
 
 def train(
-    store: Annotated[Path, typer.Argument(metavar="STORE", help="The file that annette benchmark wrote.")],
+    store: Annotated[
+        Path,
+        typer.Argument(
+            metavar="STORE", help="What annette benchmark wrote: a store, or a campaign recorded as .parquet."
+        ),
+    ],
     folder: Annotated[Path, typer.Option("--output", "-o", help="Folder of the new platform.")],
     name: Annotated[
         str | None, typer.Option("--name", help="Name of the platform; the device's if not given.")
