@@ -37,7 +37,7 @@ from annette.models.mapping_rules import (
     own_keys,
     seen_producers,
     transparent_operators,
-    uniting_operators,
+    uniting_pairs,
 )
 from annette.models.mapping_text import (
     SCHEMA_VERSION,
@@ -79,8 +79,8 @@ class MappingModel:
     """Operators that may join a kernel which computes a part of their operand only."""
     default_unit: str
     """Where a primary of unknown family runs."""
-    unites: frozenset[str] = frozenset()
-    """Operators that may make one kernel of several that compute their operands."""
+    unites: frozenset[Key] = frozenset()
+    """By operators as in `merge`: several such kernels may become one with the layer."""
     moves: MappingType[MoveKey, Tree] = field(default_factory=dict)
     """By the move and the units that make and read a tensor; empty where none was seen."""
 
@@ -137,7 +137,7 @@ class MappingModel:
     def _homes(self, walk: Walk, number: int) -> list[int]:
         """The kernels to join, most probable first, the one computed last among equals.
 
-        Several only for operators that were seen to unite kernels.
+        Several only of kernels that were seen to be united by such a layer.
         """
         found: list[tuple[float, int, int]] = []
         op_type = walk.view.op_types[number]
@@ -148,9 +148,13 @@ class MappingModel:
             chance = 0.0 if leaf is None else (leaf.fraction(MERGED) * leaf.total + 0.5) / (leaf.total + 1)
             if chance > 0.5:
                 found.append((chance, site.feeder, site.kernel))
-        if op_type in self.unites:
-            return sorted({kernel for _, _, kernel in found})
-        return [max(found)[2]] if found else []
+        if len(found) < 2:
+            return [kernel for _, _, kernel in found]
+        uniting = {
+            kernel for _, _, kernel in found if (walk.kernels[kernel].primary_op, op_type) in self.unites
+        }
+        best = max(found)[2]
+        return sorted(uniting) if best in uniting else [best]
 
     def _merge_leaf(self, walk: Walk, site: Site) -> Leaf | None:
         """What was observed of this kernel and layer.
@@ -167,9 +171,7 @@ class MappingModel:
     @cached_property
     def _places_by_units(self) -> bool:
         """Whether the unit of a kernel may depend on those of the kernels before it."""
-        return bool(self.moves) or any(
-            "producer_units" in features_of(tree) for tree in self.placement.values()
-        )
+        return bool(self.moves) or any("input_units" in features_of(tree) for tree in self.placement.values())
 
     def _primary(self, walk: Walk, number: int) -> int:
         state, view = walk.kernels[number], walk.view
@@ -226,7 +228,7 @@ class MappingModel:
             table: MappingType[Key, Tree] = getattr(self, kind)
             data[kind] = {_JOIN.join(key): tree_to_json(tree) for key, tree in table.items()}
         if self.unites:
-            data["unites"] = sorted(self.unites)
+            data["unites"] = sorted(_JOIN.join(key) for key in self.unites)
         if self.moves:
             data["moves"] = {_JOIN.join(key): tree_to_json(tree) for key, tree in self.moves.items()}
         return json.dumps(data, sort_keys=True, separators=(",", ":")) + "\n"
@@ -258,7 +260,9 @@ class MappingModel:
             transparent=words_of(data, "transparent"),
             joins=words_of(data, "joins"),
             default_unit=default_unit,
-            unites=words_of(data, "unites") if "unites" in data else frozenset(),
+            unites=frozenset(
+                tuple(name.split(_JOIN)) for name in (words_of(data, "unites") if "unites" in data else ())
+            ),
             moves={(key[0], key[1], key[2]): tree for key, tree in moves.items()},
             **tables,
         )
@@ -293,7 +297,7 @@ def fit_mapping_model(
         items.append(Observation(network=network, mapping=mapping, group=group))
     transparent = transparent_operators(items)
     joins = joining_operators(items, transparent)
-    unites = uniting_operators(items, transparent, joins)
+    unites = uniting_pairs(items, transparent, joins)
     rules = fit_rules(items, transparent, joins, unites)
     return MappingModel(
         vanish=rules["vanish"],

@@ -28,7 +28,7 @@ MOVED, STAYS = "moved", "stays"
 MoveKey = tuple[str, str, str]
 """What the move does, the unit that makes the tensor, and the unit that reads it."""
 
-_MAX_SAMPLES = 4000
+_MAX_SAMPLES = 2000
 """More observations under one key only cost time."""
 
 

@@ -119,24 +119,24 @@ def joining_operators(observations: Iterable[Observation], transparent: frozense
     return frozenset(found)
 
 
-def uniting_operators(
+def uniting_pairs(
     observations: Iterable[Observation], transparent: frozenset[str], joins: frozenset[str]
-) -> frozenset[str]:
-    """The operators seen to unite kernels: each of several operands comes from a part of the layer's own.
+) -> frozenset[Key]:
+    """Kernels' primary and layers' operators where a layer was seen to unite several such kernels.
 
-    A quantised addition is one: its kernel begins with a dequantiser per operand.
+    A quantised addition does: its kernel begins with a dequantiser per operand.
     """
-    found: set[str] = set()
+    found: set[Key] = set()
     for observation in observations:
         view = GraphView(observation.network, transparent)
-        homes: dict[int, set[int]] = {}
+        homes: dict[int, dict[int, Key]] = {}
 
-        def visit(kind: str, site: Site, label: str, homes: dict[int, set[int]] = homes) -> None:
+        def visit(kind: str, site: Site, label: str, homes: dict[int, dict[int, Key]] = homes) -> None:
             if kind == "merge" and label == MERGED:
-                homes.setdefault(site.layer, set()).add(site.kernel)
+                homes.setdefault(site.layer, {})[site.kernel] = merge_keys(site)[0]
 
-        replay(view, observation.mapping, joins, visit, unites=frozenset(view.op_types))
-        found |= {view.op_types[layer] for layer, kernels in homes.items() if len(kernels) > 1}
+        replay(view, observation.mapping, joins, visit)
+        found.update(key for keys in homes.values() if len(keys) > 1 for key in keys.values())
     return frozenset(found)
 
 
@@ -144,7 +144,7 @@ def seen_producers(
     observations: Iterable[Observation],
     transparent: frozenset[str],
     joins: frozenset[str],
-    unites: frozenset[str] = frozenset(),
+    unites: frozenset[Key] = frozenset(),
 ) -> dict[Key, frozenset[str]]:
     """By primary and layer operator: the operators in the kernel that handed their output to the layer."""
     found: dict[Key, set[str]] = {}
@@ -163,7 +163,7 @@ def fit_rules(
     observations: Sequence[Observation],
     transparent: frozenset[str],
     joins: frozenset[str],
-    unites: frozenset[str] = frozenset(),
+    unites: frozenset[Key] = frozenset(),
 ) -> dict[str, dict[Key, Tree]]:
     """Rules by kind of decision (``vanish``, ``merge``, ``placement``) and key."""
     tables: dict[str, dict[Key, _Decisions]] = {kind: {} for kind in RULE_FEATURES}
@@ -218,7 +218,7 @@ def learn_moves(
     observations: Sequence[Observation],
     transparent: frozenset[str],
     joins: frozenset[str],
-    unites: frozenset[str],
+    unites: frozenset[Key],
 ) -> dict[MoveKey, Tree]:
     """The rules for moves of tensors; none where no device was seen to move any."""
     if not any(kernel.is_move for item in observations for kernel in item.mapping.kernels):
@@ -269,9 +269,12 @@ def replay(
     joins: Container[str],
     visit: Visit,
     *,
-    unites: Container[str] = frozenset(),
+    unites: Container[Key] | None = None,
 ) -> Walk:
-    """Walk through a network as an observed mapping tells, and report each decision on the way."""
+    """Walk through a network as an observed mapping tells, and report each decision on the way.
+
+    ``unites`` are the pairs of primary and layer that may unite kernels; any by default.
+    """
     truth = {name: number for number, kernel in enumerate(mapping.kernels) for name in kernel.layers}
     targets: list[int] = []
     walk = Walk(view, joins, unit_of=lambda _, kernel: mapping.kernels[targets[kernel]].unit)
@@ -285,13 +288,15 @@ def replay(
         home = opened.get(target, -1)
         sites = walk.sites(number)
         own = {home}
-        if view.op_types[number] in unites:
-            own |= {site.kernel for site in sites if targets[site.kernel] == target}
+        parts = {site.kernel: site for site in sites if targets[site.kernel] == target}
+        if len(parts) > 1:
+            keys = {kernel: merge_keys(site)[0] for kernel, site in parts.items()}
+            own |= {kernel for kernel, key in keys.items() if unites is None or key in unites}
         for site in sites:
             visit("merge", site, MERGED if site.kernel in own else APART)
-        parts = sorted({site.kernel for site in sites} & own)
-        if parts:
-            opened[target] = walk.join_all(number, parts)
+        joined = sorted({site.kernel for site in sites} & own)
+        if joined:
+            opened[target] = walk.join_all(number, joined)
         else:
             opened[target] = walk.open(number)
             targets.append(target)

@@ -9,8 +9,10 @@ from annette.models.mapping_walk import Operand, Site
 __all__ = [
     "direct_producers",
     "dtype",
+    "earlier_unshared",
     "family",
     "feeder_operator",
+    "input_units",
     "kernel_family",
     "kernel_operators",
     "kernel_unit",
@@ -88,6 +90,16 @@ def other_operators(site: Site) -> frozenset[str]:
     return frozenset(words)
 
 
+def earlier_unshared(site: Site) -> frozenset[str]:
+    """Who computes the operands at earlier places that nobody else reads."""
+    view = site.walk.view
+    words: set[str] = set()
+    for operand in site.operands[: max(site.operand, 0)]:
+        feeders = [feeder for _, feeder in site.walk.sources(operand)]
+        words.update(view.op_types[feeder] for feeder in feeders if len(view.readers(feeder)) == 1)
+    return frozenset(words)
+
+
 def other_kernels(site: Site) -> frozenset[str]:
     """The primary operators of the kernels that compute the other operands."""
     kernels = site.walk.kernels
@@ -143,6 +155,19 @@ def producer_content(site: Site) -> frozenset[str]:
 def producer_units(site: Site) -> frozenset[str]:
     walk = site.walk
     return frozenset(walk.unit(kernel) for kernel, _ in walk.layer_sources(site.layer))
+
+
+def input_units(site: Site) -> frozenset[str]:
+    """The units of the other kernels that this kernel reads from; ``input`` for inputs of the network."""
+    walk = site.walk
+    words: set[str] = set()
+    for layer in walk.kernels[site.kernel].layers:
+        for operand in walk.view.operands[layer]:
+            sources = walk.sources(operand)
+            words.update(walk.unit(kernel) for kernel, _ in sources if kernel != site.kernel)
+            if not sources:
+                words.add("input")
+    return frozenset(words)
 
 
 def kernel_unit(site: Site) -> frozenset[str]:
