@@ -1,4 +1,4 @@
-"""One visit of a network on ONNX Runtime: a session, a profile for the kernels, timed blocks for the total."""
+"""One visit of a network on ONNX Runtime: a session, a profile for the kernels, blocks for the total."""
 
 from __future__ import annotations
 
@@ -162,14 +162,18 @@ class OrtBench:
         return OrtSession.of_network(network, _plain_model(network), self._options, optimization="all")
 
     def _profile_cost(self) -> float:
-        """The profile of small nodes less what they take without it, by node."""
-        if self._options.kernels != "profile":
-            return 0.0
+        """What profiling adds to each node: the profile of small ones less what they take without it.
+
+        The least of three findings, since a machine that is busy meanwhile only adds to it.
+        """
         network = chain_network()
-        nodes = len(network.layers)
-        session, durations, run_s = self._profiled(network, _plain_model(network), nodes)
-        profile_s = sum(lower_half_mean(values[_FIRST_RUNS:]) for values in durations.values())
-        return max(0.0, (profile_s - min(self._values(session, run_s))) / nodes)
+        model, nodes = _plain_model(network), len(network.layers)
+        found = []
+        for _ in range(3 if self._options.kernels == "profile" else 0):
+            session, durations, run_s = self._profiled(network, model, nodes)
+            profile_s = sum(lower_half_mean(values[_FIRST_RUNS:]) for values in durations.values())
+            found.append((profile_s - min(self._values(session, run_s))) / nodes)
+        return max(0.0, min(found, default=0.0))
 
 
 def anchored_kernels(
