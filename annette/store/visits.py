@@ -94,10 +94,10 @@ def combine_visits(visits: Sequence[Measurement], *, reference_s: float | None) 
     failed = [item for item in visits if item.error is not None]
     if failed:
         return min(failed, key=lambda item: item.error or "")
-    distinct = [item for index, item in enumerate(visits) if item not in visits[:index]]
-    if len(distinct) == 1:
-        return distinct[0]
-    corrected, trusted = _corrected(distinct, reference_s)
+    is_replayed = visits[0].spread_fraction is not None and all(item == visits[0] for item in visits)
+    if len(visits) == 1 or is_replayed:
+        return visits[0]
+    corrected, trusted = _corrected(visits, reference_s)
     kept = sorted(corrected[:trusted], key=lambda item: (item.total_s, repr(item.visit)))
     least_s = kept[0].total_s
     kernels, eliminated_layers = _combined_kernels(kept, least_s)
