@@ -106,11 +106,11 @@ def _from_writer(
             found = view.tags.tensors_in(name)[0]
         elif len(standing) == 1 and place < len(standing[0].outputs):
             found = standing[0].outputs[place]
-        elif view.tags.layers_in(name):
+        elif view.tags.layers_in(name) and node.data:
             found = view.network.layer(view.tags.layers_in(name)[0]).outputs[0]
         elif node.is_mover and not standing and node.reads:
             found = aliases.get(node.reads[0])
-        elif node.layers and len(node.writes) == 1 and node.layers[-1] not in view.owners:
+        elif node.layers and node.data and len(node.writes) == 1 and node.layers[-1] not in view.owners:
             found = view.network.layer(node.layers[-1]).outputs[0]
         if found:
             aliases[name] = found

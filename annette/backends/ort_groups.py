@@ -80,7 +80,12 @@ class _Groups:
                 self._settle_one(node)
 
     def _settle_one(self, node: TraceNode) -> None:
-        if node.key == "Cast" or node.is_quantiser:
+        if not node.data:  # made of constants alone: a weight, for whoever reads it first
+            readers_of_weight = [item for name in node.writes for item in self.view.readers(name)]
+            if readers_of_weight:
+                self.join(node.number, readers_of_weight[0].number)
+                return
+        if self._changes_format(node):
             return
         if node.key == "Transpose" and self._take_passed(node, self._transposition(node)):
             return  # one of those into which a transposition was moved
@@ -119,8 +124,12 @@ class _Groups:
         return (list(readers) if is_helper else []), list(writers)
 
     def _is_move(self, node: TraceNode) -> bool:
-        mover = node.is_reorder or node.is_quantiser or node.key in ("Cast", "Transpose")
+        mover = node.is_reorder or self._changes_format(node) or node.key == "Transpose"
         return mover and not self.has_layers(node) and self.find(node.number) == node.number
+
+    @staticmethod
+    def _changes_format(node: TraceNode) -> bool:
+        return not node.is_inlined and (node.key == "Cast" or node.is_quantiser)
 
     def _is_of_views(self, leader: int) -> bool:
         return all(node.is_view for node in self.view.nodes if self.find(node.number) == leader)
@@ -174,9 +183,7 @@ class _Groups:
 
 def _kernel(claims: Claims, leader: int, members: list[TraceNode]) -> TracedKernel:
     names = {name for node in members for name in claims.layers_of.get(node.number, ())}
-    workers = [node for node in members if node.number in claims.layers_of and not node.is_view]
-    main = next((node for node in workers if not node.is_mover), workers[0] if workers else members[0])
-    main = main if names else claims.view.nodes[leader]
+    main = claims.view.nodes[leader] if not names else min(members, key=lambda node: _rank(claims, node))
     order = (main.number, *(node.number for node in members if node is not main))
     if not names:
         return TracedKernel(_move(claims, main), order)
@@ -188,6 +195,12 @@ def _kernel(claims: Claims, leader: int, members: list[TraceNode]) -> TracedKern
         unit=_unit(claims, members),
     )
     return TracedKernel(kernel, order)
+
+
+def _rank(claims: Claims, node: TraceNode) -> tuple[bool, bool, bool, int]:
+    """The main node of a kernel has the least: it works, and has layers of its own."""
+    is_helper = node.is_mover or node.is_view or not node.data
+    return is_helper, node.number not in claims.layers_of, node.is_view, node.number
 
 
 def _unit(claims: Claims, members: list[TraceNode]) -> str:

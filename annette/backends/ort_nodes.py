@@ -17,6 +17,7 @@ __all__ = ["BLOCKED_DOMAIN", "ExecutedGraphView", "TraceNode", "read_nodes"]
 
 BLOCKED_DOMAIN = "com.microsoft.nchwc"
 """Domain of ONNX Runtime's kernels for the channel-blocked layout."""
+_INLINED = "_inlfunc_"
 _ONNX_DOMAINS = ("", "ai.onnx")
 _INTEGER_OPERATORS = frozenset(
     {
@@ -75,9 +76,14 @@ class TraceNode:
         return self.domain in _ONNX_DOMAINS and self.op_type in VIEW_OPERATORS
 
     @property
+    def is_inlined(self) -> bool:
+        """Whether it is a part of an operator that ONNX Runtime has spelled out with simpler ones."""
+        return any(name.startswith(_INLINED) for name in (*self.reads, *self.writes))
+
+    @property
     def is_mover(self) -> bool:
         """Whether it hands on one tensor: in another layout, format or shape."""
-        return self.is_reorder or self.is_view or self.key in ("Cast", "Transpose")
+        return not self.is_inlined and (self.is_reorder or self.is_view or self.key in ("Cast", "Transpose"))
 
     @property
     def is_quantiser(self) -> bool:
