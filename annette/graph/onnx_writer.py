@@ -214,19 +214,21 @@ def _as_stored(tensor: Tensor) -> Tensor:
 
 def _dequantisations(network: Network, table: TensorTable) -> Iterator[Draft]:
     """What makes the quantised weights of their initialisers; adds these to ``table``."""
-    biases = _quantised_biases(network)
+    biases, looked_up = _quantised_biases(network), _quantised_tables(network)
     for name, tensor in network.tensors.items():
         if tensor.stored_dtype is not None:
             stored = _as_stored(tensor)
             table.define(stored)
-            if name in biases:
+            if name in looked_up:
+                inputs = [stored.name, *looked_up[name]]
+            elif name in biases:
                 table.define(_scale_of(name))
                 inputs = [stored.name, _scale_of(name).name]
             else:
                 inputs = [stored.name, table.constant((STORED_SCALE,), tensor.dtype, ())]
-            if stored.dtype == "uint8":  # random bytes are to have a mean of zero
+            if name not in looked_up and stored.dtype == "uint8":  # random bytes are to have a mean of zero
                 inputs.append(table.constant((128,), stored.dtype, ()))
-            elif stored.dtype == "int8":  # what its default is, too, but runtimes want to see it
+            elif name not in looked_up and stored.dtype == "int8":  # its default; runtimes want to see it
                 inputs.append(table.constant((0,), stored.dtype, ()))
             yield Draft(
                 name=f"{name}:dequantise", op_type="DequantizeLinear", domain="",
@@ -249,6 +251,25 @@ def _quantised_biases(network: Network) -> dict[str, str]:
             scale = network.tensors[producer.inputs[1]]
             if scale.is_constant and scale.size == 1 and scale.dtype == bias.dtype == "float32":
                 found[bias.name] = scale.name
+    return found
+
+
+def _quantised_tables(network: Network) -> dict[str, tuple[str, ...]]:
+    """Tables from which Gather reads what is quantised again, with scale and zero point of that.
+
+    The rows of such a table keep their bytes: runtimes then look up integers instead of dequantising it all.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for layer in network.layers:
+        table = network.tensors[layer.inputs[0]] if layer.op_type == "Gather" else None
+        if table is None or table.stored_dtype is None or len(network.consumers(table.name)) > 1:
+            continue
+        for reader in network.successors(layer):
+            if reader.op_type == "QuantizeLinear" and len(reader.inputs) == 3:
+                scale, zero = (network.tensors[name] for name in reader.inputs[1:])
+                is_alike = (scale.dtype, zero.dtype) == (table.dtype, table.stored_dtype)
+                if is_alike and scale.is_constant and zero.is_constant and scale.size == zero.size == 1:
+                    found[table.name] = reader.inputs[1:]
     return found
 
 

@@ -10,7 +10,7 @@ Networks are visited in interleaved rounds with the device's reference network b
 FOLDER/evaluation.db keeps every visit; evaluation.parquet and repeats.json, which scoring reads, come of it.
 ``--store`` trains the platform from a store of a campaign in place of ``--platform``. Scoring writes
 benchmarks/results/OUTPUT.json: errors of the four layer models with the predicted mapping and the own one of
-the device, of the sum of kernels timed alone (the ideal look-up table), and of the measurement against itself.
+the device, of the sum of kernels timed alone (an ideal look-up table), and of the measurement against itself.
 The targets are those of this project.
 """
 

@@ -69,3 +69,19 @@ def test_onnx_runtime_computes_it_with_integers(tmp_path: Path) -> None:
     executed = [node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node]
     assert {"QLinearConv", "QGemm"} <= set(executed)
     assert not {"Conv", "Gemm"} & set(executed)
+
+
+def test_a_table_of_integers_keeps_the_scale_of_what_is_looked_up_in_it() -> None:
+    build = NetworkBuilder("embedding")
+    table = build.constant((64, 8), stored_dtype="uint8")
+    rows = build.add("Gather", table, build.input("tokens", (1, 4), dtype="int64"))
+    scale, zero = build.constant(()), build.constant((), dtype="uint8")
+    network = build.finish(
+        build.add("DequantizeLinear", build.add("QuantizeLinear", rows, scale, zero), scale, zero)
+    )
+    model = to_onnx_model(network, weights="random")
+    producers = {node.output[0]: node for node in model.graph.node}
+    quantise = next(node for node in model.graph.node if node.op_type == "QuantizeLinear")
+    dequantised = producers[producers[quantise.input[0]].input[0]]
+    assert list(dequantised.input[1:]) == list(quantise.input[1:])
+    assert network_from_onnx_bytes(model.SerializeToString(), network.name).id == network.id
