@@ -167,7 +167,7 @@ def _corrected(visits: Sequence[Measurement], reference_s: float | None) -> tupl
     factors = [reference_s / found for found in references]
     ranked = sorted(
         (_Corrected(item, part, _least(item) * part) for item, part in zip(visits, factors, strict=True)),
-        key=lambda item: (abs(math.log(item.factor)), item.total_s),
+        key=lambda item: (abs(math.log(item.factor)), item.total_s, repr(item.visit)),
     )
     half = (len(ranked) + 1) // 2
     near = sum(abs(math.log(item.factor)) <= math.log1p(_MAX_DRIFT) for item in ranked)
