@@ -12,11 +12,13 @@ from annette.benchmark.growing import GrowingBuilder, kernels_about
 from annette.benchmark.micro_matrix import Sampler
 from annette.benchmark.sampling import Draw, draws
 from annette.benchmark.supply import Supply
+from annette.errors import UsageError
 from annette.graph.builder import NetworkBuilder
 from annette.graph.network import Network
 from annette.graph.work import network_work
+from annette.store.records import Task
 
-__all__ = ["Limits", "MosaicSizes", "Piece", "draw_pieces", "lay_mosaic", "pack_pieces"]
+__all__ = ["Limits", "NetworkSizes", "Piece", "draw_pieces", "lay_mosaic", "mosaic_tasks", "pack_pieces"]
 
 _LEADING_KERNELS = 1.3  # layers that lead over to a piece, per tensor that it reads
 _MAX_ATTEMPTS = 50
@@ -45,8 +47,8 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MosaicSizes:
-    """How large mosaics are; their weights and work spread evenly over orders of magnitude."""
+class NetworkSizes:
+    """How large mosaics and synthetic networks are, in weights and work over orders of magnitude."""
 
     kernels: int
     """About so many kernels each."""
@@ -117,7 +119,7 @@ class _Room:
 
 
 def pack_pieces(
-    pieces: Sequence[Piece], sizes: MosaicSizes, limits: Limits, seed: int
+    pieces: Sequence[Piece], sizes: NetworkSizes, limits: Limits, seed: int
 ) -> tuple[tuple[Piece, ...], ...]:
     """The pieces in mosaics, each piece in one, in an order of chance.
 
@@ -168,3 +170,41 @@ def lay_mosaic(name: str, pieces: Sequence[Piece], draw: Draw) -> Network:
         }
         supply.put(build.graft(piece.network, inputs))
     return build.finish(*supply.unread)
+
+
+def mosaic_tasks(
+    counts: Sequence[tuple[str, int]],
+    samplers: Mapping[str, Sampler],
+    sizes: NetworkSizes,
+    limits: Limits,
+    *,
+    seed: int,
+    stream: str = "mosaic",
+    taken: Collection[str] = (),
+) -> Iterator[Task]:
+    """Mosaics of so many pieces of each kind; another ``stream`` draws other pieces.
+
+    Raises
+    ------
+    UsageError
+        If the limits leave too few pieces of a kind.
+    """
+    pieces: list[Piece] = []
+    for kind, count in counts:
+        found = list(draw_pieces(seed, stream, kind, samplers[kind], count, limits, taken))
+        if len(found) < count:
+            raise UsageError(
+                f"mosaics: only {len(found)} of {count} {kind!r} pieces fit half of the limits; raise the "
+                "limits or ask for fewer"
+            )
+        pieces.extend(found)
+    points = draws(seed, stream)
+    for number, items in enumerate(pack_pieces(pieces, sizes, limits, seed)):
+        network = lay_mosaic(f"{stream}/{number}", items, next(points))
+        kinds = ",".join(sorted(item.kind for item in items))
+        yield Task(
+            network=network,
+            category="block",
+            group=f"block/{stream}/{number}",
+            tags=(("kind", "mosaic"), ("pieces", kinds)),
+        )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from annette.benchmark.growing import GrowingBuilder
+from annette.benchmark.micro_sequence import recurrent
 from annette.benchmark.network_images import Frame, Theme, draw_width
 from annette.benchmark.sampling import Draw
 
@@ -314,21 +315,6 @@ def _mixer(draw: Draw, build: GrowingBuilder, frame: Frame) -> tuple[str, ...]:
     return (_ending(draw, build, x),)
 
 
-def _recurrent(build: GrowingBuilder, x: str, hidden: int, kind: str, *, both: bool) -> str:
-    """LSTM or GRU over (steps, batch, features); the directions side by side."""
-    gates, directions = {"LSTM": 4, "GRU": 3}[kind], 2 if both else 1
-    steps, batch, features = build.shape(x)
-    weights = (
-        build.constant((directions, gates * hidden, features)),
-        build.constant((directions, gates * hidden, hidden)),
-        build.constant((directions, 2 * gates * hidden)),
-    )
-    y = build.add(kind, x, *weights, hidden_size=hidden, direction="bidirectional" if both else "forward")
-    if both:
-        y = build.transpose(y, (0, 2, 1, 3))
-    return build.reshape(y, (steps, batch, directions * hidden))
-
-
 def _sequence(draw: Draw, build: GrowingBuilder, frame: Frame) -> tuple[str, ...]:
     """Convolutions over time with shortcuts, perhaps recurrent layers, an ending."""
     length = draw.pick((64, 100, 128, 256, 400)) if draw.chance(0.6) else draw.log_int(32, 800)
@@ -351,7 +337,10 @@ def _sequence(draw: Draw, build: GrowingBuilder, frame: Frame) -> tuple[str, ...
         kind, both = draw.pick(("LSTM", "LSTM", "GRU")), draw.chance(0.5)
         hidden = draw.pick((32, 64, 96, 128, 192, 256))
         for _ in range(draw.integer(1, 2)):
-            y = _recurrent(build, y, hidden, kind, both=both)
+            steps, batch, _ = build.shape(y)
+            y = recurrent(build, y, hidden, kind, both=both)
+            y = build.transpose(y, (0, 2, 1, 3)) if both else y
+            y = build.reshape(y, (steps, batch, (2 if both else 1) * hidden))
         y = build.transpose(y, (1, 0, 2))
     else:
         y = build.transpose(x, (0, 2, 1))

@@ -1,19 +1,23 @@
-"""Synthetic networks: random networks of a theme, whole and in one piece, as benchmarks for real devices."""
+"""Synthetic networks: random networks of a theme, from image to answer, as benchmarks for real devices."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 from annette.benchmark.growing import GrowingBuilder
+from annette.benchmark.mosaics import Limits, NetworkSizes
 from annette.benchmark.network_cells import CELL_THEMES
 from annette.benchmark.network_images import IMAGE_THEMES, Frame, Theme
 from annette.benchmark.network_tokens import TOKEN_THEMES
 from annette.benchmark.quantised import Activations, halve, quantise
-from annette.benchmark.sampling import Draw
+from annette.benchmark.sampling import Draw, draws
+from annette.errors import UsageError
 from annette.graph.network import Network
+from annette.store.records import Task
 
-__all__ = ["THEMES", "VARIANTS", "Frame", "synthetic_network"]
+__all__ = ["THEMES", "VARIANTS", "Frame", "network_tasks", "synthetic_network"]
 
 THEMES: Mapping[str, Theme] = MappingProxyType({**IMAGE_THEMES, **CELL_THEMES, **TOKEN_THEMES})
 """Random networks by the name that plans use."""
@@ -22,6 +26,9 @@ VARIANTS = ("float32", "batched", "int8", "float16")
 """What becomes of a synthetic network: nothing, several inputs at once, quantised, in half precision."""
 
 _BATCHES: Mapping[int, float] = MappingProxyType({2: 0.35, 4: 0.3, 8: 0.25, 16: 0.1})
+
+
+_MAX_ATTEMPTS = 50
 
 
 def synthetic_network(theme: str, draw: Draw, frame: Frame, *, variant: str = "float32") -> Network:
@@ -39,12 +46,62 @@ def synthetic_network(theme: str, draw: Draw, frame: Frame, *, variant: str = "f
     """
     if variant == "batched":
         batch = draw.weighted(_BATCHES)
-        frame = Frame(
-            batch=batch, macs=frame.macs, weight_elements=frame.weight_elements, kernels=frame.kernels
-        )
+        frame = replace(frame, batch=batch)
     build = GrowingBuilder(f"{variant}/{theme}")
     network = build.finish(*THEMES[theme](draw, build, frame))
     if variant == "int8":
         activations: Activations = "uint8" if draw.chance(0.7) else "int8"
         return quantise(network, activations=activations, prepared=draw.chance(0.6))
     return halve(network) if variant == "float16" else network
+
+
+def network_tasks(
+    counts: Sequence[tuple[str, str, int]],
+    sizes: NetworkSizes,
+    limits: Limits,
+    *,
+    seed: int,
+    stream: str = "network",
+    taken: Collection[str] = (),
+) -> Iterator[Task]:
+    """So many networks of each variant and theme; another ``stream`` draws others.
+
+    Raises
+    ------
+    UsageError
+        If the limits leave too few networks of a theme.
+    """
+    seen = set(taken)
+    for variant, theme, count in counts:
+        points, found = draws(seed, f"{stream}/{variant}/{theme}"), 0
+        for _ in range(count * _MAX_ATTEMPTS):
+            if found == count:
+                break
+            draw = next(points)
+            network = synthetic_network(theme, draw, _frame(draw, sizes, limits), variant=variant)
+            if network.id in seen or not limits.admit(network):
+                continue
+            seen.add(network.id)
+            identity = f"{stream}/{variant}/{theme}/{found}"
+            found += 1
+            yield Task(
+                network=replace(network, name=identity),
+                category="block",
+                group=f"block/{identity}",
+                tags=(("kind", f"{variant}/{theme}"),),
+            )
+        if found < count:
+            raise UsageError(
+                f"networks: only {found} of {count} {variant} {theme!r} networks fit the limits; raise the "
+                "limits or ask for fewer"
+            )
+
+
+def _frame(draw: Draw, sizes: NetworkSizes, limits: Limits) -> Frame:
+    """A frame whose weights and work are spread evenly over the orders of magnitude that are allowed."""
+    return Frame(
+        batch=1,
+        macs=draw.log_float(sizes.least_macs, 0.7 * limits.macs),
+        weight_elements=draw.log_float(sizes.least_weight_elements, 0.7 * limits.weight_elements),
+        kernels=draw.integer(sizes.kernels // 2, sizes.kernels * 3 // 2),
+    )

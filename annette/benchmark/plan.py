@@ -13,42 +13,49 @@ from pathlib import Path
 from annette.benchmark.blocks import BLOCKS
 from annette.benchmark.micro_matrix import MATRIX_KERNELS, Sampler
 from annette.benchmark.micro_other import OTHER_KERNELS
+from annette.benchmark.micro_sequence import SEQUENCE_KERNELS
+from annette.benchmark.mosaics import Limits, NetworkSizes, mosaic_tasks
+from annette.benchmark.networks import network_tasks
 from annette.benchmark.sampling import draws
 from annette.benchmark.sweeps import Sweep, sweep_tasks
 from annette.errors import HardwareError, UsageError
 from annette.graph.builder import NetworkBuilder
-from annette.graph.network import Network
-from annette.graph.work import network_work
 from annette.resources import resource_folder
 from annette.store.records import Category, PlanRecord, Task
 
-__all__ = ["MICRO_KERNELS", "CampaignPlan", "Limits", "list_plans", "load_plan", "plan_campaign"]
+__all__ = [
+    "MICRO_KERNELS",
+    "PIECES",
+    "Adaptive",
+    "CampaignPlan",
+    "Limits",
+    "NetworkSizes",
+    "list_plans",
+    "load_plan",
+    "plan_campaign",
+]
 
 MICRO_KERNELS = {**MATRIX_KERNELS, **OTHER_KERNELS}
 """Samplers of micro-kernels by the name that plans use."""
+PIECES = {
+    **{f"{kind}_block" if kind in MICRO_KERNELS else kind: item for kind, item in BLOCKS.items()},
+    **MICRO_KERNELS,
+    **SEQUENCE_KERNELS,
+}
+"""Samplers of the pieces of mosaics: every micro-kernel, and every block by its name, ``_block`` after it
+where a micro-kernel has the same."""
 
 _MAX_ATTEMPTS = 50  # draws per wanted network before limits count as impossible to meet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """The largest benchmark networks: what is larger is drawn again."""
+class Adaptive:
+    """Which part of a campaign is decided on while it runs, by where the models err most."""
 
-    macs: int
-    """Multiply-accumulates of a network."""
-    activation_elements: int
-    """Elements of any one activation."""
-    weight_elements: int
-    """Elements of all constants of a network."""
-
-    def admit(self, network: Network) -> bool:
-        """Whether the network is small enough."""
-        tensors = network.tensors.values()
-        if any(tensor.size > self.activation_elements for tensor in tensors if not tensor.is_constant):
-            return False
-        if sum(tensor.size for tensor in tensors if tensor.is_constant) > self.weight_elements:
-            return False
-        return network_work(network).macs <= self.macs
+    share: float
+    """Of all tasks, in (0, 1)."""
+    steps: int
+    """In how many steps; each looks at all that was measured before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +76,23 @@ class CampaignPlan:
     """One-dimensional sweeps."""
     blocks: tuple[tuple[str, int], ...]
     """How many networks of each kind of `BLOCKS`."""
+    sizes: NetworkSizes | None = None
+    """How large mosaics and synthetic networks are; needed where there are any."""
+    mosaics: tuple[tuple[str, int], ...] = ()
+    """How many pieces of each kind of `MICRO_KERNELS` and `BLOCKS` are put together to mosaics."""
+    networks: tuple[tuple[str, str, int], ...] = ()
+    """How many synthetic networks of each variant (of `VARIANTS`) and theme (of `THEMES`)."""
+    adaptive: Adaptive | None = None
+    """What is decided on while the campaign runs; ``None``: nothing."""
 
     @property
     def record(self) -> PlanRecord:
-        """What a store remembers of the plan."""
-        text = json.dumps(dataclasses.asdict(self), separators=(",", ":"), sort_keys=True)
+        """What a store remembers of the plan; what a plan does not use does not change it."""
+        content = dataclasses.asdict(self)
+        for name in ("sizes", "mosaics", "networks", "adaptive"):
+            if not content[name]:
+                del content[name]
+        text = json.dumps(content, separators=(",", ":"), sort_keys=True)
         return PlanRecord(name=self.name, seed=self.seed, text=text)
 
 
@@ -140,7 +159,19 @@ def plan_campaign(plan: CampaignPlan) -> tuple[Task, ...]:
     for kind, count in plan.blocks:
         for task in _sampled(plan, "block", kind, count, BLOCKS[kind], set(tasks)):
             tasks[task.network.id] = task
+    if plan.sizes is not None:
+        for task in _in_company(plan, plan.sizes, set(tasks)):
+            tasks[task.network.id] = task
     return tuple(tasks.values())
+
+
+def _in_company(plan: CampaignPlan, sizes: NetworkSizes, taken: set[str]) -> Iterator[Task]:
+    """The plan's mosaics and synthetic networks."""
+    try:
+        yield from mosaic_tasks(plan.mosaics, PIECES, sizes, plan.limits, seed=plan.seed, taken=taken)
+        yield from network_tasks(plan.networks, sizes, plan.limits, seed=plan.seed, taken=taken)
+    except UsageError as err:
+        raise UsageError(f"plan {plan.name!r}: {err}") from err
 
 
 def _sampled(

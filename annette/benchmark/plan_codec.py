@@ -8,7 +8,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from annette.benchmark.blocks import BLOCKS
-from annette.benchmark.plan import MICRO_KERNELS, CampaignPlan, Limits
+from annette.benchmark.networks import THEMES, VARIANTS
+from annette.benchmark.plan import MICRO_KERNELS, PIECES, Adaptive, CampaignPlan, Limits, NetworkSizes
 from annette.benchmark.sweeps import SWEPT_LAYERS, Sweep
 from annette.errors import HardwareError, UsageError
 from annette.hardware.yaml_text import read_yaml
@@ -22,8 +23,15 @@ _MAX_COUNT = 1_000_000
 _MAX_SIZE = 1 << 40
 _MAX_SWEEP = 4096
 _MAX_SEED = 2**63 - 1  # what the store's integers hold
-_KEYS = ("schema_version", "name", "description", "seed", "limits", "micro_kernels", "sweeps", "blocks")
+_KEYS = (
+    "schema_version", "name", "description", "seed", "limits", "micro_kernels", "sweeps", "blocks", "sizes",
+    "mosaics", "networks", "adaptive",
+)  # fmt: skip
+_REQUIRED = _KEYS[:5]
 _LIMITS = ("macs", "activation_elements", "weight_elements")
+_SIZES = ("kernels", "least_macs", "least_weight_elements")
+_ADAPTIVE = ("share", "steps")
+_MAX_STEPS = 20
 _SWEEP_KEYS = ("name", "layer", "base", "dimensions", "dense_to", "up_to")
 
 
@@ -39,7 +47,7 @@ def plan_from_yaml(text: str, where: str) -> CampaignPlan:
         data = read_yaml(text, where)
     except HardwareError as err:
         raise UsageError(str(err)) from err
-    fields = _mapping(data, where, _KEYS, required=_KEYS[:5])
+    fields = _mapping(data, where, _KEYS, required=_REQUIRED)
     if fields["schema_version"] != SCHEMA_VERSION:
         raise UsageError(
             f"{where}: schema_version: found {fields['schema_version']!r}, expected {SCHEMA_VERSION}; "
@@ -56,10 +64,66 @@ def plan_from_yaml(text: str, where: str) -> CampaignPlan:
         micro_kernels=_counts(fields.get("micro_kernels"), f"{where}: micro_kernels", MICRO_KERNELS),
         sweeps=_sweeps(fields.get("sweeps"), f"{where}: sweeps"),
         blocks=_counts(fields.get("blocks"), f"{where}: blocks", BLOCKS),
+        sizes=_sizes(fields.get("sizes"), f"{where}: sizes"),
+        mosaics=_counts(fields.get("mosaics"), f"{where}: mosaics", PIECES),
+        networks=_networks(fields.get("networks"), f"{where}: networks"),
+        adaptive=_adaptive(fields.get("adaptive"), f"{where}: adaptive"),
     )
-    if not (plan.micro_kernels or plan.sweeps or plan.blocks):
-        raise UsageError(f"{where}: nothing to measure; add micro_kernels, sweeps or blocks")
+    _require_whole(plan, where)
     return plan
+
+
+def _require_whole(plan: CampaignPlan, where: str) -> None:
+    """Refuse a plan of which one part lacks another."""
+    if not (plan.micro_kernels or plan.sweeps or plan.blocks or plan.mosaics or plan.networks):
+        raise UsageError(
+            f"{where}: nothing to measure; add micro_kernels, sweeps, blocks, mosaics or networks"
+        )
+    if (plan.mosaics or plan.networks) and plan.sizes is None:
+        raise UsageError(f"{where}: sizes is missing, mosaics and networks need it; add {', '.join(_SIZES)}")
+    if plan.sizes is not None:
+        for key, least, most in (
+            ("least_macs", plan.sizes.least_macs, plan.limits.macs),
+            ("least_weight_elements", plan.sizes.least_weight_elements, plan.limits.weight_elements),
+        ):
+            if 2 * least > most:
+                raise UsageError(
+                    f"{where}: sizes.{key}: found {least}, expected at most half of limits, {most // 2}"
+                )
+    if plan.adaptive is not None and not (plan.micro_kernels or plan.blocks or plan.mosaics or plan.networks):
+        raise UsageError(f"{where}: adaptive: there is nothing to draw more of; sweeps alone are as they are")
+
+
+def _sizes(data: Any, where: str) -> NetworkSizes | None:
+    if data is None:
+        return None
+    fields = _mapping(data, where, _SIZES, required=_SIZES)
+    return NetworkSizes(
+        kernels=_integer(fields["kernels"], f"{where}.kernels", 2, _MAX_SWEEP),
+        least_macs=_integer(fields["least_macs"], f"{where}.least_macs", 1, _MAX_SIZE),
+        least_weight_elements=_integer(
+            fields["least_weight_elements"], f"{where}.least_weight_elements", 1, _MAX_SIZE
+        ),
+    )
+
+
+def _networks(data: Any, where: str) -> tuple[tuple[str, str, int], ...]:
+    variants = _mapping({} if data is None else data, where, VARIANTS, required=())
+    return tuple(
+        (variant, theme, count)
+        for variant, themes in variants.items()
+        for theme, count in _counts(themes, f"{where}.{variant}", THEMES)
+    )
+
+
+def _adaptive(data: Any, where: str) -> Adaptive | None:
+    if data is None:
+        return None
+    fields = _mapping(data, where, _ADAPTIVE, required=_ADAPTIVE)
+    share = fields["share"]
+    if not isinstance(share, float) or not 0 < share < 1:
+        raise UsageError(f"{where}.share: found {share!r}, expected a fraction between 0 and 1")
+    return Adaptive(share=share, steps=_integer(fields["steps"], f"{where}.steps", 1, _MAX_STEPS))
 
 
 def _counts(data: Any, where: str, known: Collection[str]) -> tuple[tuple[str, int], ...]:
@@ -113,9 +177,10 @@ def _mapping(data: Any, where: str, known: Collection[str], required: Collection
     for key in data:
         if key not in known:
             raise UsageError(f"{where}: unknown key {key!r}{_nearest(key, known)}; remove or rename it")
-    for key in required:
-        if key not in data:
-            raise UsageError(f"{where}: {key} is missing; add it")
+    missing = [key for key in required if key not in data]
+    if missing:
+        verb, them = ("is", "it") if len(missing) == 1 else ("are", "them")
+        raise UsageError(f"{where}: {', '.join(missing)} {verb} missing; add {them}")
     return data
 
 

@@ -22,9 +22,9 @@ _SAME_SCALE = frozenset(
 )  # fmt: skip
 """Operators that hand values on: their outputs keep the scale of their input."""
 _QUANTISABLE = _SAME_SCALE | {
-    "Add", "ArgMax", "AveragePool", "BatchNormalization", "Concat", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool",
-    "InstanceNormalization", "LayerNormalization", "LeakyRelu", "MatMul", "Mul", "Relu", "Clip", "Sigmoid",
-    "Softmax", "Where",
+    "Add", "ArgMax", "AveragePool", "BatchNormalization", "Clip", "Concat", "Conv", "ConvTranspose", "Gemm",
+    "GlobalAveragePool", "InstanceNormalization", "LayerNormalization", "LeakyRelu", "MatMul", "Mul", "Relu",
+    "Sigmoid", "Softmax", "Where",
 }  # fmt: skip
 """Operators whose activations the quantiser puts between quantisation and its reverse."""
 _WEIGHTS: Mapping[str, Mapping[int, str]] = MappingProxyType(

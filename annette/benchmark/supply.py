@@ -91,6 +91,8 @@ class Supply:
         elif len(have) != len(shape):
             return None
         if len(shape) == 4:
+            if max(new / old for new, old in zip(shape[2:], build.shape(x)[2:], strict=True)) > 2.0:
+                return None
             return self._channels(self._spatial(x, shape[2:]), shape[1])
         if len(shape) == 3:
             return self._features(self._length(x, 1, shape[1]), shape[2])
@@ -109,7 +111,7 @@ class Supply:
             if max(window) <= _LARGEST_WINDOW and self._draw.chance(0.7):
                 pool = build.max_pool if self._draw.chance(0.6) else build.avg_pool
                 return pool(x, kernel=window, stride=steps)
-            if self._draw.chance(0.5):
+            if self._draw.chance(0.75):
                 for axis, (new, old) in enumerate(zip(spatial, have, strict=True), start=2):
                     x = build.slice(x, axis=axis, start=0, end=new) if new < old else x
                 return x
