@@ -37,6 +37,11 @@ _POSITIVE: Mapping[str, frozenset[int]] = MappingProxyType(
     }
 )
 """Inputs that must be positive: scales, variances, divisors, exponents."""
+_STEPS: Mapping[str, int] = MappingProxyType({"DequantizeLinear": 1, "QuantizeLinear": 1})
+"""Inputs that are the step between two quantised numbers."""
+_STEP_RANGE = (0.01, 6 / 255)
+"""Steps of activations: 8 bits then reach no farther than a ReLU6, which so is no work beside them."""
+_RECTIFIERS = frozenset(("Clip", "Relu"))
 _CONVOLUTIONS = frozenset(("Conv", "ConvInteger", "DeformConv", "FusedConv"))
 _RECURRENT = frozenset(("GRU", "LSTM", "RNN"))
 _PRODUCTS = frozenset(("FusedMatMul", "MatMul", "MatMulInteger"))
@@ -48,6 +53,10 @@ class WeightFill:
 
     is_positive: bool = False
     """It divides, or scales what must not vanish."""
+    is_step: bool = False
+    """It is the step between two quantised numbers."""
+    is_lowest: bool = False
+    """It is the zero of quantised numbers that are never negative: their lowest one."""
     fan_in: int | None = None
     """Products that are summed into one output element, for the weights of such layers."""
 
@@ -65,6 +74,8 @@ def weight_fills(network: Network) -> dict[str, WeightFill]:
                 found, fan_in = fills[name], _fan_in(layer, position, network.tensors[name])
                 fills[name] = WeightFill(
                     is_positive=found.is_positive or position in _POSITIVE.get(layer.op_type, ()),
+                    is_step=found.is_step or position == _STEPS.get(layer.op_type),
+                    is_lowest=found.is_lowest or _is_zero_of_rectified(network, layer, position),
                     fan_in=fan_in if found.fan_in is None else found.fan_in,
                 )
     return fills
@@ -87,6 +98,14 @@ def _fan_in(layer: Layer, position: int, tensor: Tensor) -> int | None:
     return None
 
 
+def _is_zero_of_rectified(network: Network, layer: Layer, position: int) -> bool:
+    """Whether an input is the zero point of what a ReLU computes: calibration makes it the lowest."""
+    if layer.op_type != "QuantizeLinear" or position != 2:
+        return False
+    producer = network.producer(layer.inputs[0])
+    return producer is not None and producer.op_type in _RECTIFIERS
+
+
 def made_up_bytes(tensor: Tensor, fill: WeightFill, mode: Mode, rng: numpy.random.Generator) -> bytes:
     """Contents of ``tensor`` in ONNX's raw little-endian form.
 
@@ -102,6 +121,8 @@ def made_up_bytes(tensor: Tensor, fill: WeightFill, mode: Mode, rng: numpy.rando
     if tensor.dtype == "bool":
         return b"\x01" * tensor.size
     is_float = tensor.dtype in ("float16", "float32", "float64", "bfloat16")
+    if fill.is_lowest and tensor.dtype == "int8":
+        return b"\x80" * tensor.size
     if mode == "zero" or (not is_float and len(tensor.shape) < 2):
         if not fill.is_positive:
             return bytes(tensor.size_bytes)
@@ -115,6 +136,8 @@ def made_up_bytes(tensor: Tensor, fill: WeightFill, mode: Mode, rng: numpy.rando
 
 
 def _random_floats(tensor: Tensor, fill: WeightFill, rng: numpy.random.Generator) -> Array:
+    if fill.is_step:
+        return rng.uniform(*_STEP_RANGE, size=tensor.shape).astype(numpy.float32)
     if fill.is_positive:
         return rng.uniform(0.5, 1.5, size=tensor.shape).astype(numpy.float32)
     deviation = 0.02 if fill.fan_in is None else math.sqrt(2.0 / max(fill.fan_in, 1))
