@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,7 @@ __all__ = [
     "NodeDurations",
     "OrtSession",
     "error_line",
+    "node_durations",
     "profile_folder",
     "read_profile",
 ]
@@ -170,10 +171,8 @@ def profile_folder() -> Iterator[str]:
         yield str(Path(folder) / "profile")
 
 
-def read_profile(path: Path) -> NodeDurations:
-    """Seconds of each run by the node's name, from a profile that the runtime wrote.
-
-    The runtime writes whole microseconds, rounded down: half a microsecond is added to each.
+def read_profile(path: Path) -> list[dict[str, Any]]:
+    """The events of a profile that the runtime wrote.
 
     Raises
     ------
@@ -182,15 +181,41 @@ def read_profile(path: Path) -> NodeDurations:
     """
     try:
         events = json.loads(path.read_bytes())
-        found: dict[str, list[float]] = {}
+    except (OSError, ValueError) as err:
+        raise _no_profile(path.name, err) from err
+    if not isinstance(events, list) or not all(isinstance(event, dict) for event in events):
+        raise _no_profile(path.name, TypeError("something else"))
+    return events
+
+
+def node_durations(events: Iterable[Mapping[str, Any]]) -> NodeDurations:
+    """Seconds of each run by the node's name, from the events of a profile.
+
+    The runtime writes whole microseconds, rounded down: half a microsecond is added to each.
+
+    Raises
+    ------
+    MeasurementError
+        If an event of a node is not as the runtime writes them.
+
+    Examples
+    --------
+    >>> node_durations([{"cat": "Node", "name": "conv_kernel_time", "dur": 3}])
+    {'conv': (3.5e-06,)}
+    """
+    found: dict[str, list[float]] = {}
+    try:
         for event in events:
-            name = event["name"]
-            if event.get("cat") == "Node" and name.endswith(_KERNEL_EVENT):
-                seconds = (float(event["dur"]) + 0.5) * 1e-6
-                found.setdefault(name.removesuffix(_KERNEL_EVENT), []).append(seconds)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
-        raise MeasurementError(
-            f"profile {path.name}: {type(err).__name__}: {error_line(err)}, expected the list of events that "
-            "onnxruntime writes; is there space left for temporary files?"
-        ) from err
+            if event.get("cat") == "Node" and event["name"].endswith(_KERNEL_EVENT):
+                seconds = round(float(event["dur"]) + 0.5, 3) / 1e6
+                found.setdefault(event["name"].removesuffix(_KERNEL_EVENT), []).append(seconds)
+    except (KeyError, ValueError, TypeError, AttributeError) as err:
+        raise _no_profile("of the runtime", err) from err
     return {name: tuple(values) for name, values in found.items()}
+
+
+def _no_profile(name: str, err: Exception) -> MeasurementError:
+    return MeasurementError(
+        f"profile {name}: {type(err).__name__}: {error_line(err)}, expected the list of events that "
+        "onnxruntime writes; is there space left for temporary files?"
+    )

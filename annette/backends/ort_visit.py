@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import gc
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from annette.backends.fixed_networks import chain_network, empty_network, reference_network
-from annette.backends.machine import available_bytes, clock_hz, load_fraction
+from annette.backends.machine import available_bytes
 from annette.backends.model_cache import ModelCache, network_key
-from annette.backends.ort_graph import ExecutedGraph, ExecutedKernel, executed_graph
-from annette.backends.ort_session import NodeDurations, OrtSession, profile_folder, read_profile
+from annette.backends.ort_alone import LoneKernel, cut_kernels
+from annette.backends.ort_graph import ExecutedKernel, executed_graph
+from annette.backends.ort_session import (
+    NodeDurations,
+    OrtSession,
+    node_durations,
+    profile_folder,
+    read_profile,
+)
 from annette.backends.runtime_options import RuntimeOptions
 from annette.backends.timing import (
     Reference,
@@ -25,17 +30,16 @@ from annette.backends.timing import (
     subtract_cost,
     time_blocks,
 )
+from annette.backends.visit_care import require_memory, visit_conditions, without_collection
 from annette.errors import MeasurementError
 from annette.graph.network import Network
 from annette.graph.onnx_writer import to_onnx_model
 from annette.measurement import KernelMeasurement
 
-__all__ = ["OrtBench", "Visit", "anchored_kernels", "require_memory"]
+__all__ = ["OrtBench", "Visit", "anchored_kernels"]
 
 _CACHE_SHARE = 1 / 16  # of the memory that is available when the backend begins
 _LEAST_CACHE_BYTES = 256 << 20
-_MEMORY_SHARE = 0.5  # of the available memory, for one network
-_WEIGHT_COPIES = 3  # as the model's bytes, as parsed, and as packed for the kernels
 _FIRST_RUNS = 2  # of a profile, left out: memory is planned and caches fill
 _LONG_RUN_S = 0.2  # so long that the first run tells well enough how long one takes
 _LEAST_NODE_S = 1e-7
@@ -63,6 +67,8 @@ class _Prepared:
     model: bytes
     kernels: tuple[ExecutedKernel, ...]
     eliminated_layers: tuple[str, ...]
+    lone: tuple[LoneKernel, ...]
+    """The same kernels as models of their own, where they are to be timed alone."""
 
 
 class OrtBench:
@@ -114,11 +120,23 @@ class OrtBench:
             nodes = sum(len(item.nodes) for item in made.kernels)
             session, durations, run_s = self._profiled(network, made.model, nodes, seed)
             values_s = self._values(session, run_s)
-            return values_s, anchored_kernels(
-                made.kernels, durations, min(values_s), node_cost_s=self.profile_node_s
-            )
-        session = OrtSession.of_network(network, made.model, self._options, seed=seed)
-        return self._values(session, _one_run_s(session)), None
+            cost_s = self.profile_node_s
+            return values_s, anchored_kernels(made.kernels, durations, min(values_s), node_cost_s=cost_s)
+        values_s = self._timed(network, made.model, seed)
+        if self._options.kernels == "none":
+            return values_s, None
+        return values_s, tuple(self._time_alone(item, seed) for item in made.lone)
+
+    def _time_alone(self, item: LoneKernel, seed: int) -> KernelMeasurement:
+        try:
+            values_s = self._timed(item.network, item.model, seed)
+        except MeasurementError as err:
+            raise MeasurementError(f"kernel {item.kernel.name!r} alone: {err}") from err
+        return KernelMeasurement(kernel=item.kernel, values_s=(min(values_s),))
+
+    def _timed(self, network: Network, model: bytes, seed: int) -> tuple[float, ...]:
+        session = OrtSession.of_network(network, model, self._options, seed=seed)
+        return self._values(session, _one_run_s(session))
 
     def _profiled(
         self, network: Network, model: bytes, nodes: int, seed: int = 0
@@ -129,34 +147,42 @@ class OrtBench:
             run_s = _one_run_s(session)
             for _ in range(profile_runs(run_s, nodes)):
                 session.run()
-            return session, read_profile(session.end_profile()), run_s
+            return session, node_durations(read_profile(session.end_profile())), run_s
 
     def _values(self, session: OrtSession, run_s: float) -> tuple[float, ...]:
         plan = plan_visit(run_s, clock_step_s=self._clock_step_s)
         return subtract_cost(self._blocks(session, plan), self.empty_s)
 
     def _blocks(self, session: OrtSession, plan: TimingPlan) -> tuple[float, ...]:
-        with _without_collection():
+        with without_collection():
             return time_blocks(session.run, self._clock, plan)
 
     def _prepare(self, network: Network) -> _Prepared:
         key = network_key(network)
         found = self._models.get(key)
         if found is None:
-            found = _prepared(executed_graph(network, self._options))
-            self._models.put(key, found, size_bytes=len(found.model))
+            found = self._make(network)
+            size = len(found.model) + sum(len(item.model) for item in found.lone)
+            self._models.put(key, found, size_bytes=size)
         return found
 
+    def _make(self, network: Network) -> _Prepared:
+        graph = executed_graph(network, self._options)
+        model = graph.model.SerializeToString()
+        lone: tuple[LoneKernel, ...] = ()
+        if self._options.kernels == "alone":
+            with profile_folder() as prefix:
+                session = OrtSession.of_network(network, model, self._options, profile_prefix=prefix)
+                lone = cut_kernels(graph, read_profile(session.end_profile()))
+        return _Prepared(
+            model=model, kernels=graph.kernels, eliminated_layers=graph.eliminated_layers, lone=lone
+        )
+
     def _conditions(self) -> Mapping[str, float]:
-        found = {
-            "started_s": time.time(),
-            "reference_s": self._reference.latest_s(),
-            "load_fraction": load_fraction(),
-            "clock_hz": clock_hz(),
-            "empty_s": self.empty_s,
-            "profile_node_s": self.profile_node_s if self._options.kernels == "profile" else None,
-        }
-        return {name: value for name, value in found.items() if value is not None}
+        costs = {"empty_s": self.empty_s}
+        if self._options.kernels == "profile":
+            costs["profile_node_s"] = self.profile_node_s
+        return {**visit_conditions(self._reference.latest_s()), **costs}
 
     def _fixed_session(self, network: Network) -> OrtSession:
         return OrtSession.of_network(network, _plain_model(network), self._options, optimization="all")
@@ -211,42 +237,6 @@ def anchored_kernels(
     )
 
 
-def require_memory(network: Network, available: int | None) -> None:
-    """Refuse what would make the machine swap.
-
-    Parameters
-    ----------
-    network
-        What is to run.
-    available
-        Bytes that a program can still get; ``None``: not known, and nothing is refused.
-
-    Raises
-    ------
-    MeasurementError
-        If weights and activations need more than half of that.
-    """
-    if available is None:
-        return
-    weights = sum(tensor.size_bytes for tensor in network.tensors.values() if tensor.is_constant)
-    others = sum(tensor.size_bytes for tensor in network.tensors.values() if not tensor.is_constant)
-    needed, most = _WEIGHT_COPIES * weights + others, int(_MEMORY_SHARE * available)
-    if needed > most:
-        raise MeasurementError(
-            f"network {network.name!r}: needs up to {needed} bytes of memory ({weights} of weights, "
-            f"{others} of activations), expected at most {most}, half of what is available; use a smaller "
-            "batch or input"
-        )
-
-
-def _prepared(graph: ExecutedGraph) -> _Prepared:
-    return _Prepared(
-        model=graph.model.SerializeToString(),
-        kernels=graph.kernels,
-        eliminated_layers=graph.eliminated_layers,
-    )
-
-
 def _plain_model(network: Network) -> bytes:
     data: bytes = to_onnx_model(network, weights="random").SerializeToString()
     return data
@@ -270,15 +260,3 @@ def _one_run_s(session: OrtSession) -> float:
         if run_s > _LONG_RUN_S:
             break
     return max(run_s, 1e-9)
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """Python's garbage collector rests meanwhile: it would run on the time of what is measured."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()

@@ -13,9 +13,10 @@ from annette.backends import ort_visit
 from annette.backends.fixed_networks import empty_network
 from annette.backends.onnxruntime_backend import OnnxRuntimeBackend, open_onnxruntime
 from annette.backends.ort_graph import ExecutedKernel
-from annette.backends.ort_visit import anchored_kernels, require_memory
+from annette.backends.ort_visit import anchored_kernels
 from annette.backends.protocol import Backend
 from annette.backends.runtime_options import RuntimeOptions
+from annette.backends.visit_care import require_memory
 from annette.errors import MeasurementError, UsageError
 from annette.graph.builder import NetworkBuilder
 from annette.graph.mapping import Kernel, require_complete
@@ -119,6 +120,17 @@ def test_kernels_none_times_the_whole_only() -> None:
     assert found.values_s is not None
     assert found.kernels is None
     assert found.eliminated_layers == ()
+
+
+@pytest.mark.parametrize("network", [convolutions(), tokens(), integers()], ids=lambda item: item.name)
+def test_kernels_alone_are_those_of_the_profile_timed_by_themselves(
+    backend: OnnxRuntimeBackend, network: Network
+) -> None:
+    found = open_onnxruntime("kernels=alone").measure(network)
+    assert found.error is None
+    assert found.kernels is not None
+    assert found.mapping == backend.measure(network).mapping
+    assert all(item.latency_s > 0 for item in found.kernels)
 
 
 def test_an_operator_that_the_runtime_lacks_is_an_error_that_names_it(backend: OnnxRuntimeBackend) -> None:

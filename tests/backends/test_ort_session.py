@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from annette.backends.feeds import random_feeds
-from annette.backends.ort_session import OrtSession, error_line, profile_folder, read_profile
+from annette.backends.ort_session import OrtSession, error_line, node_durations, profile_folder, read_profile
 from annette.backends.runtime_options import RuntimeOptions
 from annette.errors import MeasurementError
 from annette.graph.builder import NetworkBuilder
@@ -38,7 +38,7 @@ def test_a_profile_holds_each_run_of_each_node_until_it_ends() -> None:
             session.run()
         path = session.end_profile()
         session.run()
-        durations = read_profile(path)
+        durations = node_durations(read_profile(path))
         assert path.exists()
     assert not path.exists()
     assert len(durations) == 2
@@ -85,11 +85,11 @@ def test_half_a_microsecond_is_added_since_profiles_round_down(tmp_path: Path) -
     ]
     path = tmp_path / "profile.json"
     path.write_text(json.dumps(events))
-    found = read_profile(path)
+    found = node_durations(read_profile(path))
     assert found == {"a": pytest.approx((3.5e-6, 4.5e-6)), "b_kernel_time": pytest.approx((0.5e-6,))}
 
 
-@pytest.mark.parametrize("text", ["", "[1]", '[{"name": "a_kernel_time", "cat": "Node"}]', "{}x"])
+@pytest.mark.parametrize("text", ["", "[1]", "{}", "{}x"])
 def test_what_is_no_profile_is_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "profile.json"
     path.write_text(text)
@@ -97,6 +97,14 @@ def test_what_is_no_profile_is_refused(text: str, tmp_path: Path) -> None:
         read_profile(path)
     with pytest.raises(MeasurementError, match=r"profile gone\.json: "):
         read_profile(tmp_path / "gone.json")
+
+
+@pytest.mark.parametrize(
+    "event", [{"name": "a_kernel_time"}, {}, {"name": 3, "dur": 1}, {"name": "a_kernel_time", "dur": None}]
+)
+def test_an_event_without_a_duration_is_refused(event: dict[str, object]) -> None:
+    with pytest.raises(MeasurementError, match="profile of the runtime: "):
+        node_durations([{"cat": "Node", **event}])
 
 
 def test_errors_lose_the_runtime_s_paths_and_their_length() -> None:
