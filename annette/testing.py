@@ -5,7 +5,8 @@
 
     class TestMyBackend(BackendContract):
         @pytest.fixture(scope="class")
-        def opener(self):
+        @classmethod
+        def opener(cls):
             return lambda: open_device("mine:target")
 
 Needs pytest, which annette itself does not.
@@ -83,12 +84,14 @@ class BackendContract:
     """Whether equal seeds give equal answers; ``None``: unless the device is exclusive, as real ones are."""
 
     @pytest.fixture(scope="class")
-    def opener(self) -> Opener:
+    @classmethod
+    def opener(cls) -> Opener:
         """Opens the device under test, each time anew."""
         raise NotImplementedError("override the fixture `opener` with one that returns a callable")
 
     @pytest.fixture(scope="class")
-    def backend(self, opener: Opener) -> Iterator[Backend]:
+    @classmethod
+    def backend(cls, opener: Opener) -> Iterator[Backend]:
         """The device under test; closed at the end if it can be."""
         backend = opener()
         yield backend

@@ -57,7 +57,8 @@ def _without(package: str) -> pytest.MarkDecorator:
 @pytest.mark.parametrize("preset", ["zcu102-dpu", "ncs2"], scope="class")
 class TestSimulator(BackendContract):
     @pytest.fixture(scope="class")
-    def opener(self, preset: str) -> Opener:
+    @classmethod
+    def opener(cls, preset: str) -> Opener:
         return lambda: open_device(f"simulator:{preset}")
 
 
@@ -66,7 +67,8 @@ class TestOnnxRuntime(BackendContract):
     kinds = FEW
 
     @pytest.fixture(scope="class")
-    def opener(self) -> Opener:
+    @classmethod
+    def opener(cls) -> Opener:
         return lambda: open_device("onnxruntime:threads=1")
 
 
@@ -75,7 +77,8 @@ class TestOpenVino(BackendContract):
     kinds = FEW
 
     @pytest.fixture(scope="class")
-    def opener(self) -> Opener:
+    @classmethod
+    def opener(cls) -> Opener:
         return lambda: open_device("openvino:threads=1")
 
 
@@ -84,7 +87,8 @@ class TestCommand(BackendContract):
     kinds = FEW
 
     @pytest.fixture(scope="class")
-    def opener(self, told: str, tmp_path_factory: pytest.TempPathFactory) -> Opener:
+    @classmethod
+    def opener(cls, told: str, tmp_path_factory: pytest.TempPathFactory) -> Opener:
         folder = tmp_path_factory.mktemp("board")
         (folder / "simulated_board.py").write_text(SIMULATED_BOARD)
         file = folder / "board.yaml"
@@ -98,12 +102,14 @@ class TestReplay(BackendContract):
     must_run = ()
 
     @pytest.fixture(scope="class")
-    def opener(self, tmp_path_factory: pytest.TempPathFactory) -> Opener:
+    @classmethod
+    def opener(cls, tmp_path_factory: pytest.TempPathFactory) -> Opener:
         store_path = tmp_path_factory.mktemp("replay") / "run.db"
-        self.record(store_path)
+        cls.record(store_path)
         return lambda: open_replay(str(store_path))
 
-    def record(self, store_path: Path) -> None:
+    @staticmethod
+    def record(store_path: Path) -> None:
         backend = open_device("simulator:zcu102-dpu")
         tasks = [
             Task(network=benchmark_network(kind), category="block", group=kind)
