@@ -54,7 +54,7 @@ def device_from_json(text: str) -> DeviceInfo:
         environment = tuple((str(key), str(value)) for key, value in fields.pop("environment"))
         cache_bytes = tuple(int(size) for size in fields.pop("cache_bytes", ()))
         return DeviceInfo(**fields, cache_bytes=cache_bytes, environment=environment)
-    except _MALFORMED as err:
+    except (*_MALFORMED, AnnetteError) as err:
         raise StoreError(f"device of the store: {err}, expected a device's identity as JSON") from err
 
 

@@ -136,7 +136,7 @@ def read_campaign(path: Path) -> RecordedCampaign:
             tasks = tuple(_read_tasks(file, device, where))
     except (arrow.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError) as err:
         if isinstance(err, AnnetteError):
-            raise
+            raise err if where in str(err) else StoreError(f"{where}: {err}") from err
         raise StoreError(f"{where}: {shorten(err)}; it is damaged, or none of annette's") from err
     ids = {item.task.id for item in tasks}
     if len(ids) != len(tasks) or not tasks:
