@@ -169,14 +169,11 @@ class OpenVinoSession:
         try:
             self._compiled = model.core.compile_model(model.content, "CPU", settings)
             self._request = self._compiled.create_infer_request()
-            for port in self._compiled.inputs:
-                name = next((name for name in port.get_names() if name in feeds), None)
-                if name is None:
-                    raise MeasurementError(f"openvino: input {port.get_any_name()!r} has no contents to feed")
+            for port, usual in zip(self._compiled.inputs, model.network.inputs, strict=True):
+                # an input that is handed out unchanged bears the name of the output
+                name = next((name for name in port.get_names() if name in feeds), usual)
                 dtype = model.network.tensors[name].dtype
                 self._request.set_tensor(port, _tensor(runtime, feeds[name], dtype))
-        except MeasurementError:
-            raise
         except Exception as err:  # foreign code: a runtime may raise anything for a model it dislikes
             raise MeasurementError(f"openvino: {error_line(err)}") from err
 
@@ -228,9 +225,15 @@ class OpenVinoSession:
             primitive=facts.get("primitiveType", ""),
             layout=facts.get("outputLayouts", "").split(",")[0],
             precision=facts.get("outputPrecisions", "").split(",")[0],
+            shape=_static_shape(operation),
             inputs=tuple(source for source in sources if source[0] in kept),
             run_s=mean_run_s(self._averages[name]),
         )
+
+
+def _static_shape(operation: Any) -> tuple[int, ...]:
+    shape = operation.output(0).get_partial_shape() if operation.get_output_size() else None
+    return tuple(shape.to_shape()) if shape is not None and shape.is_static else ()
 
 
 def _tensor(runtime: Any, feed: Array, dtype: str) -> Any:
