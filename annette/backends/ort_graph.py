@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from annette.backends.runtime_options import RuntimeOptions
 from annette.errors import AnnetteError, MeasurementError
 from annette.graph.mapping import Kernel, Mapping, require_complete
 from annette.graph.network import Network
+from annette.graph.onnx_values import OPAQUE_DOMAIN
 from annette.graph.onnx_writer import to_onnx_model
 
 if TYPE_CHECKING:
@@ -39,6 +41,11 @@ _LEVELS = MappingProxyType(
     }
 )
 _ERRORS_ONLY = 3
+_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
+_NO_KERNEL = re.compile(
+    r"Could not find an implementation for ([^\s(]+)\(\d+\)(?: node with name '([^']*)')?"
+)
+_NOT_KNOWN = re.compile(r"([\w.]+):(\w+)\(-?\d+\) is not a registered function/op")
 _MOST_BYTES = (2 << 30) - (64 << 20)
 """A model that is handed over in memory must stay below 2 GiB, whatever the optimiser adds."""
 
@@ -192,11 +199,26 @@ def _optimise(model: ModelProto, options: RuntimeOptions, tags: Tags, name: str)
             runtime.InferenceSession(data, settings, providers=["CPUExecutionProvider"])
         except Exception as err:  # onnxruntime raises classes of its own for anything
             raise MeasurementError(
-                f"onnxruntime: network {name!r} cannot run: {_one_line(tags.readable(str(err)))}"
+                f"onnxruntime: network {name!r} cannot run: {_reason(tags.readable(str(err)))}"
             ) from err
         return onnx.load(str(path))
 
 
-def _one_line(text: str) -> str:
-    """The reason in a message of ONNX Runtime."""
-    return " ".join(text.split())[:400]
+def _reason(text: str) -> str:
+    """What to tell the user, from a message of ONNX Runtime: the operator that is missing, if it is that."""
+    found = _NO_KERNEL.search(text)
+    if found:
+        layer = f" of layer {found[2]!r}" if found[2] else ""
+        return (
+            f"no CPU kernel for operator {found[1]}{layer} at its dtypes, expected one that ONNX Runtime "
+            "has; leave the layer out or change its dtype"
+        )
+    found = _NOT_KNOWN.search(text)
+    if found and found[1].startswith(OPAQUE_DOMAIN):
+        return (
+            f"operator {found[2]} cannot be written as ONNX as the network has it (loop bodies and shapes "
+            "that depend on data are not kept), expected operators whose shapes follow from their inputs"
+        )
+    if found:
+        return f"operator {found[1]}:{found[2]} is not known to ONNX Runtime, expected operators that it has"
+    return " ".join(_PREFIX.sub("", text).split())[:400]

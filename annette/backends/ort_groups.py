@@ -80,20 +80,35 @@ class _Groups:
                 self._settle_one(node)
 
     def _settle_one(self, node: TraceNode) -> None:
-        if not node.data:  # made of constants alone: a weight, for whoever reads it first
-            readers_of_weight = [item for name in node.writes for item in self.view.readers(name)]
-            if readers_of_weight:
-                self.join(node.number, readers_of_weight[0].number)
-                return
-        if self._changes_format(node):
+        readers = [item for name in node.writes for item in self.view.readers(name)]
+        if not node.data and readers:  # made of constants alone: a weight, for whoever reads it first
+            self.join(node.number, readers[0].number)
+        elif self._changes_format(node):
             return
-        if node.key == "Transpose" and self._take_passed(node, self._transposition(node)):
+        elif node.key == "Transpose" and self._take_passed(node, self._transposition(node)):
             return  # one of those into which a transposition was moved
+        elif node.is_view:
+            self._settle_view(node)
+        else:
+            self._settle_helper(node)
+
+    def _settle_view(self, node: TraceNode) -> None:
+        """A change of shape, which costs nothing, goes with what it serves, be that a move."""
+        readers, writers = self._neighbours(node)
+        writer = self.view.producer.get(node.data[0])
+        if len(readers) == 1 or (readers and not writers):
+            self.join(node.number, readers[0])
+        elif writers:
+            self.join(node.number, writers[0])
+        elif writer is not None and self.view.is_private(node.data[0]):
+            self.join(node.number, writer.number)
+        elif self.view.is_private(node.writes[0]) and self.view.readers(node.writes[0]):
+            self.join(node.number, self.view.readers(node.writes[0])[0].number)
+
+    def _settle_helper(self, node: TraceNode) -> None:
         readers, writers = self._neighbours(node)
         if len(readers) == 1:
             self.join(node.number, readers[0])
-        elif node.is_view and len(writers) == 1:
-            self.join(node.number, writers[0])
         elif node.key == "Transpose" or self._take_passed(node, self._passed_after(node)):
             return
         elif readers and all(self._is_of_views(reader) for reader in readers):
