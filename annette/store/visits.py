@@ -61,11 +61,11 @@ def combine_visits(visits: Sequence[Measurement], *, reference_s: float | None) 
     """The visits of one network as one measurement; their order does not matter, and one stays as it is.
 
     The end-to-end time is the least over the visits, after the drift that the reference network saw is
-    divided out. Of the visits whose reference is off by more than 5 % only those count that belong to the
-    half with the nearest references: so one disturbed timing of the reference moves nothing, and a machine
-    that has changed for good is followed. Each kernel's time is its least too; all are then scaled by one
-    factor to the share of the total that they have in the visits. If visits disagree on the mapping, the most
-    frequent one holds. One failed visit is the answer.
+    divided out. A reference that took more than 5 % longer than usual may have been disturbed itself: unless
+    at least half of the visits are like that, such a visit is corrected only as far as the others bear out.
+    So one wrong timing moves nothing, and a machine that has changed for good is followed. Each kernel's
+    time is its least too; all are then scaled by one factor to the share of the total that they have in the
+    visits. If visits disagree on the mapping, the most frequent one holds. One failed visit is the answer.
 
     Parameters
     ----------
@@ -97,8 +97,7 @@ def combine_visits(visits: Sequence[Measurement], *, reference_s: float | None) 
     is_replayed = visits[0].spread_fraction is not None and all(item == visits[0] for item in visits)
     if len(visits) == 1 or is_replayed:
         return visits[0]
-    corrected, trusted = _corrected(visits, reference_s)
-    kept = sorted(corrected[:trusted], key=lambda item: (item.total_s, repr(item.visit)))
+    kept = sorted(_corrected(visits, reference_s), key=lambda item: (item.total_s, repr(item.visit)))
     least_s = kept[0].total_s
     kernels, eliminated_layers = _combined_kernels(kept, least_s)
     seeds = {item.visit.seed for item in kept}
@@ -109,7 +108,7 @@ def combine_visits(visits: Sequence[Measurement], *, reference_s: float | None) 
         kernels=kernels,
         eliminated_layers=eliminated_layers,
         conditions=_combined_conditions(kept, reference_s),
-        spread_fraction=_spread(least_s, corrected),
+        spread_fraction=_spread(kept),
         seed=seeds.pop() if len(seeds) == 1 else None,
     )
 
@@ -156,33 +155,43 @@ class _Corrected:
     factor: float
     """What the visit's times are multiplied by to divide out the drift."""
     total_s: float
-    """The least end-to-end time of the visit, drift divided out."""
+    """The least end-to-end time of the visit, multiplied by `factor`."""
 
 
-def _corrected(visits: Sequence[Measurement], reference_s: float | None) -> tuple[list[_Corrected], int]:
-    """The visits with their drift divided out, the nearest references first, and how many of them count."""
+def _corrected(visits: Sequence[Measurement], reference_s: float | None) -> list[_Corrected]:
+    """The visits with their drift divided out, as far as their references can be believed."""
     references = [item.conditions.get("reference_s", 0.0) for item in visits]
     if reference_s is None or reference_s <= 0 or min(references) <= 0:
-        return [_Corrected(item, 1.0, _least(item)) for item in visits], len(visits)
+        return [_Corrected(item, 1.0, _least(item)) for item in visits]
     factors = [reference_s / found for found in references]
     ranked = sorted(
         (_Corrected(item, part, _least(item) * part) for item, part in zip(visits, factors, strict=True)),
         key=lambda item: (abs(math.log(item.factor)), item.total_s, repr(item.visit)),
     )
     half = (len(ranked) + 1) // 2
-    near = sum(abs(math.log(item.factor)) <= math.log1p(_MAX_DRIFT) for item in ranked)
-    return ranked, max(half, near)
+    limit = 1 / (1 + _MAX_DRIFT)
+    doubtful = [item for item in ranked[half:] if item.factor < limit]
+    believed = [*ranked[:half], *(item for item in ranked[half:] if item.factor >= limit)]
+    least_s = min(item.total_s for item in believed)
+    return [*believed, *(_held_back(item, least_s) for item in doubtful)]
+
+
+def _held_back(item: _Corrected, others_s: float) -> _Corrected:
+    """A doubtful visit: between its time as it was and as corrected, the nearest to what the others say."""
+    uncorrected_s = _least(item.visit)
+    total_s = min(max(item.total_s, others_s), uncorrected_s)
+    return _Corrected(item.visit, total_s / uncorrected_s if uncorrected_s > 0 else 1.0, total_s)
 
 
 def _least(visit: Measurement) -> float:
     return min(visit.values_s or (0.0,))
 
 
-def _spread(least_s: float, visits: Sequence[_Corrected]) -> float:
-    """How far the median of all is from the least, and no less than what visits combined before knew of."""
-    apart_s = abs(statistics.median(item.total_s for item in visits) - least_s)
-    own = apart_s / least_s if least_s > 0 else 0.0
-    return max(own, *(item.visit.spread_fraction or 0.0 for item in visits))
+def _spread(kept: Sequence[_Corrected]) -> float:
+    """(Median - least) / least, and no less than what visits that were combined before knew of."""
+    totals_s = [item.total_s for item in kept]
+    own = (statistics.median(totals_s) - min(totals_s)) / min(totals_s) if min(totals_s) > 0 else 0.0
+    return max(own, *(item.visit.spread_fraction or 0.0 for item in kept))
 
 
 def _combined_kernels(
