@@ -86,6 +86,7 @@ def fit_boosted(
     *,
     seed: int,
     grid: BoostingGrid | None = None,
+    weights: NDArray[np.float64] | None = None,
 ) -> BoostedFit:
     """The configuration with the least held-out squared error of ``target``, fitted on all rows.
 
@@ -99,16 +100,18 @@ def fit_boosted(
         Log-ratios: their squared error is a relative error of the time.
     groups : ndarray of shape (n_rows,)
         Rows with one number stay in one fold.
+    weights : ndarray of shape (n_rows,), optional
+        How much each row's error counts; all alike by default.
     """
     grid = grid or BoostingGrid()
     folds = group_folds(groups, grid.n_folds, seed)
     tried = [
-        _cross_validate(matrix, target, folds, feature_names, configuration, grid.max_rounds, seed)
+        _cross_validate(matrix, target, folds, feature_names, configuration, grid.max_rounds, seed, weights)
         for configuration in grid.configurations
     ]
     chosen = min(range(len(tried)), key=lambda index: (tried[index].error, index))
     configuration, n_rounds = grid.configurations[chosen], tried[chosen].n_rounds
-    booster = _train(matrix, target, feature_names, configuration, n_rounds, seed)
+    booster = _train(matrix, target, feature_names, configuration, n_rounds, seed, weights=weights)
     return BoostedFit(
         content=bytes(booster.save_raw("ubj")),
         configuration=configuration,
@@ -133,6 +136,7 @@ def _cross_validate(
     configuration: Configuration,
     max_rounds: int,
     seed: int,
+    weights: NDArray[np.float64] | None,
 ) -> _CrossValidation:
     """The best number of trees, its held-out error and predictions."""
     import xgboost
@@ -144,12 +148,17 @@ def _cross_validate(
         others = np.flatnonzero(folds != fold)
         if not len(others):
             continue
-        test = xgboost.DMatrix(matrix[rows], label=target[rows], feature_names=list(feature_names), nthread=1)
+        test = xgboost.DMatrix(
+            matrix[rows], label=target[rows], weight=_part(weights, rows), feature_names=list(feature_names),
+            nthread=1,
+        )  # fmt: skip
         history: dict[str, Any] = {}
         booster = _train(
-            matrix[others], target[others], feature_names, configuration, max_rounds, seed, test, history
-        )
-        squared += np.array(history["held_out"]["rmse"]) ** 2 * len(rows)
+            matrix[others], target[others], feature_names, configuration, max_rounds, seed,
+            test=test, history=history, weights=_part(weights, others),
+        )  # fmt: skip
+        total = len(rows) if weights is None else float(weights[rows].sum())
+        squared += np.array(history["held_out"]["rmse"]) ** 2 * total
         boosters.append((rows, booster, test))
     if not boosters:  # a single group: nothing can be held out, so stay simple
         return _CrossValidation(error=float("inf"), n_rounds=50, held_out=np.full(len(target), np.nan))
@@ -157,9 +166,12 @@ def _cross_validate(
     held_out = np.empty(len(target))
     for rows, booster, test in boosters:
         held_out[rows] = booster.predict(test, iteration_range=(0, n_rounds))
-    return _CrossValidation(
-        error=float(squared[n_rounds - 1] / len(target)), n_rounds=n_rounds, held_out=held_out
-    )
+    total = len(target) if weights is None else float(weights.sum())
+    return _CrossValidation(error=float(squared[n_rounds - 1] / total), n_rounds=n_rounds, held_out=held_out)
+
+
+def _part(weights: NDArray[np.float64] | None, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    return None if weights is None else weights[rows]
 
 
 def _train(
@@ -169,12 +181,16 @@ def _train(
     configuration: Configuration,
     n_rounds: int,
     seed: int,
+    *,
     test: Any = None,
     history: dict[str, Any] | None = None,
+    weights: NDArray[np.float64] | None = None,
 ) -> xgboost.Booster:
     import xgboost
 
-    train = xgboost.QuantileDMatrix(matrix, label=target, feature_names=list(feature_names), nthread=1)
+    train = xgboost.QuantileDMatrix(
+        matrix, label=target, weight=weights, feature_names=list(feature_names), nthread=1
+    )
     options = {
         "objective": "reg:squarederror",
         "tree_method": "hist",

@@ -7,11 +7,12 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from annette.models.data_sheet import DataSheet, lane_padding
 from annette.models.kernel_table import KernelTable
 from annette.models.physics import PhysicalTerms
 from annette.models.unroll import DIMENSIONS, padded_fraction
 
-__all__ = ["FEATURE_NAMES", "feature_matrix"]
+__all__ = ["FEATURE_NAMES", "feature_matrix", "feature_names"]
 
 _STATISTICAL_LOG = (
     "ops", "input_elements", "output_elements", "weight_elements",
@@ -53,9 +54,27 @@ FEATURE_NAMES = MappingProxyType(
 """The features by kind. ``statistical`` holds what is published and nothing of the staircase, ``mixed`` all,
 ``generic`` what any kernel has."""
 
+_SHEET_TERMS = (
+    "log2_working_set_over_cache", "log2_activations_over_cache", "log2_panel_over_cache",
+    "log2_beyond_cache_s", "log2_m", "log2_n",
+    "lane_fill_out_channels", "lane_fill_in_channels", "lane_fill_columns", "lane_fill_last_axis",
+    "element_bytes",
+)  # fmt: skip
+"""What a data sheet adds to ``mixed``. One size stands for all caches: for trees the ratios to the others say
+the same. ``panel`` is what one vector of results needs of the weights."""
 
-def feature_matrix(kind: str, table: KernelTable, terms: PhysicalTerms) -> NDArray[np.float32]:
-    """The features of each kernel, shape (n_kernels, n_features), finite; columns as `FEATURE_NAMES`."""
+
+def feature_names(sheet: DataSheet) -> MappingProxyType[str, tuple[str, ...]]:
+    """The features by kind for a device with this data sheet; `FEATURE_NAMES` for an empty one."""
+    if sheet.is_empty:
+        return FEATURE_NAMES
+    return MappingProxyType({**FEATURE_NAMES, "mixed": (*FEATURE_NAMES["mixed"], *_SHEET_TERMS)})
+
+
+def feature_matrix(
+    kind: str, table: KernelTable, terms: PhysicalTerms, sheet: DataSheet | None = None
+) -> NDArray[np.float32]:
+    """The features of each kernel, shape (n_kernels, n_features), finite; columns as `feature_names`."""
     if kind == "statistical":
         columns = [_log2_columns(table, _STATISTICAL_LOG), _columns(table, _STATISTICAL_PLAIN)]
     elif kind == "generic":
@@ -67,6 +86,8 @@ def feature_matrix(kind: str, table: KernelTable, terms: PhysicalTerms) -> NDArr
             _columns(table, _MIXED_PLAIN),
             _term_columns(table, terms),
         ]
+        if sheet is not None and not sheet.is_empty:
+            columns.append(_sheet_columns(table, terms, sheet))
     return np.concatenate(columns, axis=1, dtype=np.float32)
 
 
@@ -114,3 +135,30 @@ def _term_columns(table: KernelTable, terms: PhysicalTerms) -> NDArray[np.float6
         ],
         axis=1,
     )
+
+
+def _sheet_columns(table: KernelTable, terms: PhysicalTerms, sheet: DataSheet) -> NDArray[np.float64]:
+    """Kernels relative to caches and vectors, shape (n_kernels, len(_SHEET_TERMS))."""
+    cache = float(sheet.cache_bytes[len(sheet.cache_bytes) // 2]) if sheet.cache_bytes else float(1 << 20)
+    lanes, groups = sheet.lanes(table), table.column("groups")
+    elements = np.maximum(table.column("input_elements"), 1.0)
+    element_bytes = np.where(table.column("input_elements") > 0, table.column("input_bytes") / elements, 4.0)
+    out_channels = np.maximum(table.column("out_channels") / groups, 1.0)
+    in_channels = np.maximum(table.column("in_channels") / groups, 1.0)
+    depth = in_channels * table.column("kernel_h") * table.column("kernel_w")
+    activations = table.column("input_bytes") + table.column("output_bytes")
+    is_depthwise = (groups > 1) & (in_channels == 1)
+    columns = (
+        np.log2((table.moved_bytes + 1.0) / cache),
+        np.log2((activations + 1.0) / cache),
+        np.log2((depth * np.minimum(lanes, out_channels) * element_bytes + 1.0) / cache),
+        np.log2(terms.transfers_s[:, 4:].sum(axis=1) + 1e-9),
+        np.log2(table.column("batch") * table.column("out_h") * table.column("out_w")),
+        np.log2(out_channels),
+        1.0 / lane_padding(np.where(is_depthwise, groups, out_channels), lanes),
+        1.0 / lane_padding(np.where(is_depthwise, groups, in_channels), lanes),
+        1.0 / lane_padding(table.column("out_w"), lanes),
+        1.0 / lane_padding(table.column("last_axis"), lanes),
+        element_bytes,
+    )
+    return np.stack(columns, axis=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annette.errors import ModelError
-from annette.graph.mapping import Mapping
+from annette.graph.mapping import Mapping as LayerMapping
 from annette.graph.network import Network
 from annette.measurement import DeviceInfo
 from annette.models.kernel_row import COLUMNS, UNITS, KernelReader
@@ -103,6 +103,19 @@ class KernelTable:
             n_networks=self.n_networks,
         )
 
+    def renamed(self, names: Mapping[str, str]) -> KernelTable:
+        """The same rows with some families called otherwise."""
+        keys: dict[str, int] = {}
+        codes = [keys.setdefault(names.get(name, name), len(keys)) for name in self.family_names]
+        index = np.array(codes, dtype=np.int64)[self.family_index] if codes else self.family_index
+        return KernelTable(
+            values=self.values,
+            family_names=tuple(keys),
+            family_index=index,
+            network_index=self.network_index,
+            n_networks=self.n_networks,
+        )
+
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> KernelTable:
         """The table of these rows, in this order."""
         return KernelTable(
@@ -114,7 +127,7 @@ class KernelTable:
         )
 
 
-def build_kernel_table(items: Sequence[tuple[Network, Mapping]], device: DeviceInfo) -> KernelTable:
+def build_kernel_table(items: Sequence[tuple[Network, LayerMapping]], device: DeviceInfo) -> KernelTable:
     """The kernels of networks under their mappings, as a table.
 
     Parameters

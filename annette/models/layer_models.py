@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Mapping
@@ -15,13 +16,16 @@ from numpy.typing import NDArray
 
 from annette.errors import ModelError
 from annette.models.boosting import BoostedFit, BoostingGrid, fit_boosted
-from annette.models.features import FEATURE_NAMES, feature_matrix
+from annette.models.data_sheet import DataSheet
+from annette.models.features import feature_matrix, feature_names
 from annette.models.forest import Forest, read_forest
 from annette.models.kernel_table import KernelTable
 from annette.models.parameters import GENERIC_FAMILY, DeviceParameters, fit_parameters
-from annette.models.physics import PhysicalFit, Physics, fit_physics, physical_terms
+from annette.models.physics import PhysicalFit, Physics, physical_terms
+from annette.models.physics_fit import fit_physics
 from annette.models.ranges import RANGE_COLUMNS, FamilyRange, measure_ranges, outside_mask
 from annette.models.roofline import MIN_LATENCY_S, refined_terms, roofline_s
+from annette.models.stand_ins import StandIn, borrow_models, find_stand_ins
 from annette.models.training import TrainingData
 from annette.store.strict_json import parse_strict_json, shorten
 
@@ -67,13 +71,20 @@ class LayerModels:
     scores: Mapping[str, Mapping[str, Mapping[str, float]]]
     """Errors by family and model, by name: ``mape``, ``bias``, ``time_weighted_error``, ... The forests are
     held out; the parameters and physics under them saw all rows, so small families look too good."""
+    stand_ins: Mapping[str, StandIn] = field(default_factory=dict)
+    """By family that was measured too seldom for a model of its own: what prices it."""
     _forests: dict[tuple[str, str], Forest] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        for name in ("contents", "ranges", "scores"):
+        for name in ("contents", "ranges", "scores", "stand_ins"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         if ("generic", GENERIC_FAMILY) not in self.contents:
             raise ModelError("layer models: the generic model is missing; train the platform again")
+        for family, stand_in in self.stand_ins.items():
+            if stand_in.donor != GENERIC_FAMILY and ("mixed", stand_in.donor) not in self.contents:
+                raise ModelError(
+                    f"layer models: {family!r} is priced as {shorten(stand_in.donor)!r}, unknown"
+                )
         families = {
             kind: {family for other, family in self.contents if other == kind}
             for kind in ("mixed", "statistical")
@@ -112,10 +123,14 @@ class LayerModels:
             return roofline_s(table, self.parameters)
         if model == "refined_roofline":
             return refined_terms(table, self.parameters).total_s
+        factor = np.ones(len(table))
+        if self.stand_ins:
+            table, factor = borrow_models(table, self.stand_ins)
+        sheet = self.physics.sheet
         terms = physical_terms(table, self.parameters, self.physics)
         base = roofline_s(table, self.parameters) if model == "statistical" else terms.total_s
         log_ratio = np.zeros(len(table))
-        matrix = feature_matrix(model, table, terms)
+        matrix = feature_matrix(model, table, terms, sheet)
         generic = self.generic_mask(table)
         for code, key in enumerate(table.family_names):
             rows = np.flatnonzero((table.family_index == code) & ~generic)
@@ -129,13 +144,13 @@ class LayerModels:
             features = feature_matrix("generic", part, nameless)
             log_ratio[rows] = self._forest("generic", GENERIC_FAMILY).predict(features)
         ratio = np.exp(np.clip(log_ratio, -_MAX_LOG_RATIO, _MAX_LOG_RATIO))
-        return np.maximum(base * ratio, MIN_LATENCY_S)
+        return np.maximum(base * ratio * factor, MIN_LATENCY_S)
 
     def _forest(self, kind: str, family: str) -> Forest:
         """The forest, read from its file when it is first asked for."""
         found = self._forests.get((kind, family))
         if found is None:
-            found = read_forest(self.contents[kind, family], FEATURE_NAMES[kind])
+            found = read_forest(self.contents[kind, family], feature_names(self.physics.sheet)[kind])
             self._forests[kind, family] = found
         return found
 
@@ -171,12 +186,16 @@ class LayerModels:
             "schema_version": SCHEMA_VERSION,
             "parameters": self.parameters.to_json(),
             "physics": [fit.to_json() for fit in self.physics.fits],
-            "features": {kind: list(names) for kind, names in FEATURE_NAMES.items()},
+            "features": {kind: list(names) for kind, names in feature_names(self.physics.sheet).items()},
             "range_columns": list(RANGE_COLUMNS),
             "ranges": {family: item.to_json() for family, item in sorted(self.ranges.items())},
             "scores": {family: dict(models) for family, models in sorted(self.scores.items())},
             "forests": forests,
         }
+        if not self.physics.sheet.is_empty:
+            index["data_sheet"] = self.physics.sheet.to_json()
+        if self.stand_ins:
+            index["stand_ins"] = {key: item.to_json() for key, item in sorted(self.stand_ins.items())}
         files[INDEX_FILE] = (json.dumps(index, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
         return files
 
@@ -191,14 +210,16 @@ class LayerModels:
         """
         try:
             index = parse_strict_json(files[INDEX_FILE])
-            _check_index(index)
+            sheet = DataSheet.from_json(index["data_sheet"]) if "data_sheet" in index else DataSheet()
+            _check_index(index, sheet)
             contents = {
                 (str(item["kind"]), str(item["family"])): _bounded(files, str(item["file"]))
                 for item in index["forests"]
             }
             ranges = {str(key): FamilyRange.from_json(item) for key, item in index["ranges"].items()}
             parameters = DeviceParameters.from_json(index["parameters"])
-            physics = Physics(fits=tuple(PhysicalFit.from_json(item) for item in index["physics"]))
+            fits = tuple(PhysicalFit.from_json(item) for item in index["physics"])
+            physics = Physics(fits=fits, sheet=sheet)
             return cls(
                 parameters=parameters,
                 physics=physics,
@@ -210,6 +231,9 @@ class LayerModels:
                         for model, figures in models.items()
                     }
                     for family, models in index["scores"].items()
+                },
+                stand_ins={
+                    str(key): StandIn.from_json(item) for key, item in index.get("stand_ins", {}).items()
                 },
             )
         except (KeyError, TypeError, ValueError, AttributeError) as err:
@@ -241,26 +265,34 @@ def fit_layer_models(data: TrainingData, *, seed: int) -> LayerModels:
         "generic": nameless_terms.total_s,
     }
     matrices = {
-        kind: feature_matrix(kind, table, nameless_terms if kind == "generic" else terms)
-        for kind in FEATURE_NAMES
+        kind: feature_matrix(kind, table, nameless_terms if kind == "generic" else terms, data.sheet)
+        for kind in _GRIDS
     }
+    names = feature_names(data.sheet)
 
     def fit(job: tuple[str, str, NDArray[np.int64]]) -> BoostedFit:
         kind, _, rows = job
         target = np.log(data.latency_s[rows] / bases[kind][rows])
         return fit_boosted(
-            matrices[kind][rows], target, data.groups[rows], FEATURE_NAMES[kind], seed=seed, grid=_GRIDS[kind]
-        )
+            matrices[kind][rows], target, data.groups[rows], names[kind], seed=seed, grid=_GRIDS[kind],
+            weights=None if data.weights is None else data.weights[rows],
+        )  # fmt: skip
 
     jobs.sort(key=lambda job: -len(job[2]))  # the longest first, so that the last worker ends early
     with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8)) as pool:  # XGBoost lets go of the GIL
         fits = dict(zip([job[:2] for job in jobs], pool.map(fit, jobs), strict=True))
-    return LayerModels(
+    models = LayerModels(
         parameters=parameters,
         physics=physics,
         contents={key: found.content for key, found in fits.items()},
         ranges=measure_ranges(table),
         scores=_scores(data, parameters, bases, fits),
+    )
+    if data.sheet.is_empty:  # units of an accelerator differ too much to stand in for each other
+        return models
+    generic_s = bases["generic"] * np.exp(fits["generic", GENERIC_FAMILY].held_out)
+    return dataclasses.replace(
+        models, stand_ins=find_stand_ins(data, models.predict_s, parameters, generic_s)
     )
 
 
@@ -328,12 +360,12 @@ def _bounded(files: Mapping[str, bytes], name: str) -> bytes:
     return bytes(content)
 
 
-def _check_index(index: Any) -> None:
+def _check_index(index: Any, sheet: DataSheet) -> None:
     version = index["schema_version"]
     if version != SCHEMA_VERSION:
         raise ModelError(
             f"{INDEX_FILE}: schema version {shorten(repr(version))}, expected {SCHEMA_VERSION}; train again"
         )
-    expected = {kind: list(names) for kind, names in FEATURE_NAMES.items()}
+    expected = {kind: list(names) for kind, names in feature_names(sheet).items()}
     if index["features"] != expected or index["range_columns"] != list(RANGE_COLUMNS):
         raise ModelError(f"{INDEX_FILE}: trained on other features than this version has; train again")

@@ -210,7 +210,10 @@ def _fit_family(
         (
             unrolls,
             _fit_rates(
-                table.column("ops") / unroll_efficiency(table, unrolls), table.moved_bytes, data.latency_s
+                table.column("ops") / unroll_efficiency(table, unrolls),
+                table.moved_bytes,
+                data.latency_s,
+                data.weights,
             ),
         )
         for unrolls in candidates
@@ -255,7 +258,10 @@ def _fit_unrolls(data: TrainingData) -> tuple[UnrollFit, ...]:
 
 
 def _fit_rates(
-    ops: NDArray[np.float64], size_bytes: NDArray[np.float64], latency_s: NDArray[np.float64]
+    ops: NDArray[np.float64],
+    size_bytes: NDArray[np.float64],
+    latency_s: NDArray[np.float64],
+    weights: NDArray[np.float64] | None = None,
 ) -> _Rates:
     """Peak (``None`` without ops), bandwidth, overhead and median relative error."""
     from scipy.optimize import least_squares
@@ -263,6 +269,7 @@ def _fit_rates(
     has_ops = bool((ops > 0).any())
     n_unknowns = 3 if has_ops else 2
     overhead = max(float(np.quantile(latency_s, 0.02)), 1e-9)
+    scale = None if weights is None else np.sqrt(weights)
 
     def residuals(logs: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
         memory = size_bytes / np.exp(logs[0])
@@ -273,14 +280,15 @@ def _fit_rates(
         difference: NDArray[np.float64] = np.log((np.exp(logs[1]) + larger) / latency_s)
         return difference
 
+    def weighted(logs: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
+        return residuals(logs, exponent) if scale is None else residuals(logs, exponent) * scale
+
     tried = []
     for quantile in (0.5, 0.8, 0.95, 0.99):  # several starts: the maximum of two rates has local minima
         rates = [max(float(np.quantile(amount / latency_s, quantile)), 1.0) for amount in (size_bytes, ops)]
         point = np.log([rates[0], overhead, rates[1]])[:n_unknowns]
         for exponent in (1.0, 4.0, math.inf):  # from the sum, which has one minimum, to the maximum
-            found = least_squares(
-                residuals, point, args=(exponent,), loss="soft_l1", f_scale=0.1, max_nfev=60
-            )
+            found = least_squares(weighted, point, args=(exponent,), loss="soft_l1", f_scale=0.1, max_nfev=60)
             point = found.x
         tried.append(found)
     best = min(tried, key=lambda item: float(item.cost))

@@ -1,0 +1,206 @@
+"""Fits the physical model to measured kernels: alignment, vectors, coefficients and sharpness by family."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annette.models.data_sheet import FILLS, DataSheet
+from annette.models.kernel_layout import OPERATORS
+from annette.models.kernel_table import KernelTable
+from annette.models.parameters import GENERIC_FAMILY, MIN_FAMILY_ROWS, DeviceParameters
+from annette.models.physics import (
+    COMPUTE,
+    MEMORY,
+    N_FIXED,
+    PhysicalFit,
+    Physics,
+    blend,
+    fill_padding,
+    physical_quantities,
+)
+from annette.models.roofline import MIN_LATENCY_S, refined_terms
+from annette.models.training import TrainingData
+
+__all__ = ["fit_physics"]
+
+_GRANULES = (
+    (1, 1),
+    *((size, 1) for size in (4, 8, 16, 32, 64)),
+    *((1, size) for size in (8, 16, 32, 64, 128)),
+)
+"""Alignments that are tried: (channels, columns) to whose multiples tensors are rounded up in memory."""
+MIN_OPERATOR_ROWS = 24
+"""Operators of a family with this many measured kernels get physics of their own."""
+_N_CANDIDATES = 2
+"""Alignments that are looked at closely, besides the plain one."""
+_MAX_FIT_ROWS = 1200
+"""Rows that a fit looks at: more say the same about ten numbers."""
+_SHARPNESS_STARTS = (0.3, 6.0)
+"""Further starts of the sharpness above 1: the fit has local minima."""
+_MAX_SHARPNESS = 16.0
+_FILL_GAIN = 0.97
+"""Vectors paid in full must lower the error of a sum to this share."""
+_GRANULE_GAIN = 0.9
+"""An alignment must lower the cost to this share of the plain one's."""
+
+
+def fit_physics(data: TrainingData, parameters: DeviceParameters) -> Physics:
+    """The physics of each unit, of every family with parameters of its own, and of frequent operators."""
+    table = data.table
+    fits = [_fit(GENERIC_FAMILY, "", data, parameters)]
+    nameless = dataclasses.replace(data, table=table.without_families())
+    for unit in nameless.table.family_names:
+        rows = nameless.table.rows_of(unit)
+        if len(rows) >= MIN_FAMILY_ROWS:
+            fits.append(_fit(unit, "", nameless.take(rows), parameters))
+    for family in parameters.families[1:]:
+        part = data.take(table.rows_of(family.family))
+        fits.append(_fit(family.family, "", part, parameters))
+        operators = part.table.column("operator")
+        codes = [code for code in np.unique(operators) if code > 0]
+        for code in codes if len(codes) > 1 else ():
+            rows = np.flatnonzero(operators == code)
+            if len(rows) >= MIN_OPERATOR_ROWS:
+                fits.append(_fit(family.family, OPERATORS[int(code) - 1], part.take(rows), parameters))
+    return Physics(fits=tuple(fits), sheet=data.sheet)
+
+
+def _fit(family: str, operator: str, data: TrainingData, parameters: DeviceParameters) -> PhysicalFit:
+    """The physics of the kernels in ``data``, all of one family (or of all, for a fallback).
+
+    The alignment is the one under which a sum of non-negative terms explains the latencies best; then all
+    coefficients and the sharpness minimise the relative error, robustly.
+    """
+    step = -(-len(data) // _MAX_FIT_ROWS)
+    table, latency_s = data.table.take(np.arange(0, len(data), step)), data.latency_s[::step]
+    weights = None if data.weights is None else data.weights[::step]
+    efficiency = refined_terms(table, parameters).efficiency
+    fill = _best_fill(table, efficiency, latency_s, data.sheet, weights)
+    if fill:
+        efficiency = efficiency / fill_padding(table, data.sheet, fill)
+    sums = [
+        _fit_sum(physical_quantities(table, efficiency, *granules, data.sheet), latency_s, weights)
+        for granules in _GRANULES
+    ]
+    order = sorted(range(len(sums)), key=lambda index: sums[index][0])[:_N_CANDIDATES]
+    candidates = sorted({0, *order})
+    blends = [
+        _fit_blend(
+            physical_quantities(table, efficiency, *_GRANULES[index], data.sheet),
+            latency_s,
+            sums[index][1],
+            (2.0,),
+            weights,
+        )
+        for index in candidates
+    ]
+    best = min(
+        range(len(candidates)),
+        key=lambda place: blends[place].cost * (_GRANULE_GAIN if candidates[place] == 0 else 1.0),
+    )
+    channels, columns = _GRANULES[candidates[best]]
+    quantities = physical_quantities(table, efficiency, channels, columns, data.sheet)
+    other = _fit_blend(quantities, latency_s, sums[candidates[best]][1], _SHARPNESS_STARTS, weights)
+    found = min(blends[best], other, key=lambda item: item.cost)
+    return PhysicalFit(
+        family=family,
+        operator=operator,
+        channel_granule=channels,
+        column_granule=columns,
+        sharpness=found.sharpness,
+        coefficients=tuple(found.coefficients.tolist()),
+        fill=fill,
+    )
+
+
+def _best_fill(
+    table: KernelTable,
+    efficiency: NDArray[np.float64],
+    latency_s: NDArray[np.float64],
+    sheet: DataSheet,
+    weights: NDArray[np.float64] | None,
+) -> tuple[str, ...]:
+    """Along which dimensions partly filled vectors are paid in full; none unless that explains more."""
+    if sheet.vector_bytes is None or not (table.column("ops") > 0).any():
+        return ()
+    costs = []
+    for fill in FILLS:
+        filled = efficiency / fill_padding(table, sheet, fill)
+        costs.append(_fit_sum(physical_quantities(table, filled, 1, 1, sheet), latency_s, weights)[0])
+    best = int(np.argmin(costs))
+    return FILLS[best] if costs[best] < _FILL_GAIN * costs[0] else ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Blend:
+    cost: float
+    coefficients: NDArray[np.float64]
+    sharpness: float
+
+
+def _fit_sum(
+    quantities: NDArray[np.float64],
+    latency_s: NDArray[np.float64],
+    rows: NDArray[np.float64] | None = None,
+) -> tuple[float, NDArray[np.float64]]:
+    """Mean absolute relative error and coefficients of the best non-negative sum."""
+    from scipy.optimize import nnls
+
+    scale = np.maximum(quantities.max(axis=0), 1.0)
+    design = quantities / scale / latency_s[:, None]
+    start = np.ones(len(latency_s)) if rows is None else np.sqrt(rows)
+    weights = start
+    solution = np.zeros(design.shape[1])
+    for _ in range(4):  # re-weighted towards the absolute error
+        solution = nnls(design * weights[:, None], weights)[0]
+        weights = start / np.sqrt(np.maximum(np.abs(design @ solution - 1.0), 0.02))
+    return float(np.average(np.abs(design @ solution - 1.0), weights=rows)), solution / scale
+
+
+def _fit_blend(
+    quantities: NDArray[np.float64],
+    latency_s: NDArray[np.float64],
+    start: NDArray[np.float64],
+    exponents: tuple[float, ...],
+    rows: NDArray[np.float64] | None = None,
+) -> _Blend:
+    """Coefficients and sharpness of the least robust relative error, from several sharpnesses above 1."""
+    from scipy.optimize import least_squares
+
+    mean = np.maximum(quantities.mean(axis=0), 1e-30)
+    present = np.flatnonzero(quantities.max(axis=0) > 0)
+    smallest = 1e-4 * float(np.median(latency_s)) / mean
+    logs = np.log(np.maximum(start, smallest))[present]
+
+    def residuals(point: NDArray[np.float64]) -> NDArray[np.float64]:
+        coefficients = np.zeros(quantities.shape[1])
+        coefficients[present] = np.exp(point[:-1])
+        parts = quantities * coefficients
+        memory, sharpness = parts[:, MEMORY].sum(axis=1), 1.0 + float(np.exp(point[-1]))
+        total = parts[:, :N_FIXED].sum(axis=1) + blend(parts[:, COMPUTE], memory, sharpness)
+        difference: NDArray[np.float64] = np.log(np.maximum(total, MIN_LATENCY_S) / latency_s)
+        return difference if rows is None else difference * np.sqrt(rows)
+
+    lower = np.append(logs - 20.0, math.log(0.02))
+    upper = np.append(logs + 20.0, math.log(_MAX_SHARPNESS - 1.0))
+    tried = [
+        least_squares(
+            residuals,
+            np.append(logs, math.log(exponent)),
+            bounds=(lower, upper),
+            loss="soft_l1",
+            f_scale=0.05,
+            max_nfev=60,
+        )
+        for exponent in exponents
+    ]
+    found = min(tried, key=lambda item: float(item.cost))
+    coefficients = np.zeros(quantities.shape[1])
+    coefficients[present] = np.exp(found.x[:-1])
+    sharpness = 1.0 + float(np.exp(found.x[-1]))
+    return _Blend(cost=float(found.cost), coefficients=coefficients, sharpness=sharpness)
