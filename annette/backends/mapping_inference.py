@@ -177,18 +177,23 @@ def judge_saving(
     drawn = np.stack([_medians(item, rng) for item in timed])  # (8, 1 + resamples): first the sample itself
     steps = np.array([max(item, 1) for item in differences])
     slopes = (drawn[0::2] - drawn[1::2]) / steps[:, None]
-    call = drawn[7] - slopes[3]  # what a call costs with no layer at all
-    parts = []
+    # What a call costs with no layer at all: rows that merge into one cannot tell, so the least counts.
+    calls = [drawn[7] - slopes[3]] + ([drawn[1] - slopes[0]] if differences[0] else [])
+    call = min(calls, key=lambda item: float(item[0]))
+    parts = [slopes[0], slopes[1]]
     for part in (0, 1):
         alone = drawn[2 * part + 1] - call
-        # A chain that the device merges into itself says nothing about what one of its layers costs.
-        merges_itself = differences[part] > 0 and slopes[part][0] < 0.5 * alone[0]
-        parts.append(alone if merges_itself else slopes[part])
+        if differences[part] and _interval(slopes[part])[1] < 0.5 * _interval(alone)[0]:
+            parts[part] = alone  # a row that the device merges into one says nothing of one of its layers
     cheaper = np.maximum(np.minimum(*parts), 1e-12)
     saving = (parts[0] + parts[1] - slopes[2]) / cheaper
+    return float(saving[0]), *_interval(saving)
+
+
+def _interval(drawn: NDArray[np.float64]) -> tuple[float, float]:
     tail = (1.0 - _CONFIDENCE) / 2.0
-    low, high = np.quantile(saving[1:], [tail, 1.0 - tail])
-    return float(saving[0]), float(low), float(high)
+    low, high = np.quantile(drawn[1:], [tail, 1.0 - tail])
+    return float(low), float(high)
 
 
 def call_cost(values: Values, shape: tuple[int, ...] = (1, 8)) -> float:
