@@ -61,7 +61,7 @@ class ExecutedNode:
 
     @property
     def is_idle(self) -> bool:
-        """Whether it is a mere view of its input: it never showed on the counter, and has no implementation."""
+        """Whether it is a mere view of its input: it never showed, and has no implementation."""
         is_unimplemented = self.primitive.rpartition("_")[0] in _NO_IMPLEMENTATION
         return self.run_s == 0 and self.kind in VIEW_KINDS and is_unimplemented
 

@@ -254,7 +254,7 @@ def mean_run_s(averages_us: Sequence[int]) -> float:
     Examples
     --------
     >>> round(1e6 * mean_run_s((30, 20, 16, 15, 14, 13, 12, 12)), 1)
-    9.9
+    10.6
     >>> mean_run_s((0, 0, 0))
     0.0
     """
