@@ -29,8 +29,8 @@ class Frame:
 
     @property
     def scale(self) -> float:
-        """What widths and sides are multiplied by, so that the work nears the frame's; 1 at 60 M MACs."""
-        return min(max((self.macs / self.batch / 6e7) ** 0.25, 0.7), 2.3)
+        """What widths and sides are multiplied by, so that the work nears the frame's; 1 at 25 M MACs."""
+        return min(max((self.macs / self.batch / 2.5e7) ** 0.25, 0.8), 2.8)
 
     def has_room(self, build: GrowingBuilder, share: float = 1.0) -> bool:
         """Whether another block may be begun within this share of the frame."""

@@ -6,9 +6,10 @@ import dataclasses
 import difflib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from annette.benchmark.blocks import BLOCKS
 from annette.benchmark.micro_matrix import MATRIX_KERNELS, Sampler
@@ -21,7 +22,7 @@ from annette.benchmark.sweeps import Sweep, sweep_tasks
 from annette.errors import HardwareError, UsageError
 from annette.graph.builder import NetworkBuilder
 from annette.resources import resource_folder
-from annette.store.records import Category, PlanRecord, Task
+from annette.store.records import PlanRecord, Task
 
 __all__ = [
     "MICRO_KERNELS",
@@ -33,6 +34,7 @@ __all__ = [
     "list_plans",
     "load_plan",
     "plan_campaign",
+    "sampled_tasks",
 ]
 
 MICRO_KERNELS = {**MATRIX_KERNELS, **OTHER_KERNELS}
@@ -154,10 +156,10 @@ def plan_campaign(plan: CampaignPlan) -> tuple[Task, ...]:
                 )
             tasks.setdefault(task.network.id, task)
     for kind, count in plan.micro_kernels:
-        for task in _sampled(plan, "micro-kernel", kind, count, MICRO_KERNELS[kind], set(tasks)):
+        for task in sampled_tasks(plan, "micro-kernel", kind, count, taken=tasks):
             tasks[task.network.id] = task
     for kind, count in plan.blocks:
-        for task in _sampled(plan, "block", kind, count, BLOCKS[kind], set(tasks)):
+        for task in sampled_tasks(plan, "block", kind, count, taken=tasks):
             tasks[task.network.id] = task
     if plan.sizes is not None:
         for task in _in_company(plan, plan.sizes, set(tasks)):
@@ -174,25 +176,41 @@ def _in_company(plan: CampaignPlan, sizes: NetworkSizes, taken: set[str]) -> Ite
         raise UsageError(f"plan {plan.name!r}: {err}") from err
 
 
-def _sampled(
-    plan: CampaignPlan, category: Category, kind: str, count: int, sampler: Sampler, taken: set[str]
-) -> Iterator[Task]:
-    """The first ``count`` draws within the limits and not taken yet."""
-    found = 0
-    stream = draws(plan.seed, f"{category}/{kind}")
+def sampled_tasks(
+    plan: CampaignPlan,
+    category: Literal["micro-kernel", "block"],
+    kind: str,
+    count: int,
+    *,
+    taken: Collection[str] = (),
+    step: int = 0,
+) -> tuple[Task, ...]:
+    """The first ``count`` draws of one sampler within the limits, and not among the ids ``taken``.
+
+    Each ``step`` draws others.
+
+    Raises
+    ------
+    UsageError
+        If the limits leave too few.
+    """
+    sampler: Sampler = {"micro-kernel": MICRO_KERNELS, "block": BLOCKS}[category][kind]
+    more, seen = f"-{step}" if step else "", set(taken)
+    stream, tasks = draws(plan.seed, f"{category}/{kind}{more}"), list[Task]()
     for _ in range(count * _MAX_ATTEMPTS):
-        if found == count:
-            return
-        identity = f"{kind}/{found}"
+        if len(tasks) == count:
+            break
+        identity = f"{kind}{more}/{len(tasks)}"
         build = NetworkBuilder(identity)
         network = build.finish(*sampler(next(stream), build))
-        if network.id in taken or not plan.limits.admit(network):
+        if network.id in seen or not plan.limits.admit(network):
             continue
-        taken.add(network.id)
-        found += 1
-        yield Task(network=network, category=category, group=f"{category}/{identity}", tags=(("kind", kind),))
-    if found < count:
+        seen.add(network.id)
+        group = f"{category}/{identity}"
+        tasks.append(Task(network=network, category=category, group=group, tags=(("kind", kind),)))
+    if len(tasks) < count:
         raise UsageError(
-            f"plan {plan.name!r}: only {found} of {count} {kind!r} networks fit the limits; "
+            f"plan {plan.name!r}: only {len(tasks)} of {count} {kind!r} networks fit the limits; "
             "raise the limits or ask for fewer"
         )
+    return tuple(tasks)

@@ -71,8 +71,8 @@ def run_benchmark(
         If the store belongs to another device or plan, or something cannot be written.
     """
     from annette.backends.registry import open_device
-    from annette.benchmark.campaign import run_campaign
     from annette.benchmark.plan import load_plan, plan_campaign
+    from annette.evaluation.adaptive import run_adaptive_campaign
     from annette.store.campaign import CampaignStore
 
     _check_outputs(export, record)
@@ -82,7 +82,9 @@ def run_benchmark(
         with stages(f"planning {campaign.name}"):
             tasks = plan_campaign(campaign)
         with progress_bar(f"benchmarking {backend.info.name}") as on_progress:
-            ran = run_campaign(tasks, backend, kept, jobs=jobs, on_progress=on_progress)
+            ran = run_adaptive_campaign(
+                campaign, backend, kept, tasks=tasks, jobs=jobs, on_progress=on_progress
+            )
         summary, noise = kept.summary(), kept.noise()
         written = [*(kept.export_parquet(export) if export is not None else ())]
         if record is not None:
