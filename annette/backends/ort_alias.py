@@ -112,6 +112,8 @@ def _from_writer(
             found = aliases.get(node.reads[0])
         elif node.layers and node.data and len(node.writes) == 1 and node.layers[-1] not in view.owners:
             found = view.network.layer(node.layers[-1]).outputs[0]
+        if found and node.is_integer and place == 0:
+            found = _after_quantiser(view, original, found) or found
         if found:
             aliases[name] = found
 
@@ -155,6 +157,18 @@ def _ends_in_activation(
                 seen.add(original.tensor(name))
                 pending.append(original.tensor(name))
     return False
+
+
+def _after_quantiser(view: ExecutedGraphView, original: Original, tensor: str) -> str | None:
+    """The quantised form of a tensor, if only hidden layers lie between."""
+    for _ in range(_MOST_FUSED):
+        readers = _consumers(original, tensor)
+        if len(readers) != 1 or view.shows(readers[0]):
+            return None
+        tensor = readers[0].outputs[0]
+        if readers[0].op_type == "QuantizeLinear":
+            return tensor
+    return None
 
 
 def _consumers(original: Original, tensor: str) -> list[Layer]:

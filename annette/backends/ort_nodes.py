@@ -22,7 +22,7 @@ _ONNX_DOMAINS = ("", "ai.onnx")
 _INTEGER_OPERATORS = frozenset(
     {
         "ConvInteger", "DynamicQuantizeLSTM", "DynamicQuantizeMatMul", "MatMulInteger",
-        "MatMulIntegerToFloat", "QAttention", "QEmbedLayerNormalization", "QGemm",
+        "MatMulIntegerToFloat", "NhwcMaxPool", "QAttention", "QEmbedLayerNormalization", "QGemm",
     }
 )  # fmt: skip
 
