@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cmp_to_key
 from typing import Literal
 
 from annette.errors import MeasurementError
@@ -97,7 +98,7 @@ def combine_visits(visits: Sequence[Measurement], *, reference_s: float | None) 
     is_replayed = visits[0].spread_fraction is not None and all(item == visits[0] for item in visits)
     if len(visits) == 1 or is_replayed:
         return visits[0]
-    kept = sorted(_corrected(visits, reference_s), key=lambda item: (item.total_s, repr(item.visit)))
+    kept = sorted(_corrected(visits, reference_s), key=cmp_to_key(_by_total))
     least_s = kept[0].total_s
     kernels, eliminated_layers = _combined_kernels(kept, least_s)
     seeds = {item.visit.seed for item in kept}
@@ -166,7 +167,7 @@ def _corrected(visits: Sequence[Measurement], reference_s: float | None) -> list
     factors = [reference_s / found for found in references]
     ranked = sorted(
         (_Corrected(item, part, _least(item) * part) for item, part in zip(visits, factors, strict=True)),
-        key=lambda item: (abs(math.log(item.factor)), item.total_s, repr(item.visit)),
+        key=cmp_to_key(_by_reference),
     )
     half = (len(ranked) + 1) // 2
     limit = 1 / (1 + _MAX_DRIFT)
@@ -174,6 +175,20 @@ def _corrected(visits: Sequence[Measurement], reference_s: float | None) -> list
     believed = [*ranked[:half], *(item for item in ranked[half:] if item.factor >= limit)]
     least_s = min(item.total_s for item in believed)
     return [*believed, *(_held_back(item, least_s) for item in doubtful)]
+
+
+def _by_total(one: _Corrected, other: _Corrected) -> int:
+    """Order by total; ties are decided by what the visits are, which takes long to write out."""
+    if one.total_s != other.total_s:
+        return -1 if one.total_s < other.total_s else 1
+    first, second = repr(one.visit), repr(other.visit)
+    return (first > second) - (first < second)
+
+
+def _by_reference(one: _Corrected, other: _Corrected) -> int:
+    """Order by how far the reference was off, then as `_by_total`."""
+    first, second = abs(math.log(one.factor)), abs(math.log(other.factor))
+    return -1 if first < second else 1 if first > second else _by_total(one, other)
 
 
 def _held_back(item: _Corrected, others_s: float) -> _Corrected:

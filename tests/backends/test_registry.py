@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, PackageNotFoundError
 
 import pytest
 
@@ -72,7 +72,14 @@ def test_every_listed_device_of_the_simulator_opens() -> None:
     ("spec", "message"),
     [
         ("zcu102-dpuu", "did you mean zcu102-dpu"),
-        ("simulatr:zcu102-dpu", "not known"),
+        ("simulatr:zcu102-dpu", "not known.*simulator:"),
+        ("onnxruntim", "did you mean onnxruntime"),
+        ("onnxrutime:threads=2", "did you mean onnxruntime"),
+        ("opnvino", "did you mean openvino"),
+        ("command:", "expected command:FILE.yaml"),
+        ("command", "expected command:FILE.yaml"),
+        ("replay:", "expected replay:RUN.db"),
+        ("replay:nowhere.db", "no such file"),
         ("simulator:", "expected simulator:NAME"),
         ("board.yaml", "write simulator:board.yaml"),
         ("", "not known"),
@@ -124,3 +131,31 @@ def test_a_plug_in_cannot_take_the_simulators_name(monkeypatch: pytest.MonkeyPat
     taken = [EntryPoint(name="simulator", value="other:open", group=registry.ENTRY_POINT_GROUP)]
     monkeypatch.setattr(registry, "entry_points", lambda *, group: taken)
     assert open_device("zcu102-dpu").info.backend == "simulator"
+
+
+def test_runtimes_are_listed_with_their_version_or_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        registry.importlib.util, "find_spec", lambda name: None if name == "openvino" else name
+    )
+    monkeypatch.setattr(registry, "version", lambda name: f"9.9 of {name}")
+    listed = dict(list_devices())
+    assert 'pip install "annette[openvino]"' in listed["openvino"]
+    assert "9.9 of onnxruntime" in listed["onnxruntime"]
+    assert {"command:FILE.yaml", "replay:RUN.db"} <= set(listed)
+
+
+def test_another_build_of_a_runtime_is_listed_without_a_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(registry.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(registry, "version", unknown)
+    assert "ONNX Runtime; options" in dict(list_devices())["onnxruntime"]
+
+
+@pytest.mark.parametrize("spec", ["onnxruntime", "onnxruntime:visits=2"])
+def test_a_runtime_opens_by_its_kind_alone_and_with_options(spec: str) -> None:
+    pytest.importorskip("onnxruntime")
+    info = open_device(spec).info
+    assert (info.name, info.backend, info.is_exclusive) == ("cpu-onnxruntime", "onnxruntime", True)
+    assert info.visits == (2 if "visits" in spec else 4)
