@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 
 from annette.backends.feeds import random_feeds
 from annette.backends.openvino_nodes import ExecutedNode
+from annette.backends.timing import lower_half_mean
 from annette.errors import MeasurementError
 from annette.graph.network import Network
 from annette.graph.onnx_values import Array
@@ -37,6 +38,8 @@ _WARMUP = 3
 """Runs that are not kept: they touch memory for the first time."""
 _DISTURBED = (1.3, 3e-6)
 """A run that surely took longer than this multiple of the usual, and this many seconds more, is left out."""
+_SHARP_FRACTION = 0.05
+"""A node is long if a microsecond for each run so far is at most this part of one of its runs."""
 _CONSTANT = "Const"
 _REINTERPRETED = MappingProxyType({"bfloat16": "bf16", "float8": "f8e4m3"})
 """dtypes that numpy lacks: their feeds hold the bits."""
@@ -248,8 +251,9 @@ def mean_run_s(averages_us: Sequence[int]) -> float:
 
     The counter is the mean over all runs so far, in whole microseconds rounded down, and each run enters it
     rounded down as well. So the sum over the runs is known within bounds that later readings narrow: the sum
-    never falls. The first runs are left out, and those that surely were disturbed; half a microsecond makes
-    up for the rounding of each run. Exact to about one microsecond.
+    never falls. The first runs are left out, and those that surely were disturbed; of long nodes the slower
+    half is left out as well. Half a microsecond makes up for the rounding of each run. Exact to about one
+    microsecond.
 
     Examples
     --------
@@ -269,11 +273,13 @@ def mean_run_s(averages_us: Sequence[int]) -> float:
     kept = range(min(_WARMUP, len(sums) - 1), len(sums))
     rises = [sums[index] - sums[index - 1] for index in kept]
     least = [lows[index] - highs[index - 1] for index in kept]
-    usual = sorted(rises)[len(rises) // 2]
+    usual = sorted(rises)[len(rises) // 4]
     factor, more_s = _DISTURBED
     limit = max(factor * usual, usual + more_s / _COUNTER_STEP_S)
-    calm = [rise for rise, low in zip(rises, least, strict=True) if low <= limit]
-    return (math.fsum(calm) / len(calm) + 0.5) * _COUNTER_STEP_S
+    calm = tuple(rise for rise, low in zip(rises, least, strict=True) if low <= limit)
+    is_sharp = len(sums) <= _SHARP_FRACTION * usual  # each rise is then known well enough to sort by it
+    mean = lower_half_mean(calm) if is_sharp else math.fsum(calm) / len(calm)
+    return (mean + 0.5) * _COUNTER_STEP_S
 
 
 def _sum_bounds(averages_us: Sequence[int]) -> tuple[list[int], list[int]]:

@@ -25,9 +25,9 @@ def counter_readings(run_us: float, *, cold_us: float, pauses: dict[int, float],
 
 
 @pytest.mark.parametrize("run_us", [1.2, 4.0, 12.0, 150.0, 4000.0])
-def test_the_time_of_a_run_is_found_within_a_microsecond(run_us: float) -> None:
+def test_the_time_of_a_run_is_found_within_a_microsecond_or_half_a_percent(run_us: float) -> None:
     found_us = 1e6 * mean_run_s(counter_readings(run_us, cold_us=3 * run_us, pauses={}))
-    assert found_us == pytest.approx(run_us + 0.5, abs=1.0)
+    assert found_us == pytest.approx(run_us + 0.5, abs=1.0, rel=0.005)
 
 
 def test_runs_that_the_machine_disturbed_are_left_out() -> None:
