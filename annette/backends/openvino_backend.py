@@ -12,7 +12,7 @@ from annette.backends.fixed_networks import empty_network, reference_network
 from annette.backends.machine import available_bytes, read_machine
 from annette.backends.model_cache import ModelCache, network_key
 from annette.backends.openvino_graph import ExecutedKernel, read_kernels
-from annette.backends.openvino_names import number_names
+from annette.backends.openvino_names import number_names, restore_names
 from annette.backends.openvino_session import (
     PRECISIONS,
     OpenVinoModel,
@@ -163,7 +163,7 @@ class _Bench:
         require_memory(network, available_bytes())
         conditions = visit_conditions(self._reference.latest_s())
         try:
-            model = OpenVinoModel(number_names(network), self._exported(network), seed=seed)
+            model = OpenVinoModel(network, self._exported(network), seed=seed)
             kernels: tuple[ExecutedKernel, ...] = ()
             eliminated: tuple[str, ...] = ()
             if self._options.kernels == "profile":
@@ -172,8 +172,9 @@ class _Bench:
             session.run_checked()
             plan = plan_visit(self._one_run_s(session), clock_step_s=self._clock_step_s)
             values_s = subtract_cost(self._blocks(session, plan), self._empty_s)
-        except MeasurementError as err:
-            raise MeasurementError(f"network {network.name!r}: {err}") from err
+        except AnnetteError as err:
+            text, where = restore_names(network, str(err)), f"network {network.name!r}: "
+            raise MeasurementError(text if text.startswith(where) else f"{where}{text}") from err
         return Measurement(
             network_id=network.id,
             device=device,
@@ -207,7 +208,7 @@ class _Bench:
         )
 
     def _fixed(self, network: Network) -> OpenVinoSession:
-        session = self._session(OpenVinoModel(number_names(network), self._exported(network)))
+        session = self._session(OpenVinoModel(network, self._exported(network)))
         session.run_checked()
         return session
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from annette.graph.network import Layer, Network
 
-__all__ = ["layer_of", "number_names", "tensor_of"]
+__all__ = ["layer_of", "number_names", "restore_names", "tensor_of"]
 
 _LAYER, _TENSOR = "annette_layer_", "annette_tensor_"
 _LAYER_NAME = re.compile(rf"{_LAYER}(\d+)(?!\d)")
@@ -46,6 +46,27 @@ def number_names(network: Network) -> Network:
         layers=layers,
         tensors={names[name]: replace(item, name=names[name]) for name, item in network.tensors.items()},
     )
+
+
+def restore_names(network: Network, text: str) -> str:
+    """What the runtime says of a network with numbers for names, with the names of ``network``.
+
+    Examples
+    --------
+    >>> from annette.graph.builder import NetworkBuilder
+    >>> build = NetworkBuilder("one")
+    >>> network = build.finish(build.relu(build.input("x", (1, 3)), name="act"))
+    >>> restore_names(network, "node annette_layer_0 reads annette_tensor_0")
+    'node act reads x'
+    """
+    tensors = tuple(network.tensors)
+    layers = tuple(layer.name for layer in network.layers)
+
+    def restored(found: re.Match[str], names: tuple[str, ...]) -> str:
+        return names[int(found[1])] if int(found[1]) < len(names) else found[0]
+
+    text = _LAYER_NAME.sub(lambda found: restored(found, layers), text)
+    return _TENSOR_NAME.sub(lambda found: restored(found, tensors), text)
 
 
 def tensor_of(network: Network, name: str) -> str | None:

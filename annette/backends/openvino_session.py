@@ -7,10 +7,12 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from annette.backends.feeds import random_feeds
+from annette.backends.openvino_names import number_names
 from annette.backends.openvino_nodes import ExecutedNode
 from annette.backends.timing import lower_half_mean
 from annette.errors import MeasurementError
@@ -77,6 +79,12 @@ def import_openvino() -> Any:
     return openvino
 
 
+@cache
+def _core() -> Any:
+    """The runtime's core of this process: making one loads the plug-in anew."""
+    return import_openvino().Core()
+
+
 def runtime_version() -> str:
     """Version and build of the installed runtime.
 
@@ -120,15 +128,15 @@ class OpenVinoModel:
         Parameters
         ----------
         network
-            What the model was written from.
+            What the model was written from, by its own names.
         data
-            A serialized ``ModelProto``.
+            A serialized ``ModelProto`` of the network with numbers for names.
         seed
             Of the inputs' contents.
         """
-        self.network = network
-        self.feeds = random_feeds(network, seed)
-        self.core = import_openvino().Core()
+        self.network = number_names(network)
+        self.feeds = dict(zip(self.network.inputs, random_feeds(network, seed).values(), strict=True))
+        self.core = _core()
         try:
             self.content = self.core.read_model(data)
         except Exception as err:  # foreign code: a runtime may raise anything for a model it dislikes

@@ -83,6 +83,34 @@ def test_an_operator_that_the_runtime_lacks_is_named_in_the_error(backend: OpenV
     assert "\n" not in error
 
 
+def test_errors_speak_of_the_network_by_its_own_names(backend: OpenVinoBackend) -> None:
+    network = Network(
+        name="wrong",
+        inputs=("x",),
+        outputs=("y",),
+        layers=(
+            Layer(name="soft", op_type="Softmax", inputs=("x",), outputs=("y",), attributes=(("axis", 9),)),
+        ),
+        tensors={"x": Tensor(name="x", shape=(1, 2)), "y": Tensor(name="y", shape=(1, 2))},
+    )
+    error = backend.measure(network).error
+    assert error is not None
+    assert "'wrong'" in error
+    assert "soft" in error
+    assert "annette_layer" not in error
+
+
+def test_half_precision_and_batches_are_measured(backend: OpenVinoBackend) -> None:
+    build = NetworkBuilder("half")
+    x = build.add(
+        "Conv", build.input("x", (4, 3, 9, 9), dtype="float16"), build.constant((8, 3, 3, 3), dtype="float16")
+    )
+    network = build.finish(build.relu(x))
+    mapping = backend.measure(network).mapping
+    assert mapping is not None
+    require_complete(network, mapping)
+
+
 def test_the_backend_survives_pickling_after_it_has_measured(backend: OpenVinoBackend) -> None:
     backend.measure(small_network())
     copy = pickle.loads(pickle.dumps(backend))  # noqa: S301
