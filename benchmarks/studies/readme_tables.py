@@ -1,4 +1,4 @@
-"""Writes the accuracy table of the README from benchmarks/results/accuracy.json.
+"""Writes the tables of accuracy in the README from benchmarks/results: accuracy.json and real_cpu*.json.
 
 python benchmarks/studies/readme_tables.py [--check]
 """
@@ -11,6 +11,8 @@ import re
 import sys
 from pathlib import Path
 from typing import Any
+
+from real_cpu_tables import group_table
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -41,10 +43,10 @@ def accuracy_table(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def with_table(readme: str, table: str) -> str:
-    """The README's text with the table between its two marks."""
+def with_table(readme: str, table: str, mark: str = "accuracy") -> str:
+    """The README's text with the table between its two marks; as it was where it has none."""
     return re.sub(
-        r"(<!-- accuracy: .*? -->\n).*?(<!-- end of accuracy -->)",
+        rf"(<!-- {mark}: .*? -->\n).*?(<!-- end of {mark} -->)",
         lambda match: f"{match[1]}{table}\n{match[2]}",
         readme,
         flags=re.DOTALL,
@@ -57,6 +59,9 @@ def main() -> None:
     arguments = parser.parse_args()
     before = README.read_text(encoding="utf-8")
     after = with_table(before, accuracy_table(json.loads(RESULT.read_text(encoding="utf-8"))))
+    for result in sorted(RESULT.parent.glob("real_cpu*.json")):
+        table = group_table(json.loads(result.read_text(encoding="utf-8")))
+        after = with_table(after, table, result.stem)
     if arguments.check:
         sys.exit(before != after)
     README.write_text(after, encoding="utf-8")

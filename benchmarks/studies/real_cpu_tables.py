@@ -56,7 +56,18 @@ def _rows(group: str, entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def markdown(document: dict[str, Any]) -> str:
-    """One row a group and way to predict; then what the targets say."""
+    """The table of `group_table`, then what the targets say."""
+    lines = [group_table(document)]
+    for row in document["targets"]:
+        sign = "<=" if row["most"] else ">="
+        verdict = "met" if row["met"] else "MISSED"
+        figure = f"{row['group']} {row['figure']} {row['reached']:.4f}"
+        lines.append(f"{verdict}: {figure} (target {sign} {row['target']:.4f})")
+    return "\n\n".join(lines)
+
+
+def group_table(document: dict[str, Any]) -> str:
+    """One row a group and way to predict."""
     head = [
         "networks",
         "predicted by",
@@ -83,11 +94,6 @@ def markdown(document: dict[str, Any]) -> str:
                 f"{mapped:.1%}" if way.startswith("**mixed") and mapped is not None else "",
             ]
             lines.append(f"| {' | '.join(cells)} |")
-    for row in document["targets"]:
-        sign = "<=" if row["most"] else ">="
-        verdict = "met" if row["met"] else "MISSED"
-        figure = f"{row['group']} {row['figure']} {row['reached']:.4f}"
-        lines.append(f"\n{verdict}: {figure} (target {sign} {row['target']:.4f})")
     return "\n".join(lines)
 
 
