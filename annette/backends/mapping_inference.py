@@ -2,7 +2,9 @@
 
 Each part is repeated in a row, and its cost is what more of them cost more; so whatever a call costs, inputs
 and outputs included, cancels out. A pair is merged if it saves more than half of its cheaper part, and the
-confidence interval of that saving, by the bootstrap over the runs, decides whether that is sure.
+confidence interval of that saving, by the bootstrap over the visits, decides whether that is sure. A merge
+that saves little, such as that of a costly activation on a device that computes, is not seen; nor does it
+matter to the time.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from annette.graph.network import Network
 from annette.measurement import Measurement
 
 __all__ = [
+    "THRESHOLD",
     "FusionFinding",
     "Verdict",
     "call_cost",
@@ -33,17 +36,16 @@ __all__ = [
 Verdict = Literal["fused", "apart", "undecided"]
 Measure = Callable[[Network], Measurement]
 Values = Callable[[Sequence[Network], int], list[NDArray[np.float64]]]
-"""Seconds of the runs of each network, at least so many runs each, timed in turn."""
+"""Seconds of each network, one value a visit, at least so many visits each, made in turn."""
 
 THRESHOLD = 0.5
 """A merge saves at least this share of the cheaper part."""
 _REPEATS = 4
 """How much longer the longer one of two chains is."""
-_RUNS = (8, 24)
-"""Runs of each network: at first, and where these do not decide."""
+_VISITS = (4, 10)
+"""Visits to each network: at first, and where these do not decide."""
 _RESAMPLES = 400
 _CONFIDENCE = 0.98
-_MAX_ROUNDS = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +69,9 @@ class FusionFinding:
 
 
 def timed_by(measure: Measure) -> Values:
-    """Collects runs of networks, in turn, and keeps them: no network is timed more often than asked for.
+    """Visits networks in turn and keeps the least run of each visit; none is visited more than asked for.
+
+    Runs of one visit share what disturbs it, so a visit is one observation, whatever its number of runs.
 
     Raises
     ------
@@ -76,16 +80,16 @@ def timed_by(measure: Measure) -> Values:
     """
     kept: dict[str, list[float]] = {}
 
-    def values(networks: Sequence[Network], runs: int) -> list[NDArray[np.float64]]:
-        for _ in range(_MAX_ROUNDS):
-            waiting = [item for item in networks if len(kept.get(item.id, ())) < runs]
-            if not waiting:
-                break
-            for network in waiting:
+    def values(networks: Sequence[Network], visits: int) -> list[NDArray[np.float64]]:
+        waiting = {item.id: item for item in networks}
+        for number in range(1, visits + 1):
+            for network in waiting.values():
+                if len(kept.get(network.id, ())) >= number:
+                    continue
                 answer = measure(network)
                 if answer.values_s is None:
                     raise MeasurementError(f"probe {network.name!r}: {answer.error}")
-                kept.setdefault(network.id, []).extend(answer.values_s)
+                kept.setdefault(network.id, []).append(min(answer.values_s))
         return [np.array(kept[item.id]) for item in networks]
 
     return values
@@ -133,8 +137,8 @@ def find_fusion(
     """What timing says of one pair at one size; ``None`` if it cannot be built or run."""
     try:
         chains = _pair_chains(pair, shape)
-        for runs in _RUNS:
-            timed = values([network for chain in chains for network in chain.networks], runs)
+        for visits in _VISITS:
+            timed = values([network for chain in chains for network in chain.networks], visits)
             saving, low, high = judge_saving(
                 timed, [chain.difference for chain in chains], rng=np.random.default_rng(seed)
             )
@@ -159,8 +163,8 @@ def judge_saving(
     Parameters
     ----------
     timed : sequence of ndarray
-        Seconds of the runs of a long and a short chain each of the first part, of the second part, of both in
-        a row, and of a cheap layer.
+        Seconds of the visits to a long and a short chain each of the first part, of the second part, of both
+        in a row, and of a cheap layer.
     differences : sequence of int
         By how many repeats the long one of each two chains is longer; 0 if it goes on where the sizes of the
         short one begin, so that it is longer by one.
@@ -206,7 +210,7 @@ def call_cost(values: Values, shape: tuple[int, ...] = (1, 8)) -> float:
     MeasurementError
         If the device cannot run it.
     """
-    long, short = (float(np.median(item)) for item in values(_cheap(shape).networks, _RUNS[0]))
+    long, short = (float(np.median(item)) for item in values(_cheap(shape).networks, _VISITS[0]))
     return max(short - (long - short) / _REPEATS, 0.0)
 
 
@@ -251,7 +255,7 @@ def _cheap(shape: tuple[int, ...]) -> _Chain:
     return _Chain(networks=(networks[0], networks[1]), difference=_REPEATS)
 
 
-def _medians(runs: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """The median of the runs, then of resamples of them."""
-    resamples = runs[rng.integers(len(runs), size=(_RESAMPLES, len(runs)))]
-    return np.concatenate(([np.median(runs)], np.median(resamples, axis=1)))
+def _medians(visits: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """The median of the visits, then of resamples of them."""
+    resamples = visits[rng.integers(len(visits), size=(_RESAMPLES, len(visits)))]
+    return np.concatenate(([np.median(visits)], np.median(resamples, axis=1)))

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from annette.backends.mapping_inference import FusionFinding, call_cost, find_fusion, timed_by
+from annette.backends.mapping_inference import THRESHOLD, FusionFinding, call_cost, find_fusion, timed_by
 from annette.backends.mapping_probe import MAC_FAMILIES, PairProbe, cut_out, pair_probe, probe_shapes
 from annette.backends.protocol import Backend
 from annette.errors import MeasurementError
@@ -37,8 +37,8 @@ _JOINERS = frozenset({"activation", "elementwise", "normalization", "pool", "qua
 _VIEWS = frozenset({"Identity", "Dropout", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 """Operators that may cost nothing at all."""
 _UNIT = "device"
-_RUNS = 3
-_VIEW_RUNS = 8
+_VISITS = 2
+_VIEW_VISITS = 4
 _VIEW_SHARE = 0.2
 """Of what a cheap layer of the same size costs: a view that costs less has vanished."""
 _BISECTIONS = 3
@@ -160,8 +160,9 @@ class InferringBackend:
         verdicts = {item.verdict for item in known}
         if len(verdicts) == 2:
             known = self._bisect(pair, key, known, shape)
-        if not known:
-            return False
+        if not known:  # a guess, but the likelier one
+            savings = [item.saving for item in self._findings[key]]
+            return bool(savings) and statistics.median(savings) > THRESHOLD
         return min(known, key=lambda item: _distance(item.shape, shape)).verdict == "fused"
 
     def _bisect(
@@ -214,7 +215,7 @@ class InferringBackend:
         try:
             call_s = call_cost(self._values, shape)
             view, cheap = (
-                statistics.median(self._values([item], _VIEW_RUNS)[0]) for item in (alone, _relu(shape))
+                statistics.median(self._values([item], _VIEW_VISITS)[0]) for item in (alone, _relu(shape))
             )
         except MeasurementError:
             return False
@@ -228,7 +229,7 @@ class InferringBackend:
         call_s = self._call_cost()
         times = []
         for kernel in mapping.kernels:
-            alone = statistics.median(self._values([cut_out(network, kernel.layers)], _RUNS)[0])
+            alone = statistics.median(self._values([cut_out(network, kernel.layers)], _VISITS)[0])
             times.append(max(float(alone) - call_s, 0.01 * float(alone), 1e-12))
         return [time / sum(times) for time in times]
 

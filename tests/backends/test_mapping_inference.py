@@ -246,3 +246,15 @@ def test_a_platform_is_trained_on_a_device_that_tells_nothing_but_times(tmp_path
         parts = generate_platform(store, seed=1)
     network = PAIRS["relu"]
     assert [kernel.name for kernel in parts.mapping_model.predict(network).kernels] == ["first+relu_1"]
+
+
+def test_where_nothing_is_sure_the_likelier_answer_is_taken() -> None:
+    class Noisy(Secretive):
+        def measure(self, network: Network, *, seed: int = 0) -> Measurement:
+            answer = super().measure(network, seed=seed)
+            factor = np.random.default_rng(seed).lognormal(0.0, 0.15)
+            return replace(answer, values_s=tuple(value * factor for value in answer.values_s or ()))
+
+    backend = InferringBackend(Noisy(open_simulator("ncs2")))
+    assert len(backend.infer_mapping(PAIRS["relu"]).kernels) == 1
+    assert {item.verdict for item in backend.findings} <= {"undecided", "fused"}
