@@ -354,13 +354,16 @@ def main() -> None:
 
 def _write_manifest(path: Path, written: dict[str, Any]) -> None:
     packages = ("torch", "torchvision", "transformers", "onnx", "onnxscript", "onnxruntime")
-    known = json.loads(path.read_text(encoding="utf-8"))["networks"] if path.is_file() else {}
+    made_with = {"python": platform.python_version(), **{name: version(name) for name in packages}}
+    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    others = known.get("networks", {}).keys() - written.keys()
+    if others and known["versions"] != made_with:
+        raise SystemExit(f"{path}: the other networks were made with {known['versions']}; export all again")
     document = {
         "schema_version": 1,
         "made_by": "benchmarks/networks/export_networks.py",
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in packages},
-        "networks": dict(sorted({**known, **written}.items())),
+        "versions": made_with,
+        "networks": dict(sorted({**known.get("networks", {}), **written}.items())),
     }
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 

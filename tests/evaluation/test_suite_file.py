@@ -64,6 +64,17 @@ def test_real_networks_have_the_macs_that_are_published(
     assert macs == pytest.approx(PUBLISHED_MMACS[name], rel=0.01)
 
 
+@pytest.mark.parametrize(
+    ("name", "params"), [("light_vgg19", 143_667_240), ("light_bvlc_alexnet", 60_965_224)]
+)
+def test_graphs_of_the_onnx_package_count_their_filled_constants_as_weights(
+    name: str, params: int, real_networks: dict[str, tuple[str, Network]]
+) -> None:
+    network = real_networks[name][1]
+    assert network_work(network).params == params
+    assert len(network.inputs) == 1
+
+
 def test_eight_pictures_cost_eight_times_the_work_of_one(
     real_networks: dict[str, tuple[str, Network]],
 ) -> None:
