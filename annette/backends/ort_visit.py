@@ -12,7 +12,6 @@ from annette.backends.model_cache import ModelCache, network_key
 from annette.backends.ort_alone import LoneKernel, cut_kernels
 from annette.backends.ort_graph import ExecutedKernel, executed_graph
 from annette.backends.ort_session import (
-    NodeDurations,
     OrtSession,
     node_durations,
     profile_folder,
@@ -24,9 +23,10 @@ from annette.backends.timing import (
     TimingPlan,
     clock_for,
     clock_step_s,
-    lower_half_mean,
+    least_mean,
     plan_visit,
     profile_runs,
+    run_undisturbed,
     subtract_cost,
     time_blocks,
 )
@@ -58,6 +58,18 @@ class Visit:
     """Names of the layers that no executed node does."""
     conditions: Mapping[str, float]
     """The circumstances."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Profiled:
+    """A session whose profile has ended (it then runs as fast as any), and what the profile says."""
+
+    session: OrtSession
+    run_s: float
+    node_s: Mapping[str, float]
+    """Seconds of each executed node by its name."""
+    own_fraction: float
+    """Share of the profile's time in which the machine worked for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,28 +116,31 @@ class OrtBench:
             If it cannot be measured; says why in one line.
         """
         require_memory(network, available_bytes())
-        conditions = self._conditions()
         made = self._prepare(network)
         try:
-            values_s, kernels = self._time(network, made, seed)
+            return self._time(network, made, seed)
         except MeasurementError as err:
             raise MeasurementError(f"network {network.name!r}: {err}") from err
-        eliminated = () if kernels is None else made.eliminated_layers
-        return Visit(values_s=values_s, kernels=kernels, eliminated_layers=eliminated, conditions=conditions)
 
-    def _time(
-        self, network: Network, made: _Prepared, seed: int
-    ) -> tuple[tuple[float, ...], tuple[KernelMeasurement, ...] | None]:
+    def _time(self, network: Network, made: _Prepared, seed: int) -> Visit:
+        conditions, kernels = dict(self._conditions()), None
         if self._options.kernels == "profile":
             nodes = sum(len(item.nodes) for item in made.kernels)
-            session, durations, run_s = self._profiled(network, made.model, nodes, seed)
-            values_s = self._values(session, run_s)
+            profiled = self._profiled(network, made.model, nodes, seed)
+            values_s = self._values(profiled.session, profiled.run_s)
             cost_s = self.profile_node_s
-            return values_s, anchored_kernels(made.kernels, durations, min(values_s), node_cost_s=cost_s)
-        values_s = self._timed(network, made.model, seed)
-        if self._options.kernels == "none":
-            return values_s, None
-        return values_s, tuple(self._time_alone(item, seed) for item in made.lone)
+            kernels = anchored_kernels(made.kernels, profiled.node_s, min(values_s), node_cost_s=cost_s)
+            conditions |= {"profile_node_s": cost_s, "profile_own_fraction": profiled.own_fraction}
+        else:
+            values_s = self._timed(network, made.model, seed)
+            if self._options.kernels == "alone":
+                kernels = tuple(self._time_alone(item, seed) for item in made.lone)
+        return Visit(
+            values_s=values_s,
+            kernels=kernels,
+            eliminated_layers=() if kernels is None else made.eliminated_layers,
+            conditions=conditions,
+        )
 
     def _time_alone(self, item: LoneKernel, seed: int) -> KernelMeasurement:
         try:
@@ -136,18 +151,34 @@ class OrtBench:
 
     def _timed(self, network: Network, model: bytes, seed: int) -> tuple[float, ...]:
         session = OrtSession.of_network(network, model, self._options, seed=seed)
-        return self._values(session, _one_run_s(session))
+        return self._values(session, self._one_run_s(session))
 
-    def _profiled(
-        self, network: Network, model: bytes, nodes: int, seed: int = 0
-    ) -> tuple[OrtSession, NodeDurations, float]:
-        """A session whose profile has ended (it then runs as fast as any), the profile, seconds of a run."""
+    def _profiled(self, network: Network, model: bytes, nodes: int, seed: int = 0) -> _Profiled:
         with profile_folder() as prefix:
             session = OrtSession.of_network(network, model, self._options, seed=seed, profile_prefix=prefix)
-            run_s = _one_run_s(session)
-            for _ in range(profile_runs(run_s, nodes)):
-                session.run()
-            return session, node_durations(read_profile(session.end_profile())), run_s
+            run_s = self._one_run_s(session)
+            own_fraction = run_undisturbed(
+                session.run,
+                profile_runs(run_s, nodes),
+                wall_clock=time.perf_counter_ns,
+                own_clock=self._clock,
+            )
+            durations = node_durations(read_profile(session.end_profile()))
+        node_s = {
+            name: least_mean(values[_FIRST_RUNS:] or values, own_fraction)
+            for name, values in durations.items()
+        }
+        return _Profiled(session=session, run_s=run_s, node_s=node_s, own_fraction=own_fraction)
+
+    def _one_run_s(self, session: OrtSession) -> float:
+        """Seconds of one run, after one to warm up unless that took long."""
+        for _ in range(2):
+            start = self._clock()
+            session.run()
+            run_s = (self._clock() - start) / 1e9
+            if run_s > _LONG_RUN_S:
+                break
+        return max(run_s, 1e-7)
 
     def _values(self, session: OrtSession, run_s: float) -> tuple[float, ...]:
         plan = plan_visit(run_s, clock_step_s=self._clock_step_s)
@@ -179,10 +210,7 @@ class OrtBench:
         )
 
     def _conditions(self) -> Mapping[str, float]:
-        costs = {"empty_s": self.empty_s}
-        if self._options.kernels == "profile":
-            costs["profile_node_s"] = self.profile_node_s
-        return {**visit_conditions(self._reference.latest_s()), **costs}
+        return {**visit_conditions(self._reference.latest_s()), "empty_s": self.empty_s}
 
     def _fixed_session(self, network: Network) -> OrtSession:
         return OrtSession.of_network(network, _plain_model(network), self._options, optimization="all")
@@ -196,26 +224,29 @@ class OrtBench:
         model, nodes = _plain_model(network), len(network.layers)
         found = []
         for _ in range(3 if self._options.kernels == "profile" else 0):
-            session, durations, run_s = self._profiled(network, model, nodes)
-            profile_s = sum(lower_half_mean(values[_FIRST_RUNS:]) for values in durations.values())
-            found.append((profile_s - min(self._values(session, run_s))) / nodes)
+            profiled = self._profiled(network, model, nodes)
+            total_s = min(self._values(profiled.session, profiled.run_s))
+            found.append((sum(profiled.node_s.values()) - total_s) / nodes)
         return max(0.0, min(found, default=0.0))
 
 
 def anchored_kernels(
-    kernels: Sequence[ExecutedKernel], durations: NodeDurations, total_s: float, *, node_cost_s: float = 0.0
+    kernels: Sequence[ExecutedKernel],
+    node_s: Mapping[str, float],
+    total_s: float,
+    *,
+    node_cost_s: float = 0.0,
 ) -> tuple[KernelMeasurement, ...]:
     """Each kernel's share of the profile, scaled so that all kernels sum to ``total_s``.
 
-    A node counts with the mean of the lower half of its durations: what disturbed the others is not its own.
-    From that goes what profiling itself costs a node, which for small ones is more than they take.
+    From each node goes what profiling itself costs it, which for small ones is more than they take.
 
     Parameters
     ----------
     kernels
         The network's kernels and the nodes that do them.
-    durations
-        Seconds of each node in each profiled run.
+    node_s
+        Seconds of each node by the profile.
     total_s
         What all kernels take; > 0.
     node_cost_s
@@ -226,7 +257,7 @@ def anchored_kernels(
     MeasurementError
         If the profile lacks a kernel.
     """
-    profile_s = [_node_times(item.nodes, durations) for item in kernels]
+    profile_s = [_node_times(item.nodes, node_s) for item in kernels]
     own_s = [sum(max(value - node_cost_s, _LEAST_NODE_S) for value in values) for values in profile_s]
     scale = total_s / sum(own_s) if own_s else 1.0
     return tuple(
@@ -242,21 +273,10 @@ def _plain_model(network: Network) -> bytes:
     return data
 
 
-def _node_times(nodes: tuple[str, ...], durations: NodeDurations) -> list[float]:
-    found = [durations[name] for name in nodes if name in durations]
+def _node_times(nodes: tuple[str, ...], node_s: Mapping[str, float]) -> list[float]:
+    found = [node_s[name] for name in nodes if name in node_s]
     if not found:
         raise MeasurementError(
             f"profile: holds nothing of the executed nodes {', '.join(nodes[:3])}, expected each of them"
         )
-    return [lower_half_mean(values[_FIRST_RUNS:] or values) for values in found]
-
-
-def _one_run_s(session: OrtSession) -> float:
-    """Seconds of one run by the wall, after one to warm up unless that took long."""
-    for _ in range(2):
-        start = time.perf_counter()
-        session.run()
-        run_s = time.perf_counter() - start
-        if run_s > _LONG_RUN_S:
-            break
-    return max(run_s, 1e-9)
+    return found

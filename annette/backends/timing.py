@@ -16,9 +16,11 @@ __all__ = [
     "TimingPlan",
     "clock_for",
     "clock_step_s",
+    "least_mean",
     "lower_half_mean",
     "plan_visit",
     "profile_runs",
+    "run_undisturbed",
     "subtract_cost",
     "time_blocks",
 ]
@@ -221,6 +223,57 @@ def lower_half_mean(values: tuple[float, ...]) -> float:
     1.5
     """
     return fmean(sorted(values)[: (len(values) + 1) // 2])
+
+
+def least_mean(values: tuple[float, ...], own_fraction: float) -> float:
+    """Mean of those of the least values that were likely not disturbed: the lower half on a quiet machine.
+
+    Parameters
+    ----------
+    values
+        At least one.
+    own_fraction
+        Share of the time in which the values were taken that the machine worked for them; in (0, 1].
+
+    Examples
+    --------
+    >>> least_mean((9.0, 1.0, 2.0), 1.0), least_mean((9.0, 1.0, 2.0), 0.5)
+    (1.5, 1.0)
+    """
+    count = math.ceil(len(values) * own_fraction**2 / 2)  # squared: long stretches are disturbed more often
+    return fmean(sorted(values)[: max(count, 1)])
+
+
+def run_undisturbed(
+    run: Callable[[], object],
+    runs: int,
+    *,
+    wall_clock: NanosecondClock,
+    own_clock: NanosecondClock,
+    longest_s: float = 2.5,
+) -> float:
+    """Run so often that ``runs`` of them may be undisturbed; the share of the wall time that was our own.
+
+    Where other programs take half of the processor, that is twice as often; three times at most, and then
+    no longer than ``longest_s`` seconds in all.
+
+    Examples
+    --------
+    >>> now = [0]
+    >>> def run() -> None:
+    ...     now[0] += 1000
+    >>> run_undisturbed(run, 12, wall_clock=lambda: 2 * now[0], own_clock=lambda: now[0]), now[0]
+    (0.5, 22000)
+    """
+    wall_start, own_start = wall_clock(), own_clock()
+    own_fraction = 1.0
+    for done in range(1, 3 * runs + 1):
+        run()
+        wall, own = wall_clock() - wall_start, own_clock() - own_start
+        own_fraction = min(1.0, own / wall) if wall > 0 and own > 0 else 1.0
+        if done >= runs and (done * own_fraction >= 0.9 * runs or wall / 1e9 > longest_s):
+            break
+    return own_fraction
 
 
 class Reference:

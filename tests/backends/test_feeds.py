@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annette.backends.feeds import index_limit, random_feeds
@@ -26,6 +26,7 @@ def token_network(vocabulary: int = 50, segments: int = 2) -> Network:
     return build.finish(words, parts, floats)
 
 
+@settings(deadline=None)
 @given(vocabulary=st.integers(1, 3000), segments=st.integers(1, 5), seed=st.integers(0, 2**40))
 def test_token_ids_lie_inside_the_table_that_they_index(vocabulary: int, segments: int, seed: int) -> None:
     network = token_network(vocabulary, segments)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annette.backends.model_cache import ModelCache, network_key
 from annette.graph.builder import NetworkBuilder
 
 
+@settings(deadline=None)
 @given(
     sizes=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 40)), max_size=60),
     most=st.integers(0, 60),
