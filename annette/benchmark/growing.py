@@ -83,6 +83,10 @@ class GrowingBuilder(NetworkBuilder):
         self.shape(tensor)  # names a tensor that is not known
         return self._tensors[tensor].dtype
 
+    def made_by(self, tensor: str) -> str | None:
+        """Type of the operator that computes a tensor; ``None`` for inputs and constants."""
+        return next((layer.op_type for layer in reversed(self._layers) if tensor in layer.outputs), None)
+
     def repeat(self, layer: Layer, inputs: Sequence[str]) -> tuple[str, ...]:
         """Add a layer like this one that reads these tensors; returns its outputs."""
         return self.add_many(

@@ -37,8 +37,9 @@ class Supply:
 
     def put(self, tensors: tuple[str, ...]) -> None:
         """Take note of what a piece has made."""
-        self._unread.extend(tensors)
-        self._recent = [*self._recent, *tensors][-_RECENT:]
+        guarded = [self._guard(name) for name in tensors]
+        self._unread.extend(guarded)
+        self._recent = [*self._recent, *guarded][-_RECENT:]
 
     def take(self, shape: tuple[int, ...], dtype: str) -> str:
         """A tensor of this shape and dtype, freshly written wherever that is possible."""
@@ -153,7 +154,15 @@ class Supply:
             return self._build.slice(x, axis=axis, start=start, end=start + wanted)
         pads = [0] * (2 * len(shape))
         pads[len(shape) + axis] = wanted - shape[axis]
-        return self._build.add("Pad", x, self._build.int_constant(pads), mode="constant")
+        return self._guard(self._build.add("Pad", x, self._build.int_constant(pads), mode="constant"))
+
+    def _guard(self, x: str) -> str:
+        """``x``, rectified where it is padded: a pool right behind would take in more padding than it may.
+
+        ONNX Runtime (seen in 1.31) merges a Pad into the pool that reads it without asking whether the
+        padding is smaller than the window, and then refuses the network.
+        """
+        return self._build.relu(x) if self._build.made_by(x) == "Pad" else x
 
     # From nothing ------------------------------------------------------------------------------------
 
