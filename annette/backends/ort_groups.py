@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from annette.backends.ort_nodes import BLOCKED_DOMAIN, TraceNode
@@ -39,7 +39,8 @@ def form_kernels(claims: Claims) -> tuple[TracedKernel, ...]:
     """The kernels in order of execution: each node is in one of them."""
     groups = _Groups(claims)
     groups.settle()
-    found = [_kernel(claims, leader, members) for leader, members in groups.members().items()]
+    firsts = claims.original.first_twins()
+    found = [_kernel(claims, *firsts, leader, members) for leader, members in groups.members().items()]
     return tuple(sorted(found, key=lambda item: item.nodes[0]))
 
 
@@ -196,12 +197,20 @@ class _Groups:
         return None
 
 
-def _kernel(claims: Claims, leader: int, members: list[TraceNode]) -> TracedKernel:
-    names = {name for node in members for name in claims.layers_of.get(node.number, ())}
+def _kernel(
+    claims: Claims,
+    first_layers: Mapping[str, str],
+    first_tensors: Mapping[str, str],
+    leader: int,
+    members: list[TraceNode],
+) -> TracedKernel:
+    names = {
+        first_layers.get(name, name) for node in members for name in claims.layers_of.get(node.number, ())
+    }
     main = claims.view.nodes[leader] if not names else min(members, key=lambda node: _rank(claims, node))
     order = (main.number, *(node.number for node in members if node is not main))
     if not names:
-        return TracedKernel(_move(claims, main), order)
+        return TracedKernel(_move(claims, first_tensors, main), order)
     layers = [layer for layer in claims.view.network.layers if layer.name in names]
     primary = next((layer for layer in layers if operator_key(layer) in MAC_OPERATORS), layers[0])
     kernel = Kernel(
@@ -238,7 +247,7 @@ def _moves_eight_bits(claims: Claims, node: TraceNode) -> bool:
     return len(known) == 2 and all(name and tensors[name].dtype in _EIGHT_BITS for name in known)
 
 
-def _move(claims: Claims, node: TraceNode) -> Kernel:
+def _move(claims: Claims, first_tensors: Mapping[str, str], node: TraceNode) -> Kernel:
     aliases = claims.aliases
     tensor = next((aliases[name] for name in (*node.data, *node.writes) if name in aliases), None)
     if tensor is None:
@@ -250,4 +259,4 @@ def _move(claims: Claims, node: TraceNode) -> Kernel:
         unit = "to_blocked" if node.op_type == "ReorderInput" else "to_plain"
     else:
         unit = "cast" if node.key == "Cast" or node.is_quantiser else "copy"
-    return Kernel(tensor=tensor, unit=unit)
+    return Kernel(tensor=first_tensors.get(tensor, tensor), unit=unit)

@@ -79,6 +79,25 @@ class Original:
                 same.update(zip(layer.outputs, other.outputs, strict=True))
         return cls(network, frozenset(folded), twins, same)
 
+    def first_twins(self) -> tuple[dict[str, str], dict[str, str]]:
+        """For each layer that stands for equal ones the first of them all; likewise for its tensors.
+
+        Which one of them an optimiser keeps is chance; the first is as good, and always the same.
+        """
+        order = {layer.name: number for number, layer in enumerate(self.network.layers)}
+        firsts: dict[str, str] = {}
+        for name, other in self.twins.items():
+            while other in self.twins:
+                other = self.twins[other]
+            if order[name] < order[firsts.get(other, other)]:
+                firsts[other] = name
+        tensors: dict[str, str] = {}
+        for kept, first in firsts.items():
+            tensors.update(
+                zip(self.network.layer(kept).outputs, self.network.layer(first).outputs, strict=True)
+            )
+        return firsts, tensors
+
     def tensor(self, name: str) -> str:
         """The tensor that stands for ``name`` among those of equal layers."""
         while name in self.same:

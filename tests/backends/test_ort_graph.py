@@ -169,8 +169,7 @@ def test_equal_layers_become_one() -> None:
 
     network = built(draw)
     graph = traced(network)
-    assert len(graph.eliminated_layers) == 1
-    assert {network.layer(name).op_type for name in graph.eliminated_layers} == {"MaxPool"}
+    assert graph.eliminated_layers == ("maxpool_2",)  # whichever of the two the runtime keeps
     assert traced(network, "none").eliminated_layers == ()
 
 

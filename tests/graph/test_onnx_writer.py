@@ -182,6 +182,20 @@ def test_zero_weights_are_zero_but_for_scales_and_variances() -> None:
     assert (found[norm.inputs[4]] == 1).all()
 
 
+def test_zero_points_behind_a_relu_and_steps_are_what_calibration_makes_of_them() -> None:
+    build = NetworkBuilder("quantised")
+    x = build.input("x", (1, 8))
+    for source in (x, build.relu(x)):
+        step, zero = build.constant(()), build.constant((), dtype="int8")
+        x = build.add("Add", x, build.add("DequantizeLinear", build.add("QuantizeLinear", source, step, zero),
+                                          step, zero))  # fmt: skip
+    network = build.finish(x)
+    found = contents(to_onnx_model(network, weights="random"))
+    plain, behind = (layer.inputs for layer in network.layers if layer.op_type == "QuantizeLinear")
+    assert (found[plain[2]], found[behind[2]]) == (0, -128)
+    assert all(0.01 <= found[inputs[1]] <= 6 / 255 for inputs in (plain, behind))
+
+
 def test_known_contents_are_written_as_they_are() -> None:
     network = small_network()
     clip = next(layer for layer in network.layers if layer.op_type == "Clip")
