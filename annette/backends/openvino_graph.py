@@ -86,22 +86,25 @@ def read_kernels(
     _place_unnamed_nodes(groups)
     _place_unnamed_layers(groups)
     _place_moves(groups)
+    _place_what_runs_too_early(groups)
     return _kernels(groups)
 
 
 def _name_groups(groups: NodeGroups) -> None:
-    """One group for each node that layers gave their name, and one for all nodes of a layer."""
-    moved_up = []
+    """One group for each node that layers gave their name; nodes that are parts of one layer share it."""
+    moved_up: list[tuple[str, Layer]] = []
     for name, layers in groups.named.items():
-        for layer in layers:
-            if groups.nodes[name].kind in VIEW_KINDS and layer_family(groups.network, layer) in _MOVED_UP:
-                moved_up.append((name, layer))
-                continue
-            group = groups.own_group(name)
-            if layer.name in groups.place:
-                groups.merge(groups.place[layer.name], group)
-            else:
-                groups.add_layer(layer.name, group)
+        is_view = groups.nodes[name].kind in VIEW_KINDS
+        up = [item for item in layers if is_view and layer_family(groups.network, item) in _MOVED_UP]
+        moved_up.extend((name, layer) for layer in up)
+        named = [layer.name for layer in layers if layer not in up]
+        new = [item for item in named if item not in groups.place]
+        for item in new:
+            groups.add_layer(item, groups.own_group(name))
+        if (
+            named and not new
+        ):  # another part of a layer; one that was repeated in several nodes is the first's
+            groups.add_node(name, groups.place[named[0]])
     for name, layer in moved_up:
         _place_moved_up(groups, name, layer)
     for node in groups.nodes.values():
@@ -224,6 +227,24 @@ def _place_moves(groups: NodeGroups) -> None:
         source = groups.source(groups.nodes[name]) if name in groups.moves else None
         if source is not None and groups.reading_groups(name) == {groups.group_of.get(source.name)}:
             groups.add_node(name, groups.group_of[source.name])
+
+
+def _place_what_runs_too_early(groups: NodeGroups) -> None:
+    """A layer that runs before what it reads by the network, such as before a copy, goes with what it reads.
+
+    So kernels never wait for each other in a circle.
+    """
+    idle = {name for name, group in groups.place.items() if all(map(groups.is_idle, groups.members[group]))}
+    for layer in groups.network.layers:
+        group = groups.place.get(layer.name)
+        if group is None or len(groups.layers[group]) == 1:
+            continue
+        read = {groups.place.get(name, group) for name in groups.computing(layer.inputs, through=idle)}
+        last = max(map(groups.position.__getitem__, groups.members[group]))
+        later = [item for item in read if item != group and groups.first_position(item) > last]
+        if later:
+            groups.layers[group].discard(layer.name)
+            groups.add_layer(layer.name, max(later, key=groups.first_position))
 
 
 def _kernels(groups: NodeGroups) -> tuple[tuple[ExecutedKernel, ...], tuple[str, ...]]:

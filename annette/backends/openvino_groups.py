@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from annette.backends.openvino_names import layer_of, tensor_of
 from annette.backends.openvino_nodes import INPUT, OUTPUT, ExecutedNode, is_relayout
@@ -95,17 +95,6 @@ class NodeGroups:
         self.place[name] = group
         self.layers[group].add(name)
 
-    def merge(self, kept: int, other: int) -> None:
-        """Move all of one group into another."""
-        if kept == other:
-            return
-        nodes, layers = self.members[other], self.layers[other]
-        self.members[other], self.layers[other] = [], set()
-        for name in nodes:
-            self.add_node(name, kept)
-        for name in layers:
-            self.add_layer(name, kept)
-
     def first_position(self, group: int) -> int:
         """Where the first node of a group stands in the order of execution."""
         return min(self.position[name] for name in self.members[group])
@@ -149,8 +138,11 @@ class NodeGroups:
                         waiting.append(reader)
         return found
 
-    def computing(self, tensors: Iterable[str]) -> set[str]:
-        """The nearest layers with a place that compute these tensors, or inputs of the network."""
+    def computing(self, tensors: Iterable[str], *, through: Container[str] = ()) -> set[str]:
+        """The nearest layers with a place that compute these tensors, or inputs of the network.
+
+        Layers ``through`` are looked through as if they had no place.
+        """
         found: set[str] = set()
         waiting = [name for name in tensors if name]
         seen = set(waiting)
@@ -159,7 +151,7 @@ class NodeGroups:
             producer = self.original.producer(name)
             if producer is None:
                 found.update({name} & set(self.network.inputs))
-            elif producer.name in self.place:
+            elif producer.name in self.place and producer.name not in through:
                 found.add(producer.name)
             else:
                 new = [item for item in producer.inputs if item and item not in seen]

@@ -131,6 +131,25 @@ def test_an_activation_computed_before_a_view_that_bears_its_name_belongs_to_wha
     assert vanished == ("turn", "view")
 
 
+def test_a_layer_that_runs_before_a_copy_goes_with_the_copy_that_the_network_has_it_read() -> None:
+    build = NetworkBuilder("one")
+    image = build.input("x", (1, 8, 6, 6))
+    both = build.concat(build.conv(image, 8, name="left"), build.conv(image, 8, name="right"), name="join")
+    network = build.finish(build.softmax(build.add("Sigmoid", both, name="act"), name="last"))
+    x, act = tensor(network, "x"), layer(network, "act")
+    left, right, join = (layer(network, name) for name in ("left", "right", "join"))
+    kernels, vanished = read(
+        network,
+        node(x, "Input", run=0.0),
+        node(left, "Convolution", x, originals=(left, act)),
+        node(right, "Convolution", x, originals=(right, act)),
+        node(join, "Concatenation", left, right, primitive="ref_f32"),
+        node(layer(network, "last"), "Softmax", join),
+    )
+    assert list(kernels) == ["left", "right", "join+act", "last"]
+    assert vanished == ()
+
+
 def test_a_small_kernel_that_never_showed_still_takes_some_time() -> None:
     build = NetworkBuilder("one")
     network = build.finish(build.add("Sigmoid", build.input("x", (1, 2)), name="act"))
