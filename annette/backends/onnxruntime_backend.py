@@ -41,7 +41,8 @@ class OnnxRuntimeBackend:
         """One visit: a profile for the kernels' shares, then blocks of runs for the total.
 
         The values are seconds per run of each block, without the cost of calling the runtime; the kernels
-        sum to the least of them. What the runtime cannot run is an error in the measurement. The seed is
+        sum to the least of them. The runtime's profile counts whole microseconds, so a single kernel is
+        known to half a microsecond. What the runtime cannot run is an error in the measurement. The seed is
         that of the inputs' contents.
         """
         try:
