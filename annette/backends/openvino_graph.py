@@ -154,7 +154,7 @@ def _place_unnamed_nodes(groups: NodeGroups) -> None:
         if layer is not None:
             groups.add_layer(layer.name, groups.own_group(name))
         elif reading:
-            groups.add_node(name, min(reading, key=groups.first_position))
+            groups.add_node(name, min(reading, key=groups.last_position))
         elif source is not None and source.name in groups.group_of:
             groups.add_node(name, groups.group_of[source.name])
         else:
@@ -217,8 +217,8 @@ def _best_group(groups: NodeGroups, layer: Layer, reading: set[int]) -> int | No
         if common is not None and common in above:
             return common
     if reading:
-        return min(reading, key=groups.first_position)
-    return max(above, key=groups.first_position) if above else None
+        return min(reading, key=groups.last_position)
+    return max(above, key=groups.last_position) if above else None
 
 
 def _place_moves(groups: NodeGroups) -> None:
@@ -240,31 +240,29 @@ def _place_what_runs_too_early(groups: NodeGroups) -> None:
         if group is None or len(groups.layers[group]) == 1:
             continue
         read = {groups.place.get(name, group) for name in groups.computing(layer.inputs, through=idle)}
-        last = max(map(groups.position.__getitem__, groups.members[group]))
-        later = [item for item in read if item != group and groups.first_position(item) > last]
+        last = groups.last_position(group)
+        later = [item for item in read if groups.last_position(item) > last]
         if later:
             groups.layers[group].discard(layer.name)
-            groups.add_layer(layer.name, max(later, key=groups.first_position))
+            groups.add_layer(layer.name, max(later, key=groups.last_position))
 
 
 def _kernels(groups: NodeGroups) -> tuple[tuple[ExecutedKernel, ...], tuple[str, ...]]:
     """What groups and left over moves are, in order of execution, and the layers that vanish."""
-    found: list[ExecutedKernel] = []
-    done: set[int] = set()
-    for name, node in groups.nodes.items():
-        if groups.is_idle(name):
-            continue
-        if name in groups.moves:
+    found: dict[int, ExecutedKernel] = {}
+    for name in groups.moves:
+        node = groups.nodes[name]
+        if not groups.is_idle(name):
             parent = groups.nodes[node.inputs[0][0]] if node.inputs else node
             kernel = Kernel(tensor=groups.moved_tensor(node), unit=move_unit(parent, node))
-            found.append(ExecutedKernel(kernel=kernel, run_s=max(node.run_s, _LEAST_S)))
-        elif name in groups.group_of and groups.group_of[name] not in done:
-            done.add(groups.group_of[name])
-            found.append(_group_kernel(groups, groups.group_of[name]))
-    for group, layers in groups.layers.items():
-        if group not in done:
-            groups.vanished.update(layers)
-    return tuple(found), tuple(layer.name for layer in groups.in_order(groups.vanished))
+            found[groups.position[name]] = ExecutedKernel(kernel=kernel, run_s=max(node.run_s, _LEAST_S))
+    for group, members in groups.members.items():
+        if all(map(groups.is_idle, members)):
+            groups.vanished.update(groups.layers[group])
+        else:
+            found[groups.last_position(group)] = _group_kernel(groups, group)
+    in_order = tuple(found[position] for position in sorted(found))
+    return in_order, tuple(layer.name for layer in groups.in_order(groups.vanished))
 
 
 def _group_kernel(groups: NodeGroups, group: int) -> ExecutedKernel:

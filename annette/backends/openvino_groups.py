@@ -95,9 +95,9 @@ class NodeGroups:
         self.place[name] = group
         self.layers[group].add(name)
 
-    def first_position(self, group: int) -> int:
-        """Where the first node of a group stands in the order of execution."""
-        return min(self.position[name] for name in self.members[group])
+    def last_position(self, group: int) -> int:
+        """Where the last node of a group stands in the order of execution: only then is the group done."""
+        return max(self.position[name] for name in self.members[group])
 
     def sources(self, node: ExecutedNode) -> Iterable[tuple[ExecutedNode, int]]:
         """The nodes that a node reads, seen through moves, and the number of their output."""
