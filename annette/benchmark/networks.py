@@ -15,6 +15,7 @@ from annette.benchmark.quantised import Activations, halve, quantise
 from annette.benchmark.sampling import Draw, draws
 from annette.errors import UsageError
 from annette.graph.network import Network
+from annette.graph.work import network_work
 from annette.store.records import Task
 
 __all__ = ["THEMES", "VARIANTS", "Frame", "network_tasks", "synthetic_network"]
@@ -29,6 +30,8 @@ _BATCHES: Mapping[int, float] = MappingProxyType({2: 0.35, 4: 0.3, 8: 0.25, 16: 
 
 
 _MAX_ATTEMPTS = 50
+_LEAST_SHARE = 0.2
+"""Of the least work wanted; networks with less are drawn again: they would only show overheads."""
 
 
 def synthetic_network(theme: str, draw: Draw, frame: Frame, *, variant: str = "float32") -> Network:
@@ -80,6 +83,8 @@ def network_tasks(
             draw = next(points)
             network = synthetic_network(theme, draw, _frame(draw, sizes, limits), variant=variant)
             if network.id in seen or not limits.admit(network):
+                continue
+            if network_work(network).macs < _LEAST_SHARE * sizes.least_macs:
                 continue
             seen.add(network.id)
             identity = f"{stream}/{variant}/{theme}/{found}"
