@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -30,7 +31,7 @@ class Frame:
     @property
     def scale(self) -> float:
         """What widths and sides are multiplied by, so that the work nears the frame's; 1 at 25 M MACs."""
-        return min(max((self.macs / self.batch / 2.5e7) ** 0.25, 0.8), 2.8)
+        return min(max(math.pow(self.macs / self.batch / 2.5e7, 0.25), 0.8), 2.8)
 
     def has_room(self, build: GrowingBuilder, share: float = 1.0) -> bool:
         """Whether another block may be begun within this share of the frame."""
