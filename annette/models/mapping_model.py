@@ -20,7 +20,6 @@ from types import MappingProxyType
 from annette.errors import ModelError
 from annette.graph.mapping import Kernel, Mapping, require_complete
 from annette.graph.network import Network
-from annette.models.mapping_features import FEATURES
 from annette.models.mapping_glossary import meaning_of
 from annette.models.mapping_moves import MOVE_FEATURES, MoveKey, plan_moves
 from annette.models.mapping_rules import (
@@ -32,6 +31,7 @@ from annette.models.mapping_rules import (
     fit_rules,
     joining_operators,
     learn_moves,
+    look_up,
     majority,
     merge_keys,
     own_keys,
@@ -52,7 +52,7 @@ from annette.models.mapping_text import (
 )
 from annette.models.mapping_walk import GraphView, Site, Walk, operator_key, usual_primary
 from annette.models.rule_text import tree_to_json
-from annette.models.rule_tree import Leaf, Tree, decide, features_of
+from annette.models.rule_tree import Leaf, Tree, features_of
 
 __all__ = ["MappingModel", "exact_kernels", "fit_mapping_model"]
 
@@ -121,7 +121,7 @@ class MappingModel:
 
     def _vanishes(self, walk: Walk, number: int) -> bool:
         site = Site(walk, number)
-        leaf = _lookup(self.vanish, own_keys(site), site)
+        leaf = look_up(self.vanish, own_keys(site), site)
         return leaf is not None and leaf.label == VANISHES
 
     def _with_moves(self, walk: Walk) -> Iterator[Kernel]:
@@ -166,7 +166,7 @@ class MappingModel:
         producer, seen = walk.view.op_types[site.feeder], self.producers.get(keys[0])
         if seen is not None and producer not in seen:
             keys = merge_keys(site, site.feeder)
-        return _lookup(self.merge, keys, site)
+        return look_up(self.merge, keys, site)
 
     @cached_property
     def _places_by_units(self) -> bool:
@@ -187,7 +187,7 @@ class MappingModel:
         if isinstance(tree, Leaf):
             return tree.label
         site = Site(walk, primary, number)
-        leaf = _lookup(self.placement, own_keys(site), site)
+        leaf = look_up(self.placement, own_keys(site), site)
         return self.default_unit if leaf is None else leaf.label
 
     def _kernel(self, walk: Walk, number: int) -> Kernel:
@@ -317,11 +317,6 @@ def exact_kernels(observed: Mapping, predicted: Mapping) -> tuple[bool, ...]:
     """For each observed kernel, whether it was predicted with the same layers on the same unit."""
     found = {kernel.key for kernel in predicted.kernels}
     return tuple(kernel.key in found for kernel in observed.kernels)
-
-
-def _lookup(table: MappingType[Key, Tree], keys: Sequence[Key], site: Site) -> Leaf | None:
-    tree = next((table[key] for key in keys if key in table), None)
-    return None if tree is None else decide(tree, lambda name: FEATURES[name](site))
 
 
 def _learn_primaries(observations: Sequence[Observation]) -> dict[frozenset[str], str]:

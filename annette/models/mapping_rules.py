@@ -10,10 +10,16 @@ from types import MappingProxyType
 
 from annette.graph.mapping import Mapping
 from annette.graph.network import Network
-from annette.models.mapping_features import MERGE_FEATURES, PLACEMENT_FEATURES, VANISH_FEATURES, sample_of
+from annette.models.mapping_features import (
+    FEATURES,
+    MERGE_FEATURES,
+    PLACEMENT_FEATURES,
+    VANISH_FEATURES,
+    sample_of,
+)
 from annette.models.mapping_moves import MoveKey, ObservedEdge, fit_moves, observe_edges
-from annette.models.mapping_walk import GraphView, Site, Walk, operator_key
-from annette.models.rule_tree import Leaf, Sample, Tree, fit_tree, leaf_of
+from annette.models.mapping_walk import GraphView, Site, UnitOf, Walk, operator_key
+from annette.models.rule_tree import Leaf, Sample, Tree, decide, features_of, fit_tree, leaf_of
 
 __all__ = [
     "APART",
@@ -165,7 +171,11 @@ def fit_rules(
     joins: frozenset[str],
     unites: frozenset[Key] = frozenset(),
 ) -> dict[str, dict[Key, Tree]]:
-    """Rules by kind of decision (``vanish``, ``merge``, ``placement``) and key."""
+    """Rules by kind of decision (``vanish``, ``merge``, ``placement``) and key.
+
+    While a kernel grows its unit is not known yet. Where units depend on what joins a kernel later, merges
+    are learned with what the rules of placement make of kernels as they are by then.
+    """
     tables: dict[str, dict[Key, _Decisions]] = {kind: {} for kind in RULE_FEATURES}
 
     families: dict[str, dict[Key, dict[Key, Counter[str]]]] = {kind: {} for kind in RULE_FEATURES}
@@ -180,7 +190,7 @@ def fit_rules(
     views = [GraphView(observation.network, transparent) for observation in observations]
     for view, observation in zip(views, observations, strict=True):
         replay(view, observation.mapping, joins, count, unites=unites)
-    pure = {
+    pure: dict[str, dict[Key, Tree]] = {
         kind: {key: leaf_of(item.labels) for key, item in table.items() if len(set(item.labels)) == 1}
         for kind, table in tables.items()
     }
@@ -190,7 +200,7 @@ def fit_rules(
     group = ""
 
     def collect(kind: str, site: Site, label: str) -> None:
-        wanted = [mixed[kind][key] for key in _keys(kind, site) if key in mixed[kind]]
+        wanted = [mixed[kind][key] for key in _keys(kind, site) if key in mixed.get(kind, ())]
         sample = sample_of(site, RULE_FEATURES[kind]) if wanted else {}
         for item in wanted:
             item.labels.append(label)
@@ -200,10 +210,20 @@ def fit_rules(
     for view, observation in zip(views, observations, strict=True):
         group = observation.group
         replay(view, observation.mapping, joins, collect, unites=unites)
+    placed = dict(pure["placement"])
+    placed.update({key: _fit("placement", key, item) for key, item in mixed.pop("placement").items()})
+    if any("kernel" in features_of(tree) for tree in placed.values()):
+        mixed = {kind: {key: _Decisions() for key in table} for kind, table in mixed.items()}
+        for view, observation in zip(views, observations, strict=True):
+            group = observation.group
+            growing = growing_unit(
+                placed, replay(view, observation.mapping, joins, _look_away, unites=unites)
+            )
+            replay(view, observation.mapping, joins, collect, unites=unites, unit_of=growing)
     fitted: dict[str, dict[Key, Tree]] = {}
     for kind in RULE_FEATURES:
-        trees: dict[Key, Tree] = dict(pure[kind])
-        trees.update({key: _fit(kind, key, item) for key, item in mixed[kind].items()})
+        trees: dict[Key, Tree] = dict(pure[kind] if kind in mixed else placed)
+        trees.update({key: _fit(kind, key, item) for key, item in mixed.get(kind, {}).items()})
         labels = {key: item.labels for key, item in tables[kind].items()}
         split = _divided_families(families[kind]) if kind != "placement" else frozenset()
         fitted[kind] = {
@@ -212,6 +232,38 @@ def fit_rules(
             if key not in split and (_is_family(key) or len(labels[key]) >= MIN_EVIDENCE)
         }
     return fitted
+
+
+def look_up(table: MappingType[Key, Tree], keys: Sequence[Key], site: Site) -> Leaf | None:
+    """What the rules of the first of these keys that has some say of a site."""
+    tree = next((table[key] for key in keys if key in table), None)
+    return None if tree is None else decide(tree, lambda name: FEATURES[name](site))
+
+
+def growing_unit(placement: MappingType[Key, Tree], observed: Walk) -> UnitOf:
+    """Where kernels of an observed walk run while they grow.
+
+    That is their observed unit, unless the rules of placement expect another one of the kernel as it is by
+    then than of the whole kernel: so what joins later does not show, nor do errors of the rules.
+    """
+
+    def expected(walk: Walk, kernel: int) -> str:
+        site = Site(walk, walk.kernels[kernel].primary, kernel)
+        leaf = look_up(placement, own_keys(site), site)
+        return "" if leaf is None else leaf.label
+
+    whole = {
+        number: (expected(observed, number), observed.unit(number))
+        for number, state in enumerate(observed.kernels)
+        if state.layers
+    }
+
+    def unit_of(walk: Walk, kernel: int) -> str:
+        at_last, unit = whole[observed.kernel_of[walk.kernels[kernel].layers[0]]]
+        now = expected(walk, kernel)
+        return unit if now == at_last else now
+
+    return unit_of
 
 
 def learn_moves(
@@ -270,14 +322,19 @@ def replay(
     visit: Visit,
     *,
     unites: Container[Key] | None = None,
+    unit_of: UnitOf | None = None,
 ) -> Walk:
     """Walk through a network as an observed mapping tells, and report each decision on the way.
 
-    ``unites`` are the pairs of primary and layer that may unite kernels; any by default.
+    ``unites`` are the pairs of primary and layer that may unite kernels; any by default. ``unit_of`` tells
+    units instead of the mapping.
     """
     truth = {name: number for number, kernel in enumerate(mapping.kernels) for name in kernel.layers}
     targets: list[int] = []
-    walk = Walk(view, joins, unit_of=lambda _, kernel: mapping.kernels[targets[kernel]].unit)
+    if unit_of is None:
+        walk = Walk(view, joins, lambda _, kernel: mapping.kernels[targets[kernel]].unit)
+    else:
+        walk = Walk(view, joins, unit_of, keeps_units=True)
     opened: dict[int, int] = {}
     for number, layer in enumerate(view.layers):
         target = truth.get(layer.name)
@@ -296,15 +353,16 @@ def replay(
             visit("merge", site, MERGED if site.kernel in own else APART)
         joined = sorted({site.kernel for site in sites} & own)
         if joined:
-            opened[target] = walk.join_all(number, joined)
+            kernel = opened[target] = walk.join_all(number, joined)
         else:
-            opened[target] = walk.open(number)
+            kernel = opened[target] = walk.open(number)
             targets.append(target)
+        if unit_of is not None:  # from the front, so that no question has to reach back far
+            walk.unit(kernel)
     numbers = {layer.name: number for number, layer in enumerate(view.layers)}
-    for target, kernel in enumerate(mapping.kernels):
-        if kernel.is_move:
-            continue
-        visit("placement", Site(walk, numbers[kernel.primary], opened[target]), kernel.unit)
+    for target, item in enumerate(mapping.kernels):
+        if not item.is_move:
+            visit("placement", Site(walk, numbers[item.primary], opened[target]), item.unit)
     return walk
 
 

@@ -21,8 +21,8 @@ __all__ = ["TrainingData", "clock_weights", "training_data"]
 
 _HALF_WEIGHT_S = 1.5e-6
 """A kernel this short counts half: profiles resolve whole microseconds, 0.2 us after averaging, and what the
-models cannot explain of a kernel is about 15 %. More than this leaves too little of families of short kernels:
-with 4 us the held-out networks came out 2 points worse."""
+models cannot explain of a kernel is about 15 %. More than this leaves too little of families of short
+kernels: with 4 us held-out networks came out worse."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -136,8 +136,8 @@ def training_data(records: Iterable[Record], device: DeviceInfo) -> TrainingData
 def clock_weights(latency_s: NDArray[np.float64]) -> NDArray[np.float64]:
     """How much kernels timed by a real clock count: those near its resolution little, shape (n_kernels,).
 
-    The relative variance of a time is about ``s**2 + (r / t)**2`` for an error s that stays and a resolution r
-    of the clock; the weight is its reciprocal, 1 for long kernels.
+    The relative variance of a time is about ``s**2 + (r / t)**2`` for an error s that stays and a resolution
+    r of the clock; the weight is its reciprocal, 1 for long kernels.
 
     Examples
     --------

@@ -16,10 +16,8 @@ def test_moves_are_listed_and_priced_by_their_bytes() -> None:
     build = NetworkBuilder("conv")
     network = build.finish(build.conv(build.input("x", (1, 16, 32, 32)), 16, name="conv"))
     tensor = network.outputs[0]
-    conv, move = (
-        Kernel(layers=("conv",), primary="conv", unit="array"),
-        Kernel(tensor=tensor, unit="to_plain"),
-    )
+    conv = Kernel(layers=("conv",), primary="conv", unit="array")
+    move = Kernel(tensor=tensor, unit="to_plain")
     estimate = load_platform("ncs2").estimate(network, mapping=Mapping(kernels=(conv, move)))
     moved = estimate.kernels[1]
     assert (moved.name, moved.family, moved.layers, moved.unit) == (

@@ -1,4 +1,4 @@
-"""Layer models of processors: data sheets, short kernels, rare families; devices without stay as they were."""
+"""Layer models of processors: data sheets, short kernels, rare families; others stay as they were."""
 
 from __future__ import annotations
 
