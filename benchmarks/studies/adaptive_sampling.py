@@ -9,6 +9,9 @@ last part was drawn in steps, by the cross-validated errors of what was drawn be
 `source_weights` as in `annette benchmark`. Both are judged on networks that are never in the pool: the zoo's
 suites on a simulated device; of a recorded campaign, a third of its synthetic networks. Their mapping is the
 device's own, so that the error is the layer models' alone.
+
+A budget counts benchmarks. Where a pool mixes single layers and blocks, adaptive draws may hold more kernels
+than random ones of the same number; how many is in the result, and a comparison must look at it.
 """
 
 from __future__ import annotations
