@@ -14,7 +14,7 @@ from annette.measurement import DeviceInfo
 from annette.models.kernel_table import KernelTable
 from annette.models.unroll import padded_fraction
 
-__all__ = ["FILLS", "DataSheet", "lane_padding"]
+__all__ = ["FILLS", "DataSheet", "inside_fraction", "lane_padding"]
 
 FILLS: tuple[tuple[str, ...], ...] = (
     (),
@@ -24,6 +24,8 @@ FILLS: tuple[tuple[str, ...], ...] = (
     ("out_w",),
 )
 """Dimensions whose last, partly filled vector may be paid in full, as fits try them."""
+
+_MOST_TAPS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,13 +85,50 @@ class DataSheet:
         lanes: NDArray[np.float64] = np.maximum(np.floor(self.vector_bytes / np.maximum(size, 0.125)), 1.0)
         return lanes
 
-    def beyond_caches(self, table: KernelTable) -> NDArray[np.float64]:
-        """Bytes of each kernel that do not fit into each cache, shape (n_kernels, n_caches)."""
-        sizes = np.array(self.cache_bytes, dtype=np.float64)
-        beyond: NDArray[np.float64] = np.maximum(table.moved_bytes[:, None] - sizes[None, :], 0.0)
-        return beyond
+    @property
+    def n_cache_terms(self) -> int:
+        """Columns of `cache_terms`."""
+        return 2 * len(self.cache_bytes)
+
+    def cache_terms(self, table: KernelTable) -> NDArray[np.float64]:
+        """Bytes that come from beyond each cache, shape (n_kernels, 2 * n_caches).
+
+        First, by cache, the bytes of the kernel that do not fit into it; then its weights that the rest of
+        the network has pushed out of it since they were last used: ``weights * (1 - cache / network)``.
+        """
+        sizes = np.array(self.cache_bytes, dtype=np.float64)[None, :]
+        beyond = np.maximum(table.moved_bytes[:, None] - sizes, 0.0)
+        network = np.maximum(table.column("network_bytes"), 1.0)[:, None]
+        cold = table.column("weight_bytes")[:, None] * np.maximum(1.0 - sizes / network, 0.0)
+        return np.concatenate([beyond, cold], axis=1)
 
 
 def lane_padding(sizes: NDArray[np.float64], lanes: NDArray[np.float64]) -> NDArray[np.float64]:
     """Lanes that are paid over lanes that do work, >= 1, shaped like ``sizes``."""
     return padded_fraction(np.maximum(sizes, 1.0), lanes)
+
+
+def inside_fraction(table: KernelTable) -> NDArray[np.float64]:
+    """Share of the taps of a window that meet the image and not its padding, shape (n_kernels,); in (0, 1].
+
+    The padding is what the sizes ask for, spread evenly, as ONNX's SAME does it. Windows of more than 64 taps
+    along an axis are those of global pools: they have none.
+    """
+    fraction = np.ones(len(table))
+    for axis in "hw":
+        size, out, taps, stride, dilation = (
+            table.column(f"{name}_{axis}") for name in ("in", "out", "kernel", "stride", "dilation")
+        )
+        padding = (out - 1) * stride + dilation * (taps - 1) + 1 - size
+        rows = np.flatnonzero((padding > 0) & (taps > 1) & (taps <= _MOST_TAPS))
+        if not len(rows):
+            continue
+        before = np.floor(padding[rows] / 2)
+        met = np.zeros(len(rows))
+        for tap in range(int(taps[rows].max())):
+            offset = tap * dilation[rows] - before
+            first = np.maximum(np.ceil(-offset / stride[rows]), 0.0)
+            last = np.minimum(np.floor((size[rows] - 1 - offset) / stride[rows]), out[rows] - 1)
+            met += np.where(tap < taps[rows], np.maximum(last - first + 1, 0.0), 0.0)
+        fraction[rows] *= np.clip(met / (taps[rows] * out[rows]), 0.01, 1.0)
+    return fraction

@@ -7,7 +7,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from annette.models.data_sheet import DataSheet, lane_padding
+from annette.models.data_sheet import DataSheet, inside_fraction, lane_padding
 from annette.models.kernel_table import KernelTable
 from annette.models.physics import PhysicalTerms
 from annette.models.unroll import DIMENSIONS, padded_fraction
@@ -58,7 +58,7 @@ _SHEET_TERMS = (
     "log2_working_set_over_cache", "log2_activations_over_cache", "log2_panel_over_cache",
     "log2_beyond_cache_s", "log2_m", "log2_n",
     "lane_fill_out_channels", "lane_fill_in_channels", "lane_fill_columns", "lane_fill_last_axis",
-    "element_bytes",
+    "element_bytes", "inside_fraction", "log2_network_over_cache", "log2_inner_elements",
 )  # fmt: skip
 """What a data sheet adds to ``mixed``. One size stands for all caches: for trees the ratios to the others say
 the same. ``panel`` is what one vector of results needs of the weights."""
@@ -160,5 +160,8 @@ def _sheet_columns(table: KernelTable, terms: PhysicalTerms, sheet: DataSheet) -
         1.0 / lane_padding(table.column("out_w"), lanes),
         1.0 / lane_padding(table.column("last_axis"), lanes),
         element_bytes,
+        inside_fraction(table),
+        np.log2((table.column("network_bytes") + 1.0) / cache),
+        np.log2(table.column("inner_elements") + 1.0),
     )
     return np.stack(columns, axis=1)

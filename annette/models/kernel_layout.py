@@ -43,13 +43,13 @@ def operator_code(op_type: str) -> float:
 
 
 def layout_columns(network: Network, layer: Layer) -> tuple[float, ...]:
-    """The columns from broadcast_fraction to rank."""
+    """The columns from broadcast_fraction to inner_elements."""
     tensors = network.tensors
     operands = [tensors[name] for name in layer.inputs if name]
     outputs = [tensors[name] for name in layer.outputs if name]
     first = next((item for item in operands if not item.is_constant), outputs[0] if outputs else None)
     if first is None:
-        return (1.0, operator_code(layer.op_type), 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0)
+        return (1.0, operator_code(layer.op_type), 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 1.0)
     op_type = layer.op_type
     output_size = outputs[0].size if outputs else first.size
     smallest = min((item.size for item in operands), default=first.size)
@@ -68,6 +68,7 @@ def layout_columns(network: Network, layer: Layer) -> tuple[float, ...]:
         float(runs[1]),
         float(first.shape[-1] if first.shape else 1),
         float(len(first.shape)),
+        float(_inner_elements(layer, first, outputs)),
     )
 
 
@@ -89,6 +90,16 @@ def _reduction_size(layer: Layer, first: Tensor, output_size: int) -> float:
         return _product(first.shape[2:])
     if op_type.startswith("Reduce") or op_type.startswith("Global"):
         return first.size / max(output_size, 1)
+    return 1
+
+
+def _inner_elements(layer: Layer, first: Tensor, outputs: list[Tensor]) -> int:
+    """Elements side by side behind the axis that is reduced; 1 where it is the last, or there is none."""
+    if layer.op_type in _REDUCTIONS:
+        axis = layer.int_attribute("axis", -1) % max(len(first.shape), 1)
+        return _product(first.shape[axis + 1 :])
+    if layer.op_type.startswith("Reduce") and outputs and first.shape and outputs[0].shape:
+        return first.shape[-1] if first.shape[-1] == outputs[0].shape[-1] else 1
     return 1
 
 

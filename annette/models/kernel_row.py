@@ -41,7 +41,9 @@ COLUMNS = (
     "run_elements",  # the same of joins and cuts with channels last in memory; 0 for other layers
     "last_axis",  # size of the first input's last axis
     "rank",  # of the first input
+    "inner_elements",  # behind a reduced axis; 1 where that is the last
     "unit",  # position in `UNITS`
+    "network_bytes",  # weights read and results written by the whole network: what passes between two uses
 )  # fmt: skip
 """The columns of a kernel table. Elements and bytes are counts; axes are sizes."""
 
@@ -139,7 +141,7 @@ class KernelReader:
             traffic.skipped_bytes, traffic.extra_elements, traffic.n_inputs, traffic.n_outputs, len(layers),
         )  # fmt: skip
         unit = _UNIT_CODE.get(kernel.unit, _OTHER_UNIT)
-        return (*values, *self._fused(layers, primary), *layout_columns(network, primary), unit)
+        return (*values, *self._fused(layers, primary), *layout_columns(network, primary), unit, 0.0)
 
     def _move_row(self, tensor: Tensor) -> tuple[float, ...]:
         """The numbers of a move: the tensor enters and leaves, and no layer is at work."""
@@ -150,7 +152,7 @@ class KernelReader:
         known.update(
             input_elements=tensor.size, output_elements=tensor.size, primary_output_elements=tensor.size,
             input_bytes=size_bytes, output_bytes=size_bytes, n_inputs=1, n_outputs=1,
-            broadcast_fraction=1.0, reduction_size=1.0, contiguous_elements=tensor.size,
+            broadcast_fraction=1.0, reduction_size=1.0, contiguous_elements=tensor.size, inner_elements=1.0,
             last_axis=tensor.shape[-1] if tensor.shape else 1, rank=len(tensor.shape),
             unit=_UNIT_CODE["move"],
         )  # fmt: skip

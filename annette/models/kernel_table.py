@@ -153,11 +153,16 @@ def build_kernel_table(items: Sequence[tuple[Network, LayerMapping]], device: De
             rows.append(reader.row(kernel))
             family_index.append(keys.setdefault(reader.family_key(kernel), len(keys)))
             network_index.append(number)
+    values = np.array(rows, dtype=np.float64).reshape(len(rows), len(COLUMNS))
+    networks = np.array(network_index, dtype=np.int64)
+    moved = values[:, COLUMN_INDEX["weight_bytes"]] + values[:, COLUMN_INDEX["output_bytes"]]
+    if device.cache_bytes:  # without caches it does not matter what else a network moves
+        values[:, COLUMN_INDEX["network_bytes"]] = np.bincount(networks, moved, len(items))[networks]
     return KernelTable(
-        values=np.array(rows, dtype=np.float64).reshape(len(rows), len(COLUMNS)),
+        values=values,
         family_names=tuple(keys),
         family_index=np.array(family_index, dtype=np.int64),
-        network_index=np.array(network_index, dtype=np.int64),
+        network_index=networks,
         n_networks=len(items),
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annette.errors import ModelError
-from annette.models.data_sheet import FILLS, DataSheet, lane_padding
+from annette.models.data_sheet import FILLS, DataSheet, inside_fraction, lane_padding
 from annette.models.kernel_layout import OPERATORS, operator_code
 from annette.models.kernel_table import KernelTable
 from annette.models.parameters import GENERIC_FAMILY, DeviceParameters, dimension_sizes
@@ -58,6 +58,8 @@ class PhysicalFit:
     """Per name of `COEFFICIENTS`, then seconds per byte beyond each cache of the device."""
     fill: tuple[str, ...] = ()
     """Dimensions whose last, partly filled vector is paid in full; one of `FILLS`."""
+    skips_padding: bool = False
+    """Whether taps of a window that meet padding cost nothing."""
 
     def __post_init__(self) -> None:
         numbers = (*self.coefficients, self.sharpness)
@@ -82,6 +84,8 @@ class PhysicalFit:
             document["s_per_byte_beyond_caches"] = list(self.coefficients[n_terms:])
         if self.fill:
             document["fill"] = list(self.fill)
+        if self.skips_padding:
+            document["skips_padding"] = True
         return document
 
     @classmethod
@@ -98,6 +102,7 @@ class PhysicalFit:
                 *map(float, document.get("s_per_byte_beyond_caches", ())),
             ),
             fill=tuple(map(str, document.get("fill", ()))),
+            skips_padding=bool(document.get("skips_padding", False)),
         )
 
 
@@ -110,8 +115,8 @@ class PhysicalTerms:
     compute_s: NDArray[np.float64]
     """Seconds of computing, ragged tiles paid in full."""
     transfers_s: NDArray[np.float64]
-    """Shape (n_kernels, 4 + n_caches): seconds of moving input, weights, output, what is skipped of the
-    input, and what does not fit into each cache."""
+    """Shape (n_kernels, 4 + n_cache_terms): seconds of moving input, weights, output, what is skipped of the
+    input, and what comes from beyond each cache."""
     padding: NDArray[np.float64]
     """Shape (n_kernels, 2): aligned over plain bytes of input and output; >= 1."""
     sharpness: NDArray[np.float64]
@@ -143,10 +148,16 @@ def blend(
     return blended
 
 
-def fill_padding(table: KernelTable, sheet: DataSheet, fill: tuple[str, ...]) -> NDArray[np.float64]:
-    """Lanes paid over lanes at work along these dimensions, shape (n_kernels,); >= 1."""
-    padding = np.ones(len(table))
-    lanes = sheet.lanes(table) if fill else padding
+def fill_padding(
+    table: KernelTable, sheet: DataSheet, fill: tuple[str, ...], *, skips_padding: bool = False
+) -> NDArray[np.float64]:
+    """Work that is paid over work that is counted, shape (n_kernels,).
+
+    Lanes paid over lanes at work along these dimensions, less the taps that meet padding where these cost
+    nothing.
+    """
+    padding = inside_fraction(table) if skips_padding else np.ones(len(table))
+    lanes = sheet.lanes(table) if fill else np.ones(len(table))
     for dimension in fill:
         padding = padding * lane_padding(dimension_sizes(table, dimension), lanes)
     return padding
@@ -159,7 +170,7 @@ def physical_quantities(
     column_granule: NDArray[np.float64] | float,
     sheet: DataSheet,
 ) -> NDArray[np.float64]:
-    """What the coefficients multiply, shape (n_kernels, len(COEFFICIENTS) + n_caches)."""
+    """What the coefficients multiply, shape (n_kernels, len(COEFFICIENTS) + n_cache_terms)."""
     run = table.column("run_elements")
     in_channels = np.where(run > 0, run, dimension_sizes(table, "in_channels"))
     out_channels = np.where(run > 0, run, dimension_sizes(table, "out_channels"))
@@ -184,7 +195,7 @@ def physical_quantities(
         ],
         axis=1,
     )
-    return np.concatenate([found, sheet.beyond_caches(table)], axis=1) if sheet.cache_bytes else found
+    return np.concatenate([found, sheet.cache_terms(table)], axis=1) if sheet.cache_bytes else found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -201,7 +212,7 @@ class Physics:
         found = {(fit.family, operator_code(fit.operator)): fit for fit in self.fits}
         if (GENERIC_FAMILY, 0.0) not in found:
             raise ModelError(f"physics: no fit for {GENERIC_FAMILY!r}; train the platform again")
-        n_terms = len(COEFFICIENTS) + len(self.sheet.cache_bytes)
+        n_terms = len(COEFFICIENTS) + self.sheet.n_cache_terms
         odd = next((fit for fit in self.fits if len(fit.coefficients) != n_terms), None)
         if odd is not None:
             raise ModelError(
@@ -223,15 +234,16 @@ def physical_terms(table: KernelTable, parameters: DeviceParameters, physics: Ph
     kinds, index = np.unique(codes, return_inverse=True)
     pairs = [divmod(int(kind), len(OPERATORS) + 1) for kind in kinds]
     chosen = [physics.fit_of(table.family_names[family], float(operator)) for family, operator in pairs]
-    n_terms = len(COEFFICIENTS) + len(physics.sheet.cache_bytes)
+    n_terms = len(COEFFICIENTS) + physics.sheet.n_cache_terms
     numbers = np.array(
         [(*fit.coefficients, fit.sharpness, fit.channel_granule, fit.column_granule) for fit in chosen]
     ).reshape(len(chosen), n_terms + 3)[index]
     efficiency = refined.efficiency
-    if any(fit.fill for fit in chosen):
-        fills = np.array([FILLS.index(fit.fill) for fit in chosen], dtype=np.int64)[index]
-        paddings = np.stack([fill_padding(table, physics.sheet, fill) for fill in FILLS])
-        efficiency = efficiency / paddings[fills, np.arange(len(table))]
+    for fill, skips in sorted({(fit.fill, fit.skips_padding) for fit in chosen}):
+        if fill or skips:
+            alike = np.array([(fit.fill, fit.skips_padding) == (fill, skips) for fit in chosen])[index]
+            padding = fill_padding(table, physics.sheet, fill, skips_padding=skips)
+            efficiency = np.where(alike, efficiency / padding, efficiency)
     quantities = physical_quantities(
         table, efficiency, numbers[:, n_terms + 1], numbers[:, n_terms + 2], physics.sheet
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from annette.models.data_sheet import FILLS, DataSheet
+from annette.models.data_sheet import FILLS, DataSheet, inside_fraction
 from annette.models.kernel_layout import OPERATORS
 from annette.models.kernel_table import KernelTable
 from annette.models.parameters import GENERIC_FAMILY, MIN_FAMILY_ROWS, DeviceParameters
@@ -22,6 +22,7 @@ from annette.models.physics import (
     blend,
     fill_padding,
     physical_quantities,
+    physical_terms,
 )
 from annette.models.roofline import MIN_LATENCY_S, refined_terms
 from annette.models.training import TrainingData
@@ -36,6 +37,8 @@ _GRANULES = (
 """Alignments that are tried: (channels, columns) to whose multiples tensors are rounded up in memory."""
 MIN_OPERATOR_ROWS = 24
 """Operators of a family with this many measured kernels get physics of their own."""
+_PRIOR_ROWS = 1.0
+"""So many rows more, which are priced right, hold the factor of a rare operator back."""
 _N_CANDIDATES = 2
 """Alignments that are looked at closely, besides the plain one."""
 _MAX_FIT_ROWS = 1200
@@ -53,6 +56,7 @@ def fit_physics(data: TrainingData, parameters: DeviceParameters) -> Physics:
     """The physics of each unit, of every family with parameters of its own, and of frequent operators."""
     table = data.table
     fits = [_fit(GENERIC_FAMILY, "", data, parameters)]
+    rare: list[tuple[str, str, TrainingData]] = []
     nameless = dataclasses.replace(data, table=table.without_families())
     for unit in nameless.table.family_names:
         rows = nameless.table.rows_of(unit)
@@ -65,9 +69,29 @@ def fit_physics(data: TrainingData, parameters: DeviceParameters) -> Physics:
         codes = [code for code in np.unique(operators) if code > 0]
         for code in codes if len(codes) > 1 else ():
             rows = np.flatnonzero(operators == code)
+            operator = OPERATORS[int(code) - 1]
             if len(rows) >= MIN_OPERATOR_ROWS:
-                fits.append(_fit(family.family, OPERATORS[int(code) - 1], part.take(rows), parameters))
-    return Physics(fits=tuple(fits), sheet=data.sheet)
+                fits.append(_fit(family.family, operator, part.take(rows), parameters))
+            elif not data.sheet.is_empty:
+                rare.append((family.family, operator, part.take(rows)))
+    physics = Physics(fits=tuple(fits), sheet=data.sheet)
+    scaled = [_scale(physics, *item, parameters) for item in rare]
+    return Physics(fits=(*fits, *scaled), sheet=data.sheet)
+
+
+def _scale(
+    physics: Physics, family: str, operator: str, data: TrainingData, parameters: DeviceParameters
+) -> PhysicalFit:
+    """The family's physics with all its times multiplied by what the few rows of this operator ask for.
+
+    An element of a Mish takes twenty times that of a Relu, and the trees see too few of either to tell.
+    """
+    said = physical_terms(data.table, parameters, physics).total_s
+    ratios = np.log(data.latency_s / said)
+    factor = math.exp(float(np.median(ratios)) * len(ratios) / (len(ratios) + _PRIOR_ROWS))
+    fit = physics.fit_of(family, 0.0)
+    coefficients = tuple(value * factor for value in fit.coefficients)
+    return dataclasses.replace(fit, family=family, operator=operator, coefficients=coefficients)
 
 
 def _fit(family: str, operator: str, data: TrainingData, parameters: DeviceParameters) -> PhysicalFit:
@@ -80,9 +104,9 @@ def _fit(family: str, operator: str, data: TrainingData, parameters: DeviceParam
     table, latency_s = data.table.take(np.arange(0, len(data), step)), data.latency_s[::step]
     weights = None if data.weights is None else data.weights[::step]
     efficiency = refined_terms(table, parameters).efficiency
-    fill = _best_fill(table, efficiency, latency_s, data.sheet, weights)
-    if fill:
-        efficiency = efficiency / fill_padding(table, data.sheet, fill)
+    fill, skips = _best_fill(table, efficiency, latency_s, data.sheet, weights)
+    if fill or skips:
+        efficiency = efficiency / fill_padding(table, data.sheet, fill, skips_padding=skips)
     sums = [
         _fit_sum(physical_quantities(table, efficiency, *granules, data.sheet), latency_s, weights)
         for granules in _GRANULES
@@ -115,6 +139,7 @@ def _fit(family: str, operator: str, data: TrainingData, parameters: DeviceParam
         sharpness=found.sharpness,
         coefficients=tuple(found.coefficients.tolist()),
         fill=fill,
+        skips_padding=skips,
     )
 
 
@@ -124,16 +149,21 @@ def _best_fill(
     latency_s: NDArray[np.float64],
     sheet: DataSheet,
     weights: NDArray[np.float64] | None,
-) -> tuple[str, ...]:
-    """Along which dimensions partly filled vectors are paid in full; none unless that explains more."""
+) -> tuple[tuple[str, ...], bool]:
+    """Along which dimensions partly filled vectors are paid in full, and whether padding costs nothing.
+
+    Neither unless that explains more.
+    """
     if sheet.vector_bytes is None or not (table.column("ops") > 0).any():
-        return ()
+        return (), False
+    has_padding = bool((inside_fraction(table) < 1).any())
+    tried = [(fill, skips) for skips in (False, True)[: 1 + has_padding] for fill in FILLS]
     costs = []
-    for fill in FILLS:
-        filled = efficiency / fill_padding(table, sheet, fill)
+    for fill, skips in tried:
+        filled = efficiency / fill_padding(table, sheet, fill, skips_padding=skips)
         costs.append(_fit_sum(physical_quantities(table, filled, 1, 1, sheet), latency_s, weights)[0])
     best = int(np.argmin(costs))
-    return FILLS[best] if costs[best] < _FILL_GAIN * costs[0] else ()
+    return tried[best] if costs[best] < _FILL_GAIN * costs[0] else ((), False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
