@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 
 from annette.backends.protocol import Backend
 from annette.errors import AnnetteError, DeviceLostError, MeasurementError, UsageError
@@ -28,7 +29,15 @@ from annette.store.codec import (
 from annette.store.records import Task
 from annette.store.visits import UNSTABLE_FRACTION, most_visits
 
-__all__ = ["CampaignSummary", "measure_network", "measure_visits", "run_campaign", "task_seed"]
+__all__ = [
+    "CampaignSummary",
+    "check_jobs",
+    "measure_network",
+    "measure_visits",
+    "run_campaign",
+    "task_seed",
+    "visit_seed",
+]
 
 _LOG = logging.getLogger(__name__)
 
@@ -53,7 +62,7 @@ class CampaignSummary:
     done_before: int
     """Tasks measured, or failed, in earlier runs."""
     measured: int
-    """Tasks measured now."""
+    """Tasks that now got the last of their visits."""
     failed: int
     """Tasks that failed now."""
     failures: tuple[tuple[str, int], ...]
@@ -72,6 +81,7 @@ def run_campaign(
     store: CampaignStore,
     *,
     jobs: int = 1,
+    max_rounds: int | None = None,
     on_progress: Callable[[int, int, int], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> CampaignSummary:
@@ -87,6 +97,9 @@ def run_campaign(
         Those of the plan; the ones that were appended to the store are measured too.
     jobs
         Processes that measure; -1 for one a processor. This process alone writes the store.
+    max_rounds
+        Stop after so many rounds, so that other measurements can be taken in between; each visits the tasks
+        that were visited least. Unstable networks are visited again once nothing waits any more.
     on_progress
         Called with (done, total, failed) at the start and after each visit, over this and earlier runs:
         visits done and to do, and tasks that failed.
@@ -94,18 +107,21 @@ def run_campaign(
     Raises
     ------
     UsageError
-        If ``jobs`` is 0 or less than -1, or not 1 for a device that times one network at a time.
+        If ``jobs`` is 0 or less than -1, or not 1 for a device that times one network at a time; or if
+        ``max_rounds`` is less than 1.
     StoreError
         If the store holds another plan's tasks or another device's measurements, or cannot be written.
     MeasurementError
         If a measuring process dies, or the device is lost; what was measured is kept.
     """
-    _check_jobs(jobs, backend.info)
+    check_jobs(jobs, backend.info)
+    if max_rounds is not None and max_rounds < 1:
+        raise UsageError(f"max_rounds: {max_rounds}, expected a number of rounds >= 1")
     start = clock()
     store.add_tasks(tasks)
     run = _Run(tasks, backend, store, jobs, on_progress or _ignore)
-    run.visit_all()
-    unstable = run.settle() if backend.info.visits > 1 else ()
+    run.visit_all(max_rounds)
+    unstable = run.settle() if backend.info.visits > 1 and run.is_complete else ()
     return CampaignSummary(
         planned=run.planned,
         done_before=run.planned - run.pending,
@@ -141,13 +157,23 @@ class _Run:
 
     @property
     def measured(self) -> int:
-        """Tasks that waited and did not fail."""
-        return len(self._waiting)
+        """Tasks that waited and have all their visits."""
+        return len(self._waiting) - len(self._lacking(self.backend.info.visits))
 
-    def visit_all(self) -> None:
+    @property
+    def is_complete(self) -> bool:
+        """Whether no task waits for a visit."""
+        return not self._lacking(self.backend.info.visits)
+
+    def visit_all(self, max_rounds: int | None) -> None:
         """Visit every waiting task as often as the device wants, one round after the other."""
-        for visited in range(self.backend.info.visits):
-            self._round([task_id for task_id in self._waiting if self._counts[task_id] <= visited])
+        rounds = (self._lacking(visits) for visits in range(1, self.backend.info.visits + 1))
+        for task_ids in islice(filter(None, rounds), max_rounds):
+            self._round(task_ids)
+
+    def _lacking(self, visits: int) -> list[str]:
+        """The waiting tasks with fewer visits than that."""
+        return [task_id for task_id in self._waiting if self._counts[task_id] < visits]
 
     def settle(self) -> tuple[tuple[str, float], ...]:
         """Visit unstable tasks again, up to the limit; returns the names and spreads that stay unstable."""
@@ -199,7 +225,14 @@ def _ignore(done: int, total: int, failed: int) -> None:
     """No one listens."""
 
 
-def _check_jobs(jobs: int, device: DeviceInfo) -> None:
+def check_jobs(jobs: int, device: DeviceInfo) -> None:
+    """Refuse a number of processes that the device cannot be measured with.
+
+    Raises
+    ------
+    UsageError
+        If ``jobs`` is 0 or less than -1, or not 1 for a device that times one network at a time.
+    """
     if jobs == 0 or jobs < -1:
         raise UsageError(f"jobs: {jobs}, expected a number of processes >= 1, or -1 for one a processor")
     if device.is_exclusive and jobs != 1:
@@ -224,6 +257,11 @@ def task_seed(plan_seed: int, task: Task, visit: int = 0) -> int:
     return _seed(plan_seed, task.id, visit)
 
 
+def visit_seed(seed: int, network: Network, visit: int) -> int:
+    """Seed of a further visit of a network that was first measured with ``seed``; that one's for visit 0."""
+    return _seed(seed, network.id, visit) if visit else seed
+
+
 def _seed(first: int, what: str, visit: int) -> int:
     text = f"{first}:{what}:{visit}" if visit else f"{first}:{what}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
@@ -244,8 +282,7 @@ def measure_visits(
     if on_progress is not None:
         on_progress(0, total)
     while len(visits) < total and not (visits and visits[-1].error is not None):
-        own_seed = _seed(seed, network.id, len(visits)) if visits else seed
-        visits.append(measure_network(backend, network, own_seed))
+        visits.append(measure_network(backend, network, visit_seed(seed, network, len(visits))))
         if on_progress is not None:
             on_progress(len(visits), total)
     return tuple(visits)

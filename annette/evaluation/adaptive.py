@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from types import MappingProxyType
 
 import numpy as np
@@ -152,6 +153,7 @@ def run_adaptive_campaign(
     store: CampaignStore,
     *,
     jobs: int = 1,
+    one_round: bool = False,
     seed: int = 0,
     tasks: tuple[Task, ...] | None = None,
     on_progress: OnProgress | None = None,
@@ -167,6 +169,10 @@ def run_adaptive_campaign(
         The plan that the store was created for.
     jobs : int
         As for `run_campaign`.
+    one_round : bool
+        Stop after one round of visits, for a caller that measures something else between the rounds; until
+        `CampaignStore.pending` is empty. The first round draws all steps too, each by the visits taken until
+        then, and visits them once.
     seed : int
         Of the models that are cross-validated.
     tasks : tuple of Task, optional
@@ -182,34 +188,44 @@ def run_adaptive_campaign(
         As for `run_campaign`.
     """
     tasks = plan_campaign(plan) if tasks is None else tasks
-    steps = 0 if plan.adaptive is None else plan.adaptive.steps
-    share = 0.0 if plan.adaptive is None else plan.adaptive.share
-    extra = round(len(tasks) * share / (1.0 - share))
-    sizes = [extra // steps + (index < extra % steps) for index in range(steps)]
+    sizes = _step_sizes(plan, len(tasks))
     store.add_tasks(tasks)
     first = drawn_steps(tuple(store.tasks()))
-    visits = backend.info.visits
 
-    def report_with(coming: int) -> OnProgress | None:
-        if on_progress is None:
-            return None
-        return lambda done, total, failed: on_progress(done, total + coming * visits, failed)
+    def run(coming: Sequence[int]) -> CampaignSummary:
+        report = _report_with(sum(coming) * backend.info.visits, on_progress)
+        most = 1 if one_round else None
+        return run_campaign(tasks, backend, store, jobs=jobs, max_rounds=most, on_progress=report)
 
-    summary = run_campaign(tasks, backend, store, jobs=jobs, on_progress=report_with(sum(sizes[first:])))
-    for step in range(first + 1, steps + 1):
-        more = _draw_step(plan, store, step=step, number=sizes[step - 1], seed=seed)
-        store.append_tasks(more)
-        later = run_campaign(tasks, backend, store, jobs=jobs, on_progress=report_with(sum(sizes[step:])))
-        summary = _joined(summary, later)
-    return summary
+    is_due = one_round and first < len(sizes) and all(store.visit_counts().values())
+    summaries = [] if is_due else [run(sizes[first:])]
+    for step in range(first + 1, len(sizes) + 1):
+        _append_step(plan, store, step=step, number=sizes[step - 1], seed=seed)
+        summaries.append(run(sizes[step:]))
+    return reduce(_joined, summaries)
 
 
-def _draw_step(
-    plan: CampaignPlan, store: CampaignStore, *, step: int, number: int, seed: int
-) -> tuple[Task, ...]:
+def _step_sizes(plan: CampaignPlan, planned: int) -> list[int]:
+    """How many tasks each step draws, so that all of them are the plan's share of the campaign."""
+    if plan.adaptive is None:
+        return []
+    share, steps = plan.adaptive.share, plan.adaptive.steps
+    extra = round(planned * share / (1.0 - share))
+    return [extra // steps + (index < extra % steps) for index in range(steps)]
+
+
+def _report_with(coming: int, on_progress: OnProgress | None) -> OnProgress | None:
+    """A listener that counts in the visits to come."""
+    if on_progress is None:
+        return None
+    return lambda done, total, failed: on_progress(done, total + coming, failed)
+
+
+def _append_step(plan: CampaignPlan, store: CampaignStore, *, step: int, number: int, seed: int) -> None:
+    """Draw a step by what was measured until now, and keep its tasks in the store."""
     taken = {task.network.id for task in store.tasks()}
-    weights = _measured_weights(plan, store.records(), store.device, number / len(taken), seed)
-    return plan_more(plan, weights, number, step=step, taken=taken)
+    weights = _measured_weights(plan, store.records(partial=True), store.device, number / len(taken), seed)
+    store.append_tasks(plan_more(plan, weights, number, step=step, taken=taken))
 
 
 def _measured_weights(

@@ -92,10 +92,10 @@ class CampaignReader:
         for task, _, visits in self._visited(task_ids):
             yield task, visits
 
-    def records(self, task_ids: Collection[str] | None = None) -> Iterator[Record]:
+    def records(self, task_ids: Collection[str] | None = None, *, partial: bool = False) -> Iterator[Record]:
         """Measured and failed tasks, or those with the given ids, in the store's order: visits are combined.
 
-        A task without all its visits is left out.
+        A task without all its visits is left out, unless ``partial``: then the visits that it has count.
 
         Raises
         ------
@@ -104,7 +104,7 @@ class CampaignReader:
         """
         reference_s = self.reference_s
         for task, count, visits in self._visited(task_ids):
-            if count >= self.device.visits or any(item.error is not None for item in visits):
+            if partial or count >= self.device.visits or any(item.error is not None for item in visits):
                 yield Record(task=task, measurement=combine_visits(visits, reference_s=reference_s))
 
     def _visited(

@@ -153,6 +153,32 @@ def test_networks_that_stay_unstable_are_reported_and_not_visited_for_ever(tmp_p
     assert (again.visits, again.unstable) == (0, summary.unstable)
 
 
+def test_two_campaigns_can_take_turns_on_one_machine_round_by_round(tmp_path: Path) -> None:
+    machine, firsts, seconds = NoisyMachine(shaky=("relu-2",)), make_tasks(3), make_tasks(2, first=20)
+    turns: list[tuple[int, int, int]] = []
+    for _ in range(VISITS):
+        for path, tasks in ((tmp_path / "a.db", firsts), (tmp_path / "b.db", seconds)):
+            summary, _ = run(path, tasks, machine, max_rounds=1)
+            turns.append((summary.measured, summary.visits, len(summary.unstable)))
+    settling = 2 * VISITS
+    assert turns == [(0, 3, 0), (0, 2, 0)] * 2 + [(3, 3 + settling, 1), (2, 2, 0)]
+    asked = [name for name, _ in machine.asked]
+    assert asked[: 2 * 5] == [*names(firsts), *names(seconds)] * 2
+    with pytest.raises(UsageError, match="rounds >= 1"):
+        run(tmp_path / "a.db", firsts, machine, max_rounds=0)
+
+
+def test_a_round_that_was_stopped_is_ended_before_the_next(tmp_path: Path) -> None:
+    tasks, machine = make_tasks(4), NoisyMachine()
+    machine.stop_at = 6
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "a.db", tasks, machine)
+    machine.stop_at = 10**9
+    summary, _ = run(tmp_path / "a.db", tasks, machine, max_rounds=1)
+    assert (summary.visits, summary.measured) == (2, 0)
+    assert [name for name, _ in machine.asked] == names(tasks) * 2
+
+
 def test_appended_tasks_are_measured_too(tmp_path: Path) -> None:
     planned, grown, machine = make_tasks(2), make_tasks(2, first=10), NoisyMachine()
     run(tmp_path / "a.db", planned, machine)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from annette.benchmark.plan import CampaignPlan
 from annette.benchmark.plan_codec import plan_from_yaml
 from annette.errors import UsageError
 from annette.evaluation.adaptive import FamilyNeed, family_needs, run_adaptive_campaign, source_weights
+from annette.graph.network import Network
 from annette.measurement import Measurement
 from annette.models.training import training_data
 from annette.store.campaign import CampaignStore
@@ -79,6 +81,51 @@ def test_a_stopped_campaign_goes_on_where_it_was(plan: CampaignPlan, tmp_path: P
                 assert limit < 1000
     with CampaignStore.open(parts) as store:
         assert [(item.task.id, item.measurement.values_s) for item in store.records()] == expected
+
+
+class Twice:
+    """The simulator as a device of two visits; says in which order it was asked."""
+
+    def __init__(self) -> None:
+        self._backend = open_device("zcu102-dpu")
+        self.info = dataclasses.replace(self._backend.info, visits=2, is_exclusive=True)
+        self.asked: list[str] = []
+
+    def measure(self, network: Network, *, seed: int = 0) -> Measurement:
+        self.asked.append(network.id)
+        return dataclasses.replace(self._backend.measure(network), device=self.info)
+
+
+@pytest.mark.parametrize("stopped_after", [54, 60, 63])
+def test_one_round_draws_all_steps_and_the_next_visits_everything(
+    plan: CampaignPlan, tmp_path: Path, stopped_after: int
+) -> None:
+    device, orders = Twice(), []
+    for path, stops in ((tmp_path / "a.db", False), (tmp_path / "b.db", True)):
+        device.asked.clear()
+        with CampaignStore.open_or_create(path, device=device.info, plan=plan.record) as store:
+            if stops:
+                with pytest.raises(KeyboardInterrupt):
+                    run_adaptive_campaign(
+                        plan, device, store, one_round=True, on_progress=_stop(stopped_after)
+                    )
+            first = run_adaptive_campaign(plan, device, store, one_round=True)
+            assert (first.planned, first.measured, len(store.pending())) == (72, 0, 72)
+            assert Counter(adaptive_step(task) for task in store.tasks()) == {0: 54, 1: 9, 2: 9}
+            assert set(store.visit_counts().values()) == {1}
+            second = run_adaptive_campaign(plan, device, store, one_round=True)
+            assert (second.visits, second.measured, store.pending()) == (72, 72, ())
+        orders.append(tuple(device.asked))
+    assert orders[0] == orders[1]
+    assert orders[0][:72] == orders[0][72:]
+
+
+def _stop(after: int) -> Callable[[int, int, int], None]:
+    def stop(done: int, total: int, failed: int) -> None:
+        if done == after:
+            raise KeyboardInterrupt
+
+    return stop
 
 
 def test_a_plan_without_steps_runs_as_it_is(plan: CampaignPlan, tmp_path: Path) -> None:
