@@ -7,6 +7,7 @@ __all__ = [
     "format_count",
     "format_duration",
     "format_fraction",
+    "format_number",
     "format_rate",
     "format_seconds",
 ]
@@ -63,6 +64,17 @@ def format_count(value: float, unit: str = "") -> str:
             return f"{_three_digits(value / scale)} {prefix}{unit}".rstrip()
     text = f"{value:.0f}" if float(value).is_integer() else _three_digits(value)
     return f"{text} {unit}".rstrip()
+
+
+def format_number(number: int, noun: str) -> str:
+    """A whole number with its noun, which gets an s unless there is one.
+
+    Examples
+    --------
+    >>> format_number(1, "kernel"), format_number(0, "more kernel")
+    ('1 kernel', '0 more kernels')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def format_bytes(value: float) -> str:

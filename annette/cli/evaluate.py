@@ -9,7 +9,7 @@ import typer
 
 from annette.cli.console import OutputFormat, print_json, print_line, print_table, progress_bar
 from annette.cli.options import FormatOption, JobsOption, PlatformOption, SeedOption
-from annette.units import format_fraction, format_seconds
+from annette.units import format_fraction, format_number, format_seconds
 
 __all__ = ["evaluate", "print_evaluation"]
 
@@ -28,7 +28,11 @@ def evaluate(
     ],
     device: Annotated[
         str | None,
-        typer.Option("--device", "-d", help="The device to measure on; the platform's own if not given."),
+        typer.Option(
+            "--device",
+            "-d",
+            help="The device to measure on; not needed for a platform of a simulated accelerator.",
+        ),
     ] = None,
     seed: SeedOption = 0,
     jobs: JobsOption = 1,
@@ -66,7 +70,8 @@ def print_evaluation(document: Mapping[str, Any], *, most: int = 40) -> None:
     ]
     print_table(("network", "measured", *(TITLES[name] for name in models)), rows)
     if len(networks) > most:
-        print_line(f"... and {len(networks) - most} more networks (--format json has them all)")
+        more = format_number(len(networks) - most, "more network")
+        print_line(f"... and {more} (--format json has them all)")
     print_line()
     figures = [
         (
@@ -78,6 +83,12 @@ def print_evaluation(document: Mapping[str, Any], *, most: int = 40) -> None:
         if name in TITLES
     ]
     print_table(("layer model", "MAPE", "bias", "within 10 %", "Spearman", "Kendall tau"), figures)
+    if document.get("spread_fraction") is not None:
+        worst = max(networks, key=lambda item: item["spread_fraction"] or 0.0)
+        print_line(
+            f"measurement: visits of a network differ by {format_fraction(document['spread_fraction'])}, at "
+            f"most by {format_fraction(worst['spread_fraction'])} ({worst['name']})"
+        )
     exact = document["mapping_accuracy"]
     if exact is None:
         print_line("mapping: not known, the device reports no kernels")

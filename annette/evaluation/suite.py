@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import statistics
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from annette.backends.protocol import Backend
-from annette.backends.registry import open_device
+from annette.backends.registry import list_devices, open_device
+from annette.benchmark.campaign import check_jobs, measure_network, visit_seed
 from annette.errors import AnnetteError, MeasurementError, UsageError
 from annette.estimation.platform import Platform
 from annette.evaluation.metrics import Accuracy, accuracy
@@ -18,6 +20,8 @@ from annette.graph.network import Network
 from annette.measurement import Measurement
 from annette.models.layer_models import MODEL_NAMES
 from annette.models.mapping_model import exact_kernels
+from annette.store.identity import device_difference
+from annette.store.visits import combine_visits
 from annette.zoo.suites import suite_networks
 
 __all__ = ["EVALUATION_SCHEMA_VERSION", "Evaluation", "FailedNetwork", "NetworkResult", "evaluate_suite"]
@@ -28,7 +32,7 @@ EVALUATION_SCHEMA_VERSION = 1
 _LOG = logging.getLogger(__name__)
 
 OnProgress = Callable[[int, int], None]
-"""Called with how many networks are measured and how many there are."""
+"""Called with the visits done and to do: one of each network, or as many as the device wants."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +41,9 @@ class NetworkResult:
 
     name: str
     measured_s: float
-    """Median seconds over the runs; > 0."""
+    """Median seconds over the runs, or the least of the visits; > 0."""
+    spread_fraction: float | None
+    """(Median - least) / least of the visits; ``None`` for one visit."""
     predicted_s: tuple[tuple[str, float], ...]
     """Seconds by layer model, in the order of `MODEL_NAMES`."""
     measured_kernels: int | None
@@ -57,6 +63,7 @@ class NetworkResult:
         return {
             "name": self.name,
             "measured_s": self.measured_s,
+            "spread_fraction": self.spread_fraction,
             **{f"{model}_s": seconds for model, seconds in self.predicted_s},
             "measured_kernels": self.measured_kernels,
             "exact_kernels": self.exact_kernels,
@@ -85,6 +92,12 @@ class Evaluation:
     networks: tuple[NetworkResult, ...]
     """At least one."""
     failed: tuple[FailedNetwork, ...]
+
+    @property
+    def spread_fraction(self) -> float | None:
+        """Median over the networks of how much their visits differ; ``None`` if each was visited once."""
+        known = [item.spread_fraction for item in self.networks if item.spread_fraction is not None]
+        return statistics.median(known) if known else None
 
     @property
     def mapping_accuracy(self) -> float | None:
@@ -120,6 +133,7 @@ class Evaluation:
             "suite": self.suite,
             "device": self.device,
             "seed": self.seed,
+            "spread_fraction": self.spread_fraction,
             "mapping_accuracy": self.mapping_accuracy,
             "surplus_kernels": self.surplus_kernels,
             "models": models,
@@ -139,6 +153,8 @@ def evaluate_suite(
 ) -> Evaluation:
     """Measure the networks of a suite on a device and predict them with every layer model.
 
+    A device that wants several visits of a network gets them in rounds over all networks.
+
     Parameters
     ----------
     platform : Platform
@@ -146,18 +162,20 @@ def evaluate_suite(
     suite : str or sequence of Network
         A suite's name, or networks.
     device : str or Backend, optional
-        What measures: a backend or a device's name; by default the device that the platform was trained on.
+        What measures: a backend or a device's name; by default the simulated accelerator that the platform
+        was trained on.
     seed : int
         Seed of the device's noise; each network has its own from it.
     jobs : int
-        Processes that measure.
+        Processes that measure; 1 for a device that times one network at a time.
     on_progress : callable, optional
-        Called with the networks done and the networks there are.
+        Called with the visits done and to do.
 
     Raises
     ------
     UsageError
-        For an unknown suite or device, or without networks.
+        For an unknown suite or device, without networks, with too many jobs, or without ``device`` for a
+        platform of a real one.
     MeasurementError
         If no network could be measured; the message gives the first reason.
     """
@@ -167,14 +185,14 @@ def evaluate_suite(
     backend = _open(platform, device)
     results: list[NetworkResult] = []
     failed: list[FailedNetwork] = []
-    for done, (network, measurement) in enumerate(_measure(backend, networks, seed, jobs), start=1):
+    check_jobs(jobs, backend.info)
+    measured = _measure(backend, networks, seed, jobs, on_progress)
+    for network, measurement in zip(networks, measured, strict=True):
         result = _compare(platform, network, measurement)
         if isinstance(result, FailedNetwork):
             failed.append(result)
         else:
             results.append(result)
-        if on_progress is not None:
-            on_progress(done, len(networks))
     if not results:
         raise MeasurementError(
             f"evaluation: no network could be measured; {failed[0].name}: {failed[0].error}"
@@ -190,42 +208,71 @@ def evaluate_suite(
 
 
 def _open(platform: Platform, device: str | Backend | None) -> Backend:
+    """The device to measure on; says so in the log if it is not the one that the platform was trained on."""
     if device is None:
-        try:
-            backend = open_device(f"{platform.device.backend}:{platform.device.name}")
-        except UsageError as err:
-            raise UsageError(
-                f"platform {platform.name!r} was trained on {platform.device.name!r}, and no device here has "
-                "that name; say what to measure on, as in --device simulator:FILE.yaml"
-            ) from err
-    else:
-        backend = open_device(device) if isinstance(device, str) else device
+        device = _own_device(platform)
+    backend = open_device(device) if isinstance(device, str) else device
     if backend.info != platform.device:
         _LOG.warning(
-            "platform %r was trained on another device than %r, or on another version of it",
+            "platform %r was not trained on this device as it is now: differs in %s",
             platform.name,
-            backend.info.name,
+            device_difference(platform.device, backend.info),
         )
     return backend
 
 
+def _own_device(platform: Platform) -> str:
+    """The name by which the platform's own device can be opened again: only a simulated one's is known."""
+    known = platform.device
+    if known.backend != "simulator":
+        raise UsageError(
+            f"platform {platform.name!r} was trained on {known.name!r}, a real device: which "
+            "machine and which options to measure with cannot be told from that; name them, as in "
+            f"--device {known.backend}"
+        )
+    device = f"{known.backend}:{known.name}"
+    if device not in dict(list_devices()):
+        raise UsageError(
+            f"platform {platform.name!r} was trained on {known.name!r}, and no simulated accelerator here "
+            "has that name; say what to measure on, as in --device simulator:FILE.yaml"
+        )
+    return device
+
+
 def _measure(
-    backend: Backend, networks: Sequence[Network], seed: int, jobs: int
-) -> Iterator[tuple[Network, Measurement]]:
-    """Each network with its measurement, in order; with several jobs in as many processes."""
-    seeds = [seed * 1_000_003 + number for number in range(len(networks))]
-    if jobs == 1 or len(networks) == 1:
-        for network, own_seed in zip(networks, seeds, strict=True):
-            yield network, backend.measure(network, seed=own_seed)
+    backend: Backend, networks: Sequence[Network], seed: int, jobs: int, on_progress: OnProgress | None
+) -> list[Measurement]:
+    """The networks' measurements: as many visits as the device wants, in rounds, combined."""
+    visits: list[list[Measurement]] = [[] for _ in networks]
+    done, total = 0, backend.info.visits * len(networks)
+    for visit in range(backend.info.visits):
+        asked = [number for number, found in enumerate(visits) if not found or found[-1].error is None]
+        todo = [
+            (networks[number], visit_seed(seed * 1_000_003 + number, networks[number], visit))
+            for number in asked
+        ]
+        for number, measurement in zip(asked, _measure_round(backend, todo, jobs), strict=True):
+            visits[number].append(measurement)
+            done += 1 if measurement.error is None else backend.info.visits - visit  # it is asked no more
+            if on_progress is not None:
+                on_progress(done, total)
+    known = [item.conditions.get("reference_s") for found in visits for item in found]
+    references = [item for item in known if item is not None]
+    reference_s = statistics.median(references) if references else None
+    return [combine_visits(found, reference_s=reference_s) for found in visits]
+
+
+def _measure_round(backend: Backend, todo: Sequence[tuple[Network, int]], jobs: int) -> Iterator[Measurement]:
+    """One visit of each network with its seed, in order; with several jobs in as many processes."""
+    if jobs == 1 or len(todo) <= 1:
+        yield from (measure_network(backend, network, own_seed) for network, own_seed in todo)
         return
     from joblib import Parallel, delayed
 
     parallel = Parallel(n_jobs=jobs, return_as="generator")
-    answers = parallel(
-        delayed(backend.measure)(network, seed=own) for network, own in zip(networks, seeds, strict=True)
-    )
+    answers = parallel(delayed(measure_network)(backend, network, own_seed) for network, own_seed in todo)
     try:
-        yield from zip(networks, answers, strict=True)
+        yield from answers
     finally:
         with warnings.catch_warnings():  # whoever stops half-way knows that tasks are left
             warnings.simplefilter("ignore", UserWarning)
@@ -260,6 +307,7 @@ def _compare(platform: Platform, network: Network, measurement: Measurement) -> 
     return NetworkResult(
         name=network.name,
         measured_s=measurement.latency_s,
+        spread_fraction=measurement.spread_fraction,
         predicted_s=tuple((model, estimate.latency_s) for model, estimate in estimates.items()),
         measured_kernels=None if measured is None else len(measured.kernels),
         exact_kernels=exact,

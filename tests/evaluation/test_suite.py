@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -77,6 +78,63 @@ def test_jobs_change_nothing(small_platform: Platform) -> None:
     alone = evaluate_suite(small_platform, NETWORKS[:2], device="zcu102-dpu", seed=3)
     assert evaluate_suite(small_platform, NETWORKS[:2], device="zcu102-dpu", seed=3, jobs=2) == alone
     assert evaluate_suite(small_platform, NETWORKS[:2], device="zcu102-dpu", seed=4) != alone
+
+
+class _Noisy:
+    """The simulator as a device of several visits that drifts, times one network at a time, and lost one."""
+
+    def __init__(self, refused: str = "") -> None:
+        self._backend, self._refused = open_simulator("zcu102-dpu"), refused
+        self.info = replace(self._backend.info, visits=3, is_exclusive=True)
+        self.asked: list[tuple[str, int]] = []
+
+    def measure(self, network: Network, *, seed: int = 0) -> Measurement:
+        self.asked.append((network.name, seed))
+        if network.name == self._refused:
+            raise OSError("no answer")
+        drift = 1.0 + 0.01 * len(self.asked)
+        answer = self._backend.measure(network, seed=0)
+        value_s = answer.latency_s * drift
+        return replace(
+            answer,
+            device=self.info,
+            values_s=(value_s,),
+            kernels=tuple(replace(item, values_s=(item.latency_s * drift,)) for item in answer.kernels or ()),
+            conditions={"reference_s": drift},
+        )
+
+
+def test_a_noisy_device_is_visited_in_rounds_and_its_drift_divided_out(small_platform: Platform) -> None:
+    device, seen = _Noisy("squeezenet1_1"), list[tuple[int, int]]()
+    answer = evaluate_suite(
+        small_platform, NETWORKS, device=device, on_progress=lambda done, total: seen.append((done, total))
+    )
+    first, lost, last = (network.name for network in NETWORKS)
+    assert [name for name, _ in device.asked] == [first, lost, last, first, last, first, last]
+    assert len({seed for _, seed in device.asked}) == len(device.asked)
+    assert seen == [(1, 9), (4, 9), (5, 9), (6, 9), (7, 9), (8, 9), (9, 9)]
+    assert [(item.name, item.error) for item in answer.failed] == [(lost, "OSError: no answer")]
+    assert answer.spread_fraction == pytest.approx(0.0, abs=1e-9)
+    ratios = [
+        item.measured_s / open_simulator("zcu102-dpu").measure(network).latency_s
+        for item, network in zip(answer.networks, (NETWORKS[0], NETWORKS[2]), strict=True)
+    ]
+    assert ratios[0] == pytest.approx(ratios[1])
+
+
+def test_a_device_that_times_one_network_at_a_time_refuses_jobs(small_platform: Platform) -> None:
+    with pytest.raises(UsageError, match="one network at a time"):
+        evaluate_suite(small_platform, NETWORKS, device=_Noisy(), jobs=2)
+
+
+def test_the_device_of_a_real_platform_must_be_named(small_platform: Platform) -> None:
+    real = replace(small_platform.device, name="cpu-onnxruntime", backend="onnxruntime")
+    with pytest.raises(UsageError, match="as in --device onnxruntime") as caught:
+        evaluate_suite(replace(small_platform, device=real), NETWORKS)
+    assert "\n" not in str(caught.value)
+    gone = replace(small_platform.device, name="my-own")
+    with pytest.raises(UsageError, match=r"simulator:FILE\.yaml"):
+        evaluate_suite(replace(small_platform, device=gone), NETWORKS)
 
 
 def test_kernels_with_their_own_times_have_no_error(small_platform: Platform) -> None:
