@@ -12,14 +12,14 @@ import typer
 from annette.cli.console import OutputFormat, print_json, print_line, print_table, progress_bar, stages
 from annette.cli.options import DeviceOption, FormatOption, JobsOption, PlanOption, StoreOption
 from annette.errors import UsageError
-from annette.units import format_duration, format_fraction, format_seconds
+from annette.units import format_duration, format_fraction, format_number, format_seconds
 
 if TYPE_CHECKING:
     from annette.store.records import Noise
 
 __all__ = ["benchmark", "print_campaign", "run_benchmark"]
 
-_NAMED = 5  # unstable networks that are named one by one
+_NAMED = 5  # unstable networks, and reasons of failures, that are named one by one
 
 
 def benchmark(
@@ -71,12 +71,14 @@ def run_benchmark(
         If the store belongs to another device or plan, or something cannot be written.
     """
     from annette.backends.registry import open_device
+    from annette.benchmark.campaign import check_jobs
     from annette.benchmark.plan import load_plan, plan_campaign
     from annette.evaluation.adaptive import run_adaptive_campaign
     from annette.store.campaign import CampaignStore
 
     _check_outputs(export, record)
     backend = open_device(device)
+    check_jobs(jobs, backend.info)
     campaign = load_plan(plan)
     with CampaignStore.open_or_create(store, device=backend.info, plan=campaign.record) as kept:
         with stages(f"planning {campaign.name}"):
@@ -158,10 +160,18 @@ def print_campaign(document: dict[str, Any]) -> None:
     if noise:
         print_line(noise)
     _print_unstable(document["unstable"], document["planned"])
-    for failure in document["failures"]:
-        print_line(f"failed {failure['count']} times: {failure['reason']}")
+    _print_failures(document["failures"])
     for path in document["exported"]:
         print_line(f"exported to {path}")
+
+
+def _print_failures(failures: list[dict[str, Any]]) -> None:
+    for failure in failures[:_NAMED]:
+        print_line(f"failed {format_number(failure['count'], 'time')}: {failure['reason']}")
+    if len(failures) > _NAMED:
+        print_line(
+            f"... and {format_number(len(failures) - _NAMED, 'more reason')} (--format json has them all)"
+        )
 
 
 def _noise_line(noise: dict[str, float | None]) -> str:

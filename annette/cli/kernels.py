@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from annette.cli.console import print_line, print_table
-from annette.units import format_fraction, format_seconds
+from annette.units import format_fraction, format_number, format_seconds
 
 __all__ = ["print_kernels"]
 
@@ -32,7 +32,8 @@ def print_kernels(kernels: Sequence[Mapping[str, Any]], total_s: float, *, show_
     if len(shown) < len(kernels):
         rest_s = total_s - sum(kernel["latency_s"] for kernel in shown)
         print_line(
-            f"... and {len(kernels) - len(shown)} more kernels with {_share(rest_s, total_s)} of the time "
+            f"... and {format_number(len(kernels) - len(shown), 'more kernel')} with "
+            f"{_share(rest_s, total_s)} of the time "
             "(--all prints every kernel)"
         )
     print_line()

@@ -20,7 +20,7 @@ from annette.cli.options import (
     open_network_argument,
 )
 from annette.errors import MeasurementError
-from annette.units import format_fraction, format_seconds
+from annette.units import format_fraction, format_number, format_seconds
 
 if TYPE_CHECKING:
     from annette.graph.network import Network
@@ -118,13 +118,14 @@ def _print_measurement(
         if line:
             print_line(line)
     if measurement.kernels is None:
-        print_line(f"{len(graph.layers)} layers; this device does not tell which kernels it executes")
+        layers = format_number(len(graph.layers), "layer")
+        print_line(f"{layers}; this device does not tell which kernels it executes")
         return
     moves = sum(item.kernel.is_move for item in measurement.kernels)
     print_line(
-        f"{len(graph.layers)} layers in {len(kernels) - moves} kernels"
-        + (f" and {moves} move{'s' if moves > 1 else ''} of tensors" if moves else "")
-        + f", {len(measurement.eliminated_layers)} layers eliminated\n"
+        f"{format_number(len(graph.layers), 'layer')} in {format_number(len(kernels) - moves, 'kernel')}"
+        + (f" and {format_number(moves, 'move')} of tensors" if moves else "")
+        + f", {format_number(len(measurement.eliminated_layers), 'layer')} eliminated\n"
     )
     print_kernels(kernels, sum(item["latency_s"] for item in kernels), show_all=show_all)
 

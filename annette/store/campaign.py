@@ -168,9 +168,9 @@ class CampaignStore(CampaignReader):
     def _require_same(self, device: DeviceInfo, plan: PlanRecord) -> None:
         if device != self.device:
             raise StoreError(
-                f"store {self.path}: measured on {self.device.name!r} ({self.device.backend}), but this is "
-                f"{device.name!r} ({device.backend}): differs in {device_difference(self.device, device)}; "
-                "measurements of two devices are never mixed: name a new store"
+                f"store {self.path}: measured on another device than this {device.name!r}: differs in "
+                f"{device_difference(self.device, device)}; measurements of two devices are never mixed: "
+                "name a new store, or the device that it was measured on"
             )
         if plan.hash != self.plan.hash:
             raise StoreError(

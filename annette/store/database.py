@@ -66,7 +66,7 @@ _ADVICE = {
     "SQLITE_FULL": "the disk is full; free some space and run the same command again to continue",
     "SQLITE_CANTOPEN": "check that the folder exists and may be written",
     "SQLITE_READONLY": "the file or its folder may not be written; choose another place",
-    "SQLITE_IOERR": "the disk did not answer; check it and run the same command again to continue",
+    "SQLITE_IOERR": "the disk is full or did not answer; check it and run the same command again to continue",
     "SQLITE_BUSY": "another process is writing to it; wait for it to end, or stop it",
     "SQLITE_LOCKED": "another process is writing to it; wait for it to end, or stop it",
 }

@@ -137,7 +137,7 @@ def read_campaign(path: Path) -> RecordedCampaign:
     except (arrow.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError) as err:
         if isinstance(err, AnnetteError):
             raise err if where in str(err) else StoreError(f"{where}: {err}") from err
-        raise StoreError(f"{where}: {shorten(err)}; it is damaged, or none of annette's") from err
+        raise StoreError(f"{where}: {shorten(err).rstrip('.')}; it is damaged, or none of annette's") from err
     ids = {item.task.id for item in tasks}
     if len(ids) != len(tasks) or not tasks:
         raise StoreError(f"{where}: {len(tasks)} tasks, {len(ids)} of them different; restore a copy of it")

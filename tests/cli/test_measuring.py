@@ -129,6 +129,8 @@ def test_benchmark_refuses_what_would_make_every_time_wrong(annette: Any, tmp_pa
     code, _, err = annette(*words, "probe:calm", "--jobs", "2")
     assert (code, err.count("\n")) == (2, 1)
     assert "one network at a time" in err
+    assert not store.exists()
+    assert annette(*words, "probe:calm")[0] == 0
     code, _, err = annette(*words, "probe:shaky")
     assert (code, err.count("\n")) == (1, 1)
     assert "mood ('calm' then, 'shaky' now)" in err
