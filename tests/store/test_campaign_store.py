@@ -158,7 +158,11 @@ def test_other_tasks_than_the_stores_are_refused(store: CampaignStore) -> None:
 @pytest.mark.parametrize(
     ("device", "plan", "message"),
     [
-        (DeviceInfo(name="other", backend="test"), PLAN, "another device than this 'other'.*differs in name.*new store"),
+        (
+            DeviceInfo(name="other", backend="test"),
+            PLAN,
+            "another device than this 'other'.*differs in name.*new store",
+        ),
         (DEVICE, PlanRecord(name="plan", seed=8, text="{}"), "plan 'plan' seed 7.*new store"),
         (DEVICE, PlanRecord(name="plan", seed=7, text="{ }"), "has changed since"),
     ],
