@@ -4,10 +4,13 @@ Measure on the quiet machine (can be stopped and resumed; every visit is kept), 
 
     python benchmarks/studies/real_cpu.py --measure-only --device onnxruntime --folder data/real-cpu
         [--group networks --group cells --group int8 --group batch8] [--lookup onnxruntime:kernels=alone]
+        [--plan cpu --store cpu.db]
     python benchmarks/studies/real_cpu.py --score-only --folder data/real-cpu --platform FOLDER
 
 Networks are visited in interleaved rounds with the device's reference network between them.
 FOLDER/evaluation.db keeps every visit; evaluation.parquet and repeats.json, which scoring reads, come of it.
+With ``--plan`` a campaign runs in the same session, into ``--store`` and then campaign.parquet: a round of
+the campaign, a round of the networks, a round of the look-up table, and so on.
 ``--store`` trains the platform from a store of a campaign in place of ``--platform``. Scoring writes
 benchmarks/results/OUTPUT.json: errors of the four layer models with the predicted mapping and the own one of
 the device, of the sum of kernels timed alone (an ideal look-up table), and of the measurement against itself.
@@ -23,17 +26,19 @@ from pathlib import Path
 from typing import Any
 
 from provenance import record
+from real_cpu_session import campaign_turn, run_session, tasks_turn
 from real_cpu_tables import check_targets, markdown
 
 from annette.backends.registry import open_device
-from annette.benchmark.campaign import run_campaign
+from annette.benchmark.plan import load_plan
+from annette.errors import AnnetteError
 from annette.estimation.platform import Platform
 from annette.evaluation.repeats import Repeats, find_repeats, read_repeats, write_repeats
 from annette.evaluation.score import RecordedEvaluation, score_records
 from annette.evaluation.suite_file import SuiteFile, read_suite_file
 from annette.models.generator import generate_platform
 from annette.store.campaign import CampaignStore
-from annette.store.records import PlanRecord, Task
+from annette.store.records import Task
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITE = ROOT / "data" / "suites" / "real-cpu.yaml"
@@ -50,27 +55,27 @@ def evaluation_tasks(suite: SuiteFile, groups: Sequence[str]) -> tuple[Task, ...
     )
 
 
-def measure(device: str, tasks: Sequence[Task], path: Path) -> None:
-    """Time what the store at ``path`` lacks, in rounds over all networks."""
-    backend = open_device(device)
-    plan = PlanRecord(name="evaluation", seed=SEED, text="\n".join(task.id for task in tasks))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with CampaignStore.open_or_create(path, device=backend.info, plan=plan) as store:
-        summary = run_campaign(tasks, backend, store, on_progress=_progress)
-        noise = store.noise()
-    print(
-        f"\n{path.name}: {summary.measured} measured now, {summary.failed} failed, {noise}", file=sys.stderr
-    )
-    for reason, count in summary.failures:
-        print(f"  failed {count}x: {reason}", file=sys.stderr)
+def measure(arguments: argparse.Namespace, groups: Sequence[str]) -> None:
+    """Time what the stores lack: campaign, evaluation and look-up table in turns, a round of each."""
+    suite, backend = read_suite_file(arguments.suite), open_device(arguments.device)
+    turns = []
+    if arguments.plan is not None:
+        turns.append(campaign_turn(arguments.store, backend, load_plan(arguments.plan)))
+    path = arguments.folder / "evaluation.db"
+    turns.append(tasks_turn(path, backend, evaluation_tasks(suite, groups), seed=SEED))
+    if arguments.lookup is not None:
+        tasks = evaluation_tasks(suite, groups[:1])
+        turns.append(
+            tasks_turn(arguments.folder / "lookup.db", open_device(arguments.lookup), tasks, seed=SEED)
+        )
+    run_session(turns)
 
 
-def _progress(done: int, total: int, failed: int) -> None:
-    print(f"\r{done}/{total}, {failed} failed", end="", file=sys.stderr, flush=True)
-
-
-def write_record(folder: Path) -> None:
-    """Make evaluation.parquet and repeats.json from the stores in ``folder``."""
+def write_record(folder: Path, campaign: Path | None) -> None:
+    """Make evaluation.parquet and repeats.json from the stores in ``folder``; campaign.parquet of another."""
+    if campaign is not None:
+        with CampaignStore.open(campaign) as store:
+            store.export_campaign(folder / "campaign.parquet")
     lookup_path = folder / "lookup.db"
     with CampaignStore.open(folder / "evaluation.db") as store:
         store.export_campaign(folder / "evaluation.parquet")
@@ -117,6 +122,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--lookup", help="device that times kernels alone: measures the group networks with it"
     )
+    parser.add_argument(
+        "--plan", help="also runs this campaign into --store, a round of it before each of the networks"
+    )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--platform", type=Path, help="folder of the platform")
     source.add_argument("--store", type=Path, help="store or recorded campaign to train the platform from")
@@ -126,6 +134,8 @@ def parse_arguments() -> argparse.Namespace:
     steps.add_argument("--measure-only", action="store_true")
     steps.add_argument("--score-only", action="store_true")
     arguments = parser.parse_args()
+    if arguments.plan is not None and (arguments.store is None or arguments.score_only):
+        parser.error("--plan runs a campaign: give --store FILE.db to keep it in, and not --score-only")
     if not arguments.measure_only and arguments.platform is None and arguments.store is None:
         parser.error("to score, give --platform or --store; to measure alone, --measure-only")
     return arguments
@@ -136,11 +146,8 @@ def main() -> None:
     folder: Path = arguments.folder
     groups = tuple(arguments.group or GROUPS)
     if not arguments.score_only:
-        suite = read_suite_file(arguments.suite)
-        measure(arguments.device, evaluation_tasks(suite, groups), folder / "evaluation.db")
-        if arguments.lookup:
-            measure(arguments.lookup, evaluation_tasks(suite, groups[:1]), folder / "lookup.db")
-        write_record(folder)
+        measure(arguments, groups)
+        write_record(folder, None if arguments.plan is None else arguments.store)
     if arguments.measure_only:
         return
     evaluation, conditions = score(folder, open_platform(arguments))
@@ -152,4 +159,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("\ninterrupted; what was measured is kept, the same command goes on from there")
+    except AnnetteError as err:
+        sys.exit(f"\nerror: {err}")
