@@ -3,7 +3,7 @@
     schema_version: 1
     name: pi5-onnxruntime                 # letters, digits, dots, dashes and underscores
     description: Raspberry Pi 5, ONNX Runtime, one thread
-    command: [python, ssh_onnxruntime.py, pi@board]  # started in this file's folder, never through a shell
+    command: [python3, ssh_onnxruntime.py, ssh, pi@board, python3]  # started in this folder, without a shell
 
 All other keys may be left out:
 

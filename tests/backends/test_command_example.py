@@ -22,7 +22,7 @@ def test_the_example_times_networks_through_a_local_shell(tmp_path: Path) -> Non
     shutil.copy(EXAMPLES / "ssh_onnxruntime.py", tmp_path)
     (tmp_path / "board.yaml").write_text(
         "schema_version: 1\nname: here\ninfer_mapping: false\n"
-        f"command: [{sys.executable!r}, ssh_onnxruntime.py, --shell, sh -c, --python, {sys.executable!r}]\n"
+        f"command: [{sys.executable!r}, ssh_onnxruntime.py, sh, -c, {sys.executable!r}]\n"
     )
     build = NetworkBuilder("small")
     x = build.relu(build.conv(build.input("x", (1, 3, 16, 16)), 8, kernel=3))
