@@ -55,6 +55,10 @@ def _from_reader(
     elif node.is_mover:
         if node.writes[0] in aliases:
             aliases.setdefault(node.reads[0], _before_move(view, node, aliases[node.writes[0]]))
+    elif node.is_quantiser:
+        done = view.network.producer(aliases.get(node.writes[0], ""))
+        if done is not None and node.stands_for(done):
+            aliases.setdefault(node.reads[0], done.inputs[0])
     elif node.domain == BLOCKED_DOMAIN and node.tensors:
         source = _source_of_blocked(view, original, node)
         if source is not None:
@@ -108,6 +112,8 @@ def _from_writer(
             found = standing[0].outputs[place]
         elif view.tags.layers_in(name) and node.data:
             found = view.network.layer(view.tags.layers_in(name)[0]).outputs[0]
+        elif node.is_quantiser and not standing:
+            found = _after_own_kind(original, node, aliases.get(node.reads[0]))
         elif node.is_mover and not standing and node.reads:
             found = aliases.get(node.reads[0])
         elif node.layers and node.data and len(node.writes) == 1 and node.layers[-1] not in view.owners:
@@ -116,6 +122,12 @@ def _from_writer(
             found = _after_quantiser(view, original, found) or found
         if found:
             aliases[name] = found
+
+
+def _after_own_kind(original: Original, node: TraceNode, tensor: str | None) -> str | None:
+    """What a node without a name makes of a tensor: what the one layer of its kind does, or a mere move."""
+    layers = [layer for layer in original.consumers(tensor) if node.stands_for(layer)] if tensor else []
+    return layers[0].outputs[0] if len(layers) == 1 else tensor
 
 
 # What a blocked convolution has taken in after it got its name -------------------------------------------
@@ -162,7 +174,7 @@ def _ends_in_activation(
 def _after_quantiser(view: ExecutedGraphView, original: Original, tensor: str) -> str | None:
     """The quantised form of a tensor, if only hidden layers lie between."""
     for _ in range(_MOST_FUSED):
-        readers = _consumers(original, tensor)
+        readers = original.consumers(tensor)
         if len(readers) != 1 or view.shows(readers[0]):
             return None
         tensor = readers[0].outputs[0]
@@ -171,18 +183,11 @@ def _after_quantiser(view: ExecutedGraphView, original: Original, tensor: str) -
     return None
 
 
-def _consumers(original: Original, tensor: str) -> list[Layer]:
-    network = original.network
-    names = [tensor, *(name for name in original.same if original.tensor(name) == tensor)]
-    found = {layer.name: layer for name in names for layer in network.consumers(name)}
-    return [layer for layer in found.values() if layer.name not in original.twins]
-
-
 def _after_sum(view: ExecutedGraphView, original: Original, tensor: str, other: str | None) -> str | None:
     """What comes out of the sum of two tensors, if a layer adds them and no node stands for it."""
     sums = [
         layer
-        for layer in _consumers(original, tensor)
+        for layer in original.consumers(tensor)
         if layer.op_type in ("Add", "Sum") and layer.name not in view.owners
     ]
     for layer in sums:
@@ -195,7 +200,7 @@ def _after_region(view: ExecutedGraphView, original: Original, tensor: str) -> s
     """What comes out of the smallest group of hidden layers that all readers of the tensor belong to."""
     network = original.network
     group: dict[str, Layer] = {}
-    pending = _consumers(original, tensor)
+    pending = original.consumers(tensor)
     while pending:
         group.update((layer.name, layer) for layer in pending)
         if len(group) > _MOST_FUSED or any(layer.name in view.owners for layer in pending):
@@ -204,9 +209,9 @@ def _after_region(view: ExecutedGraphView, original: Original, tensor: str) -> s
             name
             for layer in group.values()
             for name in filter(None, layer.outputs)
-            if name in network.outputs or any(item.name not in group for item in _consumers(original, name))
+            if name in network.outputs or any(item.name not in group for item in original.consumers(name))
         ]
         if len(ends) == 1:
             return ends[0]
-        pending = [item for name in ends for item in _consumers(original, name) if item.name not in group]
+        pending = [item for name in ends for item in original.consumers(name) if item.name not in group]
     return None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from annette.backends.ort_nodes import BLOCKED_DOMAIN, TraceNode
 from annette.backends.ort_original import operator_key
+from annette.backends.ort_quantised import gather_quantisers
 from annette.backends.ort_trace import Claims
 from annette.errors import MeasurementError
 from annette.graph.mapping import Kernel
@@ -39,8 +40,11 @@ def form_kernels(claims: Claims) -> tuple[TracedKernel, ...]:
     """The kernels in order of execution: each node is in one of them."""
     groups = _Groups(claims)
     groups.settle()
+    taken_in = gather_quantisers(claims)
     firsts = claims.original.first_twins()
-    found = [_kernel(claims, *firsts, leader, members) for leader, members in groups.members().items()]
+    found = [
+        _kernel(claims, *firsts, taken_in, leader, members) for leader, members in groups.members().items()
+    ]
     return tuple(sorted(found, key=lambda item: item.nodes[0]))
 
 
@@ -79,6 +83,9 @@ class _Groups:
         for node in reversed(self.view.nodes):
             if not self.has_layers(node) and not node.is_reorder:
                 self._settle_one(node)
+        for node in reversed(self.view.nodes):
+            if self._is_move(node) and _moved_tensor(self.claims, node) is None:
+                self._settle_part(node)
 
     def _settle_one(self, node: TraceNode) -> None:
         readers = [item for name in node.writes for item in self.view.readers(name)]
@@ -117,6 +124,15 @@ class _Groups:
                 self.join(reader, node.number)
         elif (readers or writers) and not any(name in self.claims.aliases for name in node.data):
             self.join(node.number, (writers or readers)[0])
+
+    def _settle_part(self, node: TraceNode) -> None:
+        """A move of nothing that the network has happens within a layer: it goes with what reads it."""
+        readers = [item.number for name in node.writes for item in self.view.readers(name)]
+        writers = [self.view.producer[name].number for name in node.data if name in self.view.producer]
+        for other in (*readers, *writers):
+            if self.find(other) != node.number:
+                self.join(node.number, other)
+                return
 
     def _neighbours(self, node: TraceNode) -> tuple[list[int], list[int]]:
         """Groups that read the node's private results, and groups whose private results it reads.
@@ -201,6 +217,7 @@ def _kernel(
     claims: Claims,
     first_layers: Mapping[str, str],
     first_tensors: Mapping[str, str],
+    taken_in: Container[str],
     leader: int,
     members: list[TraceNode],
 ) -> TracedKernel:
@@ -213,10 +230,11 @@ def _kernel(
         return TracedKernel(_move(claims, first_tensors, main), order)
     layers = [layer for layer in claims.view.network.layers if layer.name in names]
     primary = next((layer for layer in layers if operator_key(layer) in MAC_OPERATORS), layers[0])
+    is_quantised = not main.is_quantiser and any(layer.name in taken_in for layer in layers)
     kernel = Kernel(
         layers=tuple(layer.name for layer in layers),
         primary=primary.name,
-        unit=_unit(claims, members),
+        unit="integer" if is_quantised else _unit(claims, members),
     )
     return TracedKernel(kernel, order)
 
@@ -247,9 +265,14 @@ def _moves_eight_bits(claims: Claims, node: TraceNode) -> bool:
     return len(known) == 2 and all(name and tensors[name].dtype in _EIGHT_BITS for name in known)
 
 
+def _moved_tensor(claims: Claims, node: TraceNode) -> str | None:
+    """The tensor of the network that a node without layers reads or computes."""
+    names = (*node.data, *node.writes)
+    return next((claims.aliases[name] for name in names if name in claims.aliases), None)
+
+
 def _move(claims: Claims, first_tensors: Mapping[str, str], node: TraceNode) -> Kernel:
-    aliases = claims.aliases
-    tensor = next((aliases[name] for name in (*node.data, *node.writes) if name in aliases), None)
+    tensor = _moved_tensor(claims, node)
     if tensor is None:
         raise MeasurementError(
             f"onnxruntime: executed node {claims.view.tags.readable(node.name)!r} ({node.op_type}) belongs "

@@ -78,7 +78,7 @@ class TraceNode:
     @property
     def is_inlined(self) -> bool:
         """Whether it is a part of an operator that ONNX Runtime has spelled out with simpler ones."""
-        return any(name.startswith(_INLINED) for name in (*self.reads, *self.writes))
+        return any(_INLINED in name for name in (*self.reads, *self.writes))
 
     @property
     def is_mover(self) -> bool:
@@ -101,6 +101,10 @@ class TraceNode:
             return layer.op_type in VIEW_OPERATORS
         return self.op_type == layer.op_type and self.key == operator_key(layer)
 
+    def quantises(self, layer: Layer) -> bool:
+        """Whether it does what that layer does with integers, as far as the operator tells."""
+        return self.op_type == f"QLinear{layer.op_type}"
+
 
 class ExecutedGraphView:
     """The executed nodes with their tensors' producers and consumers, and the tensors known by name."""
@@ -116,12 +120,17 @@ class ExecutedGraphView:
                 self.consumers.setdefault(name, []).append(node)
         self.blocked = self._blocked_tensors()
         self.owners = self._owners()
+        self.integer_owners = {
+            name: node for node in nodes for name in node.layers if node.quantises(network.layer(name))
+        }
+        """The node by the layer that it does with integers; their inputs are not in the layer's order."""
         computed = (tags.tensor(name) for name in self.producer)
         self.shown_tensors = {name for name in computed if name is not None}
 
     def shows(self, layer: Layer) -> bool:
         """Whether a node stands for the layer, or something that the layer computes is there by name."""
-        return layer.name in self.owners or not self.shown_tensors.isdisjoint(filter(None, layer.outputs))
+        is_named = layer.name in self.owners or layer.name in self.integer_owners
+        return is_named or not self.shown_tensors.isdisjoint(filter(None, layer.outputs))
 
     def is_private(self, name: str) -> bool:
         """Whether ONNX Runtime made the tensor: no tensor of the network has the name."""

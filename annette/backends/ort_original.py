@@ -108,6 +108,12 @@ class Original:
         """The layer that computes the tensor, or the one that stands for it; ``None`` for inputs."""
         return self.network.producer(self.tensor(tensor))
 
+    def consumers(self, tensor: str) -> list[Layer]:
+        """The layers that read the tensor or one that it stands for, without those for which others stand."""
+        names = [tensor, *(name for name in self.same if self.tensor(name) == tensor)]
+        found = {layer.name: layer for name in names for layer in self.network.consumers(name)}
+        return [layer for layer in found.values() if layer.name not in self.twins]
+
 
 def _content(network: Network, layer: Layer, same: dict[str, str]) -> Hashable:
     """What makes two layers equal."""

@@ -54,8 +54,8 @@ def claim_layers(view: ExecutedGraphView) -> Claims:
     """Give the layers on the paths from the inputs of each node to its outputs to that node."""
     original = Original.of(view.network, shows=view.shows)
     claims = Claims(view, original, find_aliases(view, original))
-    for name, owner in view.owners.items():
-        if name not in original.folded and name not in original.twins:
+    for name, owner in (*view.owners.items(), *view.integer_owners.items()):
+        if name not in claims.node_of and name not in original.folded and name not in original.twins:
             claims.claim(owner.number, name)
     for node in view.nodes:
         _claim_paths(claims, node)
