@@ -42,7 +42,6 @@ class _BuiltIn:
         return bool(self.module)
 
 
-_OPTIONS = "threads=N,optimization=LEVEL,visits=N"
 _BUILT_IN = MappingProxyType(
     {
         "simulator": _BuiltIn(
@@ -53,13 +52,13 @@ _BUILT_IN = MappingProxyType(
         "onnxruntime": _BuiltIn(
             opener="annette.backends.onnxruntime_backend:open_onnxruntime",
             description="this machine's processor with ONNX Runtime",
-            target=_OPTIONS,
+            target="threads=N,optimization=LEVEL,visits=N",
             module="onnxruntime",
         ),
         "openvino": _BuiltIn(
             opener="annette.backends.openvino_backend:open_openvino",
             description="this machine's processor with OpenVINO",
-            target=_OPTIONS,
+            target="threads=N,precision=f32|bf16,visits=N",
             module="openvino",
         ),
         "command": _BuiltIn(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +16,8 @@ from annette.errors import UsageError
 from annette.units import format_duration, format_fraction, format_number, format_seconds
 
 if TYPE_CHECKING:
-    from annette.store.records import Noise
+    from annette.benchmark.campaign import CampaignSummary
+    from annette.store.records import Noise, StoreSummary
 
 __all__ = ["benchmark", "print_campaign", "run_benchmark"]
 
@@ -40,9 +42,13 @@ def benchmark(
     ] = None,
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
-    """Time micro-kernels, sweeps and blocks on a device; stop it at any time and start it again.
+    """Time small networks of all kinds on a device; stop it at any time and start it again.
 
-    Example: annette benchmark --device zcu102-dpu --plan quick --store run.db --jobs 2
+    The plans cpu (20 minutes) and cpu-quick (5 minutes) are for processors, quick and standard for
+    accelerators.
+
+    Examples: annette benchmark --device onnxruntime --plan cpu --store cpu.db;
+    annette benchmark --device zcu102-dpu --plan quick --store run.db --jobs 2
     """
     document = run_benchmark(device, store, plan, jobs=jobs, export=export, record=record)
     if output is OutputFormat.JSON:
@@ -91,11 +97,24 @@ def run_benchmark(
         written = [*(kept.export_parquet(export) if export is not None else ())]
         if record is not None:
             written.append(kept.export_campaign(record))
+    return _campaign_document(store, backend.info.name, campaign.name, ran, summary, noise, written)
+
+
+def _campaign_document(
+    store: Path,
+    device: str,
+    plan: str,
+    ran: CampaignSummary,
+    summary: StoreSummary,
+    noise: Noise,
+    written: Sequence[Path],
+) -> dict[str, Any]:
+    """What the store holds and what this run did, as JSON types."""
     return {
         "schema_version": 1,
         "store": str(store),
-        "device": backend.info.name,
-        "plan": campaign.name,
+        "device": device,
+        "plan": plan,
         "planned": summary.planned,
         "measured": summary.measured,
         "failed": summary.failed,
