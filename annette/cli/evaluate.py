@@ -13,6 +13,8 @@ from annette.units import format_fraction, format_number, format_seconds
 
 __all__ = ["evaluate", "print_evaluation"]
 
+_MOST_FAILURES = 12
+
 TITLES = {
     "roofline": "roofline",
     "refined_roofline": "refined",
@@ -94,8 +96,12 @@ def print_evaluation(document: Mapping[str, Any], *, most: int = 40) -> None:
         print_line("mapping: not known, the device reports no kernels")
     else:
         print_line(f"mapping: {format_fraction(exact)} of the kernels predicted exactly")
-    for failure in document.get("failed", ()):
+    failed = document.get("failed", ())
+    for failure in failed[:_MOST_FAILURES]:
         print_line(f"left out: {failure['name']}: {failure['error']}")
+    if len(failed) > _MOST_FAILURES:
+        more = format_number(len(failed) - _MOST_FAILURES, "more network")
+        print_line(f"left out: {more} (--format json has them all)")
 
 
 def _against(item: Mapping[str, Any], model: str) -> str:

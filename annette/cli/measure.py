@@ -146,9 +146,9 @@ def _repeatability(measurement: Measurement) -> str:
 
 
 def _visit_line(visits: Sequence[dict[str, Any]]) -> str:
-    """Each visit's own time as the clock said it; empty for one visit."""
+    """Each visit's own time as the clock said it; empty for one visit, and for a record's combined ones."""
     times = ", ".join(format_seconds(min(item["values_s"])) for item in visits)
-    if len(visits) < 2:
+    if all(item == visits[0] for item in visits):
         return ""
     is_corrected = all("reference_s" in item["conditions"] for item in visits)
     return f"least of {len(visits)} visits{', drift divided out' if is_corrected else ''}; as timed: {times}"
