@@ -97,6 +97,7 @@ class KernelReader:
         self._eliminated = frozenset(mapping.eliminated_layers)
         self._activation_bytes = device.activation_bytes
         self._weight_bytes = device.weight_bytes
+        self._is_processor = bool(device.cache_bytes)
         self._inlined: frozenset[str] = frozenset()
         if device.activation_bytes is None:  # only then the tensors' dtypes count
             self._inlined = self._inlined_dequantizers(mapping)
@@ -141,7 +142,8 @@ class KernelReader:
             traffic.skipped_bytes, traffic.extra_elements, traffic.n_inputs, traffic.n_outputs, len(layers),
         )  # fmt: skip
         unit = _UNIT_CODE.get(kernel.unit, _OTHER_UNIT)
-        return (*values, *self._fused(layers, primary), *layout_columns(network, primary), unit, 0.0)
+        layout = layout_columns(network, primary, squares_are_products=self._is_processor)
+        return (*values, *self._fused(layers, primary), *layout, unit, 0.0)
 
     def _move_row(self, tensor: Tensor) -> tuple[float, ...]:
         """The numbers of a move: the tensor enters and leaves, and no layer is at work."""
