@@ -16,19 +16,13 @@ from annette.backends.openvino_nodes import (
     kernel_unit,
     move_unit,
 )
+from annette.backends.ort_original import operator_key, primary_layer
 from annette.graph.families import layer_family
 from annette.graph.mapping import Kernel
 from annette.graph.network import Layer, Network
+from annette.graph.operators import MAC_OPERATORS
 
 __all__ = ["ExecutedKernel", "read_kernels"]
-
-MAC_OPERATORS = frozenset(
-    {
-        "Conv", "ConvTranspose", "Gemm", "MatMul", "ConvInteger", "MatMulInteger", "QLinearConv",
-        "QLinearMatMul", "DeformConv",
-    }
-)  # fmt: skip
-"""Operators that give a kernel its primary layer whichever place they hold, as mapping models have it."""
 
 _LEAST_S = 0.5e-6
 """Seconds of a kernel that runs, but never showed on a counter of whole microseconds."""
@@ -274,7 +268,7 @@ def _group_kernel(groups: NodeGroups, group: int) -> ExecutedKernel:
         return ExecutedKernel(kernel=kernel, run_s=run_s)
     working = [layer for layer in layers if not groups.is_view(layer)] or layers[-1:]
     groups.vanished.update({layer.name for layer in layers} - {layer.name for layer in working})
-    primary = next((layer for layer in working if layer.op_type in MAC_OPERATORS), working[0])
+    primary = primary_layer(working)
     running = [node for node in members if not groups.is_idle(node.name)]
     kernel = Kernel(
         layers=tuple(layer.name for layer in working),
@@ -287,6 +281,6 @@ def _group_kernel(groups: NodeGroups, group: int) -> ExecutedKernel:
 def _main_node(groups: NodeGroups, running: Sequence[ExecutedNode], primary: Layer) -> ExecutedNode:
     """The node that computes the primary layer, as far as kinds and names tell; else the last."""
     matrix = [node for node in running if node.kind in MATRIX_KINDS]
-    if primary.op_type in MAC_OPERATORS and matrix:
+    if operator_key(primary) in MAC_OPERATORS and matrix:
         return matrix[0]
     return next((node for node in running if primary in groups.named[node.name]), running[-1])

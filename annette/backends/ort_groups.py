@@ -7,22 +7,15 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from annette.backends.ort_nodes import BLOCKED_DOMAIN, TraceNode
-from annette.backends.ort_original import operator_key
+from annette.backends.ort_original import primary_layer
 from annette.backends.ort_quantised import gather_quantisers
 from annette.backends.ort_trace import Claims
 from annette.errors import MeasurementError
 from annette.graph.mapping import Kernel
 from annette.graph.network import Layer
 
-__all__ = ["MAC_OPERATORS", "TracedKernel", "form_kernels"]
+__all__ = ["TracedKernel", "form_kernels"]
 
-MAC_OPERATORS = frozenset(
-    {
-        "Conv", "ConvTranspose", "Gemm", "MatMul", "ConvInteger", "MatMulInteger", "QLinearConv",
-        "QLinearMatMul", "DeformConv", "com.microsoft::FusedConv", "com.microsoft::FusedGemm",
-    }
-)  # fmt: skip
-"""Operators that give a kernel its primary layer whichever place they hold, as mapping models have it."""
 _EIGHT_BITS = frozenset({"int8", "uint8"})
 _SEARCHED = 200
 """Layers looked at in search of a transposition that was moved along the graph."""
@@ -229,11 +222,10 @@ def _kernel(
     if not names:
         return TracedKernel(_move(claims, first_tensors, main), order)
     layers = [layer for layer in claims.view.network.layers if layer.name in names]
-    primary = next((layer for layer in layers if operator_key(layer) in MAC_OPERATORS), layers[0])
     is_quantised = not main.is_quantiser and any(layer.name in taken_in for layer in layers)
     kernel = Kernel(
         layers=tuple(layer.name for layer in layers),
-        primary=primary.name,
+        primary=primary_layer(layers).name,
         unit="integer" if is_quantised else _unit(claims, members),
     )
     return TracedKernel(kernel, order)

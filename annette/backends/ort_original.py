@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 from annette.graph.network import Layer, Network
+from annette.graph.operators import primary_rank
 
-__all__ = ["VIEW_OPERATORS", "Original", "is_idle", "operator_key"]
+__all__ = ["VIEW_OPERATORS", "Original", "is_idle", "operator_key", "primary_layer"]
 
 VIEW_OPERATORS = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
 """Operators that move no element, and stand for each other."""
@@ -21,6 +22,11 @@ _IDLE_IF_ONE_INPUT = frozenset({"Concat", "Max", "Mean", "Min", "Sum"})
 def operator_key(layer: Layer) -> str:
     """The operator type, preceded by its domain where that is not ONNX's own."""
     return layer.op_type if layer.domain in ("", "ai.onnx") else f"{layer.domain}::{layer.op_type}"
+
+
+def primary_layer(layers: Sequence[Layer]) -> Layer:
+    """The layer that gives a kernel of ``layers`` its family: the first with the least `primary_rank`."""
+    return min(layers, key=lambda layer: primary_rank(operator_key(layer)))
 
 
 def is_idle(network: Network, layer: Layer) -> bool:

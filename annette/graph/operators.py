@@ -5,11 +5,13 @@ from __future__ import annotations
 __all__ = [
     "BROADCASTING",
     "COMPARISONS",
+    "MAC_OPERATORS",
     "MICROSOFT_UNARY",
     "REDUCTIONS",
     "SHAPE_KEEPING",
     "UNARY",
     "WEIGHT_KEEPING",
+    "primary_rank",
 ]
 
 # fmt: off
@@ -50,4 +52,28 @@ WEIGHT_KEEPING = frozenset(
     {"Cast", "DequantizeLinear", "Identity", "QuantizeLinear", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
 )
 """Operators through which a weight stays a weight."""
+
+MAC_OPERATORS = frozenset(
+    {
+        "Conv", "ConvTranspose", "Gemm", "MatMul", "ConvInteger", "MatMulInteger", "QLinearConv",
+        "QLinearMatMul", "DeformConv", "com.microsoft::FusedConv", "com.microsoft::FusedGemm",
+    }
+)
+"""Operators that multiply and accumulate, other domains named first: they give a kernel its primary layer."""
+
+QUANTISERS = frozenset({"DequantizeLinear", "QuantizeLinear"})
+"""Operators that turn floating point into integers or back."""
 # fmt: on
+
+
+def primary_rank(operator: str) -> int:
+    """How well an operator stands for its kernel: the first layer with the least rank is primary.
+
+    What multiplies and accumulates comes first, what quantises last.
+
+    Examples
+    --------
+    >>> sorted(("DequantizeLinear", "Relu", "Conv"), key=primary_rank)
+    ['Conv', 'Relu', 'DequantizeLinear']
+    """
+    return 0 if operator in MAC_OPERATORS else 2 if operator in QUANTISERS else 1

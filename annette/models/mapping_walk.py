@@ -14,16 +14,9 @@ from dataclasses import dataclass
 from annette.graph.families import layer_family
 from annette.graph.geometry import Geometry, layer_geometry
 from annette.graph.network import Layer, Network
+from annette.graph.operators import primary_rank
 
 __all__ = ["GraphView", "KernelState", "Operand", "Site", "Walk", "operator_key", "usual_primary"]
-
-MAC_OPERATORS = frozenset(
-    {
-        "Conv", "ConvTranspose", "Gemm", "MatMul", "ConvInteger", "MatMulInteger", "QLinearConv",
-        "QLinearMatMul", "DeformConv", "com.microsoft::FusedConv", "com.microsoft::FusedGemm",
-    }
-)  # fmt: skip
-"""Operators that give a kernel its family whichever place they hold in it."""
 
 VIEW_OPERATORS = frozenset({"Identity", "Dropout", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 """Operators that move no element."""
@@ -48,8 +41,8 @@ def operator_key(layer: Layer) -> str:
 
 
 def usual_primary(op_types: Sequence[str]) -> str:
-    """The first operator that multiplies and accumulates, else the first."""
-    return next((op for op in op_types if op in MAC_OPERATORS), op_types[0])
+    """The first operator of the least `primary_rank`."""
+    return min(op_types, key=primary_rank)
 
 
 class GraphView:
@@ -263,7 +256,7 @@ class Walk:
         state = self.kernels[kernel]
         state.layers.append(number)
         op_type = self.view.op_types[number]
-        if op_type in MAC_OPERATORS and state.primary_op not in MAC_OPERATORS:
+        if primary_rank(op_type) < primary_rank(state.primary_op):
             state.primary, state.primary_op = number, op_type
         added = 0
         for other, _ in self.layer_sources(number):

@@ -17,13 +17,12 @@ from annette.backends.ort_graph import (
     import_onnxruntime,
     session_options,
 )
-from annette.backends.ort_groups import MAC_OPERATORS
 from annette.backends.runtime_options import Optimization, RuntimeOptions
 from annette.errors import MeasurementError
 from annette.graph.builder import NetworkBuilder
 from annette.graph.mapping import require_complete
 from annette.graph.network import Layer, Network, Tensor
-from annette.models import mapping_walk
+from annette.graph.operators import MAC_OPERATORS
 from annette.zoo.registry import zoo_network
 
 pytest.importorskip("onnxruntime")
@@ -333,10 +332,6 @@ def test_what_cannot_run_is_said_by_operator(network: Network, text: str) -> Non
     with pytest.raises(MeasurementError, match=text) as caught:
         executed_graph(network, RuntimeOptions())
     assert "\n" not in str(caught.value)
-
-
-def test_primary_layers_are_those_that_mapping_models_take() -> None:
-    assert MAC_OPERATORS == mapping_walk.MAC_OPERATORS
 
 
 def test_a_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
