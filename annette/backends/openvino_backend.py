@@ -31,7 +31,12 @@ from annette.backends.timing import (
     subtract_cost,
     time_blocks,
 )
-from annette.backends.visit_care import require_memory, visit_conditions, without_collection
+from annette.backends.visit_care import (
+    require_expressed,
+    require_memory,
+    visit_conditions,
+    without_collection,
+)
 from annette.errors import AnnetteError, MeasurementError, UsageError
 from annette.graph.mapping import Mapping, require_complete
 from annette.graph.network import Network
@@ -225,7 +230,9 @@ class _Bench:
         key = network_key(network)
         found = self._models.get(key)
         if found is None:
-            found = to_onnx_model(number_names(network), weights="random").SerializeToString()
+            model = to_onnx_model(number_names(network), weights="random")
+            require_expressed(model)
+            found = model.SerializeToString()
             self._models.put(key, found, size_bytes=len(found))
         return found
 

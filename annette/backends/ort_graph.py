@@ -14,11 +14,11 @@ from annette.backends.ort_names import Tags, tag_model, untag_model
 from annette.backends.ort_nodes import ExecutedGraphView, read_nodes
 from annette.backends.ort_trace import claim_layers
 from annette.backends.runtime_options import RuntimeOptions
+from annette.backends.visit_care import require_expressed
 from annette.errors import AnnetteError, MeasurementError
 from annette.graph.mapping import Kernel, Mapping, require_complete
 from annette.graph.network import Network
-from annette.graph.onnx_values import OPAQUE_DOMAIN
-from annette.graph.onnx_writer import to_onnx_model
+from annette.graph.onnx_writer import MAX_MODEL_BYTES, to_onnx_model
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -40,14 +40,13 @@ _LEVELS = MappingProxyType(
         "all": "ORT_ENABLE_ALL",
     }
 )
-_ERRORS_ONLY = 3
+_FATAL_ONLY = 4
+"""Of the log: what fails is raised and said by us."""
 _PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 _NO_KERNEL = re.compile(
     r"Could not find an implementation for ([^\s(]+)\(\d+\)(?: node with name '([^']*)')?"
 )
 _NOT_KNOWN = re.compile(r"([\w.]+):(\w+)\(-?\d+\) is not a registered function/op")
-_MOST_BYTES = (2 << 30) - (64 << 20)
-"""A model that is handed over in memory must stay below 2 GiB, whatever the optimiser adds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +123,7 @@ def session_options(options: RuntimeOptions, *, is_optimised: bool = False) -> A
     """
     runtime = import_onnxruntime()
     result = runtime.SessionOptions()
-    result.log_severity_level = _ERRORS_ONLY
+    result.log_severity_level = _FATAL_ONLY
     result.intra_op_num_threads = options.threads
     result.inter_op_num_threads = 1
     level = "none" if is_optimised else options.optimization
@@ -152,10 +151,11 @@ def executed_graph(network: Network, options: RuntimeOptions, *, seed: int = 0) 
     tags = Tags(network)
     try:
         model = to_onnx_model(network, weights="random", seed=seed)
+        require_expressed(model)
     except AnnetteError as err:
         raise MeasurementError(f"onnxruntime: {err}") from err
     tag_model(model, tags)
-    optimised = _optimise(model, options, tags, network.name)
+    optimised = _optimise(model, options, tags, network)
     view = ExecutedGraphView(network, read_nodes(optimised, tags), tags)
     claims = claim_layers(view)
     traced = form_kernels(claims)
@@ -181,15 +181,15 @@ def executed_graph(network: Network, options: RuntimeOptions, *, seed: int = 0) 
     return graph
 
 
-def _optimise(model: ModelProto, options: RuntimeOptions, tags: Tags, name: str) -> ModelProto:
+def _optimise(model: ModelProto, options: RuntimeOptions, tags: Tags, network: Network) -> ModelProto:
     import onnx
 
     runtime = import_onnxruntime()
     data = model.SerializeToString()
-    if len(data) > _MOST_BYTES:
+    if len(data) > MAX_MODEL_BYTES:
         raise MeasurementError(
-            f"onnxruntime: network {name!r} has {len(data)} bytes, expected at most {_MOST_BYTES}; "
-            "measure a smaller network"
+            f"onnxruntime: network {network.name!r} has {len(data)} bytes, expected at most "
+            f"{MAX_MODEL_BYTES}; measure a part of it"
         )
     with tempfile.TemporaryDirectory(prefix="annette-") as folder:
         path = Path(folder) / "optimised.onnx"
@@ -199,26 +199,24 @@ def _optimise(model: ModelProto, options: RuntimeOptions, tags: Tags, name: str)
             runtime.InferenceSession(data, settings, providers=["CPUExecutionProvider"])
         except Exception as err:  # onnxruntime raises classes of its own for anything
             raise MeasurementError(
-                f"onnxruntime: network {name!r} cannot run: {_reason(tags.readable(str(err)))}"
+                f"onnxruntime: network {network.name!r} cannot run: "
+                f"{_reason(tags.readable(str(err)), network)}"
             ) from err
         return onnx.load(str(path))
 
 
-def _reason(text: str) -> str:
+def _reason(text: str, network: Network) -> str:
     """What to tell the user, from a message of ONNX Runtime: the operator that is missing, if it is that."""
     found = _NO_KERNEL.search(text)
     if found:
         layer = f" of layer {found[2]!r}" if found[2] else ""
+        if found[1] not in {layer.op_type for layer in network.layers}:
+            layer = ", with which ONNX Runtime spells out one of the network's,"
         return (
             f"no CPU kernel for operator {found[1]}{layer} at its dtypes, expected one that ONNX Runtime "
             "has; leave the layer out or change its dtype"
         )
     found = _NOT_KNOWN.search(text)
-    if found and found[1].startswith(OPAQUE_DOMAIN):
-        return (
-            f"operator {found[2]} cannot be written as ONNX as the network has it (loop bodies and shapes "
-            "that depend on data are not kept), expected operators whose shapes follow from their inputs"
-        )
     if found:
         return f"operator {found[1]}:{found[2]} is not known to ONNX Runtime, expected operators that it has"
     return " ".join(_PREFIX.sub("", text).split())[:400]

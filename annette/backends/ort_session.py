@@ -30,7 +30,6 @@ __all__ = [
 _PROVIDERS = ("CPUExecutionProvider",)
 _REINTERPRETED = frozenset(("bfloat16", "float8"))
 """dtypes that numpy lacks: their feeds hold the bits."""
-_FATAL_ONLY = 4
 _KERNEL_EVENT = "_kernel_time"
 _MAX_ERROR = 400
 
@@ -155,7 +154,6 @@ class OrtSession:
 def _settings(options: RuntimeOptions, profile_prefix: str | None) -> Any:
     settings = session_options(options)
     settings.execution_mode = import_onnxruntime().ExecutionMode.ORT_SEQUENTIAL
-    settings.log_severity_level = _FATAL_ONLY
     for pool in ("intra_op", "inter_op"):  # waiting threads must not burn what is being measured
         settings.add_session_config_entry(f"session.{pool}.allow_spinning", "0")
     if profile_prefix is not None:

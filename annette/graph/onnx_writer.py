@@ -28,7 +28,7 @@ from annette.graph.shapes import UnknownOperator, infer_outputs
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
-__all__ = ["to_onnx_model", "write_onnx"]
+__all__ = ["MAX_MODEL_BYTES", "to_onnx_model", "write_onnx"]
 
 MAX_MODEL_BYTES = (2 << 30) - (64 << 20)
 """Weights above this go into a file of their own: protobuf ends at 2 GiB."""
