@@ -16,7 +16,6 @@ from annette.backends.ort_graph import ExecutedKernel
 from annette.backends.ort_visit import anchored_kernels
 from annette.backends.protocol import Backend
 from annette.backends.runtime_options import RuntimeOptions
-from annette.backends.visit_care import require_memory
 from annette.errors import MeasurementError, UsageError
 from annette.graph.builder import NetworkBuilder
 from annette.graph.mapping import Kernel, require_complete
@@ -151,15 +150,6 @@ def test_an_input_that_cannot_be_made_up_is_an_error_that_names_it(backend: Onnx
     build = NetworkBuilder("words")
     network = build.finish(build.add("Identity", build.input("text", (1,), dtype="string")))
     assert "input 'text' is of dtype string" in str(backend.measure(network).error)
-
-
-def test_a_network_that_would_fill_the_memory_is_refused_by_name() -> None:
-    build = NetworkBuilder("huge")
-    network = build.finish(build.linear(build.input("x", (1, 1 << 16)), 1 << 16))
-    with pytest.raises(MeasurementError, match=r"network 'huge': needs up to .* half of what is available"):
-        require_memory(network, 1 << 34)
-    require_memory(network, 1 << 40)
-    require_memory(network, None)
 
 
 def test_a_network_too_large_for_this_machine_is_an_error_in_the_measurement(
