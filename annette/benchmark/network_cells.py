@@ -62,7 +62,7 @@ def _cell(build: GrowingBuilder, x: str, out: int, cell: tuple[int, tuple[Edge, 
 
 def _cells(draw: Draw, build: GrowingBuilder, frame: Frame) -> tuple[str, ...]:
     """A stem, stacks of one cell with pools or steps between, a linear layer."""
-    side, width = draw_side(draw, 24, 64), draw_width(draw, frame.scale * draw.log_float(14, 110))
+    side, width = draw_side(draw, 24, 64), draw_width(draw, frame.width_scale * draw.log_float(14, 110))
     x = build.input("image", (frame.batch, 3, side, side))
     x = unit(build, x, width, _STYLE, kernel=3, stride=2 if side > 48 and draw.chance(0.5) else 1)
     cell, joined = _draw_cell(draw), draw.chance(0.6)
@@ -86,7 +86,7 @@ def _cells(draw: Draw, build: GrowingBuilder, frame: Frame) -> tuple[str, ...]:
 
 def _small_residual_cells(draw: Draw, build: GrowingBuilder, frame: Frame) -> tuple[str, ...]:
     """Cells whose operations normalise last and whose sums are rectified first, on small images."""
-    side, width = draw_side(draw, 24, 48), draw_width(draw, frame.scale * draw.log_float(10, 40))
+    side, width = draw_side(draw, 24, 48), draw_width(draw, frame.width_scale * draw.log_float(10, 40))
     x = build.input("image", (frame.batch, 3, side, side))
     x = build.batch_norm(build.conv(x, width, kernel=3, padding=1, bias=False))
     choice = [draw.pick(("conv3", "conv1", "avg", "skip", "none")) for _ in range(6)]

@@ -33,6 +33,16 @@ class Frame:
         """What widths and sides are multiplied by, so that the work nears the frame's; 1 at 25 M MACs."""
         return min(max(math.pow(self.macs / self.batch / 2.5e7, 0.25), 0.8), 2.8)
 
+    @property
+    def width_scale(self) -> float:
+        """What widths are multiplied by, so that the weights near the frame's as well."""
+        return self.scale * min(max(math.pow(self.weight_elements / 1e6, 0.3), 0.8), 2.5)
+
+    @property
+    def growth(self) -> tuple[float, float]:
+        """Least and most that each stage is wider than the one before: networks of many weights end wide."""
+        return (1.3, 2.1) if self.weight_elements < 2e6 else (1.7, 2.3)
+
     def has_room(self, build: GrowingBuilder, share: float = 1.0) -> bool:
         """Whether another block may be begun within this share of the frame."""
         return (
@@ -64,7 +74,7 @@ def shrinks(build: GrowingBuilder, x: str, to: int = 4) -> bool:
 
 
 def _input(draw: Draw, build: GrowingBuilder, frame: Frame, *, low: int = 32, high: int = 256) -> str:
-    most = min(high * frame.scale, 320.0)
+    most = min(high * frame.scale * math.sqrt(frame.scale / frame.width_scale), 320.0)
     height = draw_side(draw, low * min(frame.scale, 1.5), most)
     width = height if draw.chance(0.8) else draw_side(draw, low, most)
     return build.input("image", (frame.batch, draw.pick((3, 3, 3, 3, 1, 4)), height, width))
@@ -92,11 +102,11 @@ def _stages(
 ) -> list[str]:  # fmt: skip
     """Stages of blocks, each coarser and wider than the one before; the feature map after each."""
     width = float(build.channels(x))
-    growth, maps = draw.log_float(1.3, 2.1), [x]
+    growth, maps = draw.log_float(*frame.growth), [x]
     main = draw.weighted(blocks)
     for stage in range(draw.integer(3, 6)):
         width *= growth if stage else draw.log_float(1.0, growth)
-        out, depth = draw_width(draw, width), draw.integer(1, 4)
+        out, depth = draw_width(draw, width), draw.integer(1, 4 + stage)
         kind = main if draw.chance(0.8) else draw.weighted(blocks)
         for index in range(depth):
             if not frame.has_room(build, share) and len(maps) > 1:
@@ -134,7 +144,7 @@ def _classifier(blocks: Mapping[str, float], activations: tuple[str, ...], gated
             draw,
             build,
             _input(draw, build, frame),
-            draw_width(draw, frame.scale * draw.log_float(10, 56)),
+            draw_width(draw, frame.width_scale * draw.log_float(10, 56)),
             taste,
         )
         maps = _stages(draw, build, x, frame, taste, blocks)
@@ -149,7 +159,7 @@ def _plain_dense(draw: Draw, build: GrowingBuilder, frame: Frame) -> tuple[str, 
     x = unit(
         build,
         _input(draw, build, frame),
-        draw_width(draw, frame.scale * draw.log_float(12, 48)),
+        draw_width(draw, frame.width_scale * draw.log_float(12, 48)),
         taste.style,
         kernel=3,
     )
@@ -171,7 +181,7 @@ def _unet(draw: Draw, build: GrowingBuilder, frame: Frame) -> tuple[str, ...]:
     """Down, then up again with the finer maps concatenated or added; one prediction a pixel."""
     taste = draw_taste(draw, ("Relu", "LeakyRelu", "Swish"))
     x = _input(draw, build, frame, low=48, high=192)
-    x = unit(build, x, draw_width(draw, frame.scale * draw.log_float(8, 28)), taste.style, kernel=3)
+    x = unit(build, x, draw_width(draw, frame.width_scale * draw.log_float(8, 28)), taste.style, kernel=3)
     blocks = {"plain": 2.0, "basic": 1.0, "separable": 1.0, "preactivated": 0.5, "inverted": 0.5}
     maps = _stages(draw, build, x, frame, taste, blocks, share=0.55)
     x, way = maps.pop(), draw.pick(("transpose", "transpose", "nearest", "linear"))
@@ -200,7 +210,7 @@ def _segmentation(draw: Draw, build: GrowingBuilder, frame: Frame) -> tuple[str,
     """A backbone, dilated branches in parallel, a prediction resized to the image."""
     taste = draw_taste(draw, ("Relu", "Relu6", "HardSwish"), gated=0.3)
     image = _input(draw, build, frame, low=65, high=257)
-    x = _stem(draw, build, image, draw_width(draw, frame.scale * draw.log_float(10, 32)), taste)
+    x = _stem(draw, build, image, draw_width(draw, frame.width_scale * draw.log_float(10, 32)), taste)
     blocks = {"inverted": 2.0, "basic": 1.0, "bottleneck": 1.0, "separable": 1.0}
     maps = _stages(draw, build, x, frame, taste, blocks, share=0.6)
     x, out = maps[-1], draw_width(draw, draw.log_float(24, 160))
@@ -229,7 +239,7 @@ def _detection(draw: Draw, build: GrowingBuilder, frame: Frame) -> tuple[str, ..
     """A backbone, a pyramid down and perhaps up again, predictions on two or three scales."""
     taste = draw_taste(draw, ("Swish", "LeakyRelu", "Relu", "HardSwish", "Mish"))
     x = _input(draw, build, frame, low=96, high=256)
-    x = _stem(draw, build, x, draw_width(draw, frame.scale * draw.log_float(8, 28)), taste)
+    x = _stem(draw, build, x, draw_width(draw, frame.width_scale * draw.log_float(8, 28)), taste)
     blocks = {"cross_stage": 3.0, "basic": 1.0, "inverted": 1.0, "many_windows": 1.0, "separable": 0.5}
     maps = _stages(draw, build, x, frame, taste, blocks, share=0.6)
     distinct = {build.shape(item)[2:]: item for item in maps}
@@ -287,7 +297,7 @@ def _enlarge(draw: Draw, build: GrowingBuilder, frame: Frame) -> tuple[str, ...]
             draw_side(draw, 20, 72 * frame.scale),
         ),
     )
-    width, start = draw_width(draw, frame.scale * draw.log_float(10, 40)), x
+    width, start = draw_width(draw, frame.width_scale * draw.log_float(10, 40)), x
     x = first = unit(build, x, width, taste.style, kernel=draw.pick((3, 5, 9)))
     for _ in range(draw.integer(2, 8)):
         if not frame.has_room(build, 0.8):

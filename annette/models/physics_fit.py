@@ -14,6 +14,7 @@ from annette.models.kernel_layout import OPERATORS
 from annette.models.kernel_table import KernelTable
 from annette.models.parameters import GENERIC_FAMILY, MIN_FAMILY_ROWS, DeviceParameters
 from annette.models.physics import (
+    COEFFICIENTS,
     COMPUTE,
     MEMORY,
     N_FIXED,
@@ -46,6 +47,12 @@ _MAX_FIT_ROWS = 1200
 _SHARPNESS_STARTS = (0.3, 6.0)
 """Further starts of the sharpness above 1: the fit has local minima."""
 _MAX_SHARPNESS = 16.0
+_MIN_SUPPORT = 10
+"""Rows of a processor in which a cost must occur to be learned: fewer tell nothing of it."""
+_MAX_S_PER_CACHE_BYTE = 1e-9
+"""No memory behind a cache is slower than 1 GB/s: beyond that a fit explains something else."""
+_PULL = 0.3
+"""What a factor of e away from the best sum counts, as a residual: what data say nothing of stays there."""
 _FILL_GAIN = 0.97
 """Vectors paid in full must lower the error of a sum to this share."""
 _GRANULE_GAIN = 0.9
@@ -90,7 +97,7 @@ def _scale(
     ratios = np.log(data.latency_s / said)
     factor = math.exp(float(np.median(ratios)) * len(ratios) / (len(ratios) + _PRIOR_ROWS))
     fit = physics.fit_of(family, 0.0)
-    coefficients = tuple(value * factor for value in fit.coefficients)
+    coefficients = _bounded(np.array(fit.coefficients) * factor)
     return dataclasses.replace(fit, family=family, operator=operator, coefficients=coefficients)
 
 
@@ -108,14 +115,14 @@ def _fit(family: str, operator: str, data: TrainingData, parameters: DeviceParam
     if fill or skips:
         efficiency = efficiency / fill_padding(table, data.sheet, fill, skips_padding=skips)
     sums = [
-        _fit_sum(physical_quantities(table, efficiency, *granules, data.sheet), latency_s, weights)
+        _fit_sum(_supported(table, efficiency, granules, data.sheet), latency_s, weights)
         for granules in _GRANULES
     ]
     order = sorted(range(len(sums)), key=lambda index: sums[index][0])[:_N_CANDIDATES]
     candidates = sorted({0, *order})
     blends = [
         _fit_blend(
-            physical_quantities(table, efficiency, *_GRANULES[index], data.sheet),
+            _supported(table, efficiency, _GRANULES[index], data.sheet),
             latency_s,
             sums[index][1],
             (2.0,),
@@ -128,7 +135,7 @@ def _fit(family: str, operator: str, data: TrainingData, parameters: DeviceParam
         key=lambda place: blends[place].cost * (_GRANULE_GAIN if candidates[place] == 0 else 1.0),
     )
     channels, columns = _GRANULES[candidates[best]]
-    quantities = physical_quantities(table, efficiency, channels, columns, data.sheet)
+    quantities = _supported(table, efficiency, (channels, columns), data.sheet)
     other = _fit_blend(quantities, latency_s, sums[candidates[best]][1], _SHARPNESS_STARTS, weights)
     found = min(blends[best], other, key=lambda item: item.cost)
     return PhysicalFit(
@@ -137,10 +144,27 @@ def _fit(family: str, operator: str, data: TrainingData, parameters: DeviceParam
         channel_granule=channels,
         column_granule=columns,
         sharpness=found.sharpness,
-        coefficients=tuple(found.coefficients.tolist()),
+        coefficients=_bounded(found.coefficients),
         fill=fill,
         skips_padding=skips,
     )
+
+
+def _supported(
+    table: KernelTable, efficiency: NDArray[np.float64], granules: tuple[int, int], sheet: DataSheet
+) -> NDArray[np.float64]:
+    """`physical_quantities`, those of processors that occur in too few rows left out (as zero)."""
+    quantities = physical_quantities(table, efficiency, *granules, sheet)
+    if not sheet.is_empty:
+        quantities[:, (quantities > 0).sum(axis=0) < min(_MIN_SUPPORT, len(table))] = 0.0
+    return quantities
+
+
+def _bounded(coefficients: NDArray[np.float64]) -> tuple[float, ...]:
+    """The coefficients, with those of bytes from beyond caches within what a memory can do."""
+    n_terms = len(COEFFICIENTS)
+    cached = np.minimum(coefficients[n_terms:], _MAX_S_PER_CACHE_BYTE)
+    return (*map(float, coefficients[:n_terms]), *map(float, cached))
 
 
 def _best_fill(
@@ -161,7 +185,7 @@ def _best_fill(
     costs = []
     for fill, skips in tried:
         filled = efficiency / fill_padding(table, sheet, fill, skips_padding=skips)
-        costs.append(_fit_sum(physical_quantities(table, filled, 1, 1, sheet), latency_s, weights)[0])
+        costs.append(_fit_sum(_supported(table, filled, (1, 1), sheet), latency_s, weights)[0])
     best = int(np.argmin(costs))
     return tried[best] if costs[best] < _FILL_GAIN * costs[0] else ((), False)
 
@@ -214,7 +238,9 @@ def _fit_blend(
         memory, sharpness = parts[:, MEMORY].sum(axis=1), 1.0 + float(np.exp(point[-1]))
         total = parts[:, :N_FIXED].sum(axis=1) + blend(parts[:, COMPUTE], memory, sharpness)
         difference: NDArray[np.float64] = np.log(np.maximum(total, MIN_LATENCY_S) / latency_s)
-        return difference if rows is None else difference * np.sqrt(rows)
+        if rows is None:
+            return difference
+        return np.append(difference * np.sqrt(rows), _PULL * (point[:-1] - logs))
 
     lower = np.append(logs - 20.0, math.log(0.02))
     upper = np.append(logs + 20.0, math.log(_MAX_SHARPNESS - 1.0))

@@ -81,7 +81,7 @@ def write_record(folder: Path, campaign: Path | None) -> None:
         store.export_campaign(folder / "evaluation.parquet")
         if lookup_path.is_file():
             with CampaignStore.open(lookup_path) as lookup:
-                repeats = find_repeats(store, lookup.records())
+                repeats = find_repeats(store, lookup.records(partial=True))
         else:
             repeats = find_repeats(store)
     write_repeats(repeats, folder / "repeats.json")
