@@ -319,7 +319,8 @@ def _sequence(draw: Draw, build: GrowingBuilder, frame: Frame) -> tuple[str, ...
     """Convolutions over time with shortcuts, perhaps recurrent layers, an ending."""
     length = draw.pick((64, 100, 128, 256, 400)) if draw.chance(0.6) else draw.log_int(32, 800)
     x = build.input("signal", (frame.batch, draw.pick((1, 8, 20, 40, 64, 80)), length))
-    width, kernel = draw_width(draw, frame.width_scale * draw.log_float(16, 120)), draw.pick((3, 3, 5, 7, 9, 15))
+    width = draw_width(draw, frame.width_scale * draw.log_float(16, 120))
+    kernel = draw.pick((3, 3, 5, 7, 9, 15))
     x = build.relu(build.conv(x, width, kernel=kernel, stride=draw.pick((1, 2)), padding="same"))
     for _ in range(draw.integer(1, 6)):
         if not frame.has_room(build, 0.6):
