@@ -39,36 +39,44 @@ _NETWORK_INPUT = frozenset({"network input"})
 
 
 def others(site: Site) -> list[Operand]:
+    """The layer's operands besides the one at hand."""
     return [operand for place, operand in enumerate(site.operands) if place != site.operand]
 
 
 def kernel_operators(site: Site) -> frozenset[str]:
+    """Operators that are in the kernel already."""
     ops = site.walk.view.op_types
     return frozenset(ops[number] for number in site.walk.kernels[site.kernel].layers)
 
 
 def feeder_operator(site: Site) -> frozenset[str]:
+    """Operator in the kernel that hands its output to the layer."""
     return frozenset((site.walk.view.op_types[site.feeder],))
 
 
 def kernel_family(site: Site) -> frozenset[str]:
+    """Family of the kernel's primary layer."""
     return frozenset((site.walk.view.family(site.walk.kernels[site.kernel].primary),))
 
 
 def family(site: Site) -> frozenset[str]:
+    """Family of the layer."""
     return frozenset((site.walk.view.family(site.layer),))
 
 
 def operator(site: Site) -> frozenset[str]:
+    """Operator of the layer."""
     return frozenset((site.walk.view.op_types[site.layer],))
 
 
 def next_operators(site: Site) -> frozenset[str]:
+    """Operators that read the layer's output."""
     view = site.walk.view
     return frozenset(view.op_types[number] for number in view.readers(site.layer))
 
 
 def next_families(site: Site) -> frozenset[str]:
+    """Families of the layers that read the layer's output."""
     view = site.walk.view
     return frozenset(view.family(number) for number in view.readers(site.layer))
 
@@ -108,6 +116,7 @@ def other_kernels(site: Site) -> frozenset[str]:
 
 
 def producer_operators(site: Site) -> frozenset[str]:
+    """Operators that compute the operands, or that these are inputs of the network."""
     ops = site.walk.view.op_types
     words: set[str] = set()
     for operand in site.operands:
@@ -124,11 +133,13 @@ def direct_producers(site: Site) -> frozenset[str]:
 
 
 def producer_kernels(site: Site) -> frozenset[str]:
+    """Primary operators of the kernels that compute the operands."""
     kernels = site.walk.kernels
     return frozenset(kernels[kernel].primary_op for kernel, _ in site.walk.layer_sources(site.layer))
 
 
 def producer_families(site: Site) -> frozenset[str]:
+    """Families of the kernels that compute the operands."""
     view, kernels = site.walk.view, site.walk.kernels
     return frozenset(
         view.family(kernels[kernel].primary) for kernel, _ in site.walk.layer_sources(site.layer)
@@ -153,6 +164,7 @@ def producer_content(site: Site) -> frozenset[str]:
 
 
 def producer_units(site: Site) -> frozenset[str]:
+    """Where the kernels that compute the operands run."""
     walk = site.walk
     return frozenset(walk.unit(kernel) for kernel, _ in walk.layer_sources(site.layer))
 
@@ -171,10 +183,12 @@ def input_units(site: Site) -> frozenset[str]:
 
 
 def kernel_unit(site: Site) -> frozenset[str]:
+    """Where the kernel runs."""
     return frozenset((site.walk.unit(site.kernel),))
 
 
 def other_units(site: Site) -> frozenset[str]:
+    """Where the kernels that compute the other operands run."""
     walk = site.walk
     return frozenset(walk.unit(kernel) for operand in others(site) for kernel, _ in walk.sources(operand))
 
@@ -191,5 +205,6 @@ def options(site: Site) -> frozenset[str]:
 
 
 def dtype(site: Site) -> frozenset[str]:
+    """Type of the layer's output elements."""
     view = site.walk.view
     return frozenset(view.tensors[name].dtype for name in view.layers[site.layer].outputs[:1] if name)

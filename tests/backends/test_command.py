@@ -267,9 +267,13 @@ def test_a_program_that_comes_back_as_another_is_refused(tmp_path: Path) -> None
 
 def test_an_interruption_ends_the_program(tmp_path: Path) -> None:
     backend = answering(tmp_path, "open('pid', 'w').write(str(os.getpid()))\ntime.sleep(60)")
-    threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(KeyboardInterrupt):
-        backend.measure(network())
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
+    try:
+        threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            backend.measure(network())
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert _ends(int((tmp_path / "pid").read_text()))
 
 

@@ -219,12 +219,13 @@ def _deadly_backend() -> Backend:
 def test_measuring_processes_end_with_the_campaign_however_it_ends(tmp_path: Path, stop: str) -> None:
     """They share its output: reading that to its end takes until the last of them is gone."""
     program = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from annette.backends.registry import open_device
 from annette.benchmark.campaign import run_campaign
 from annette.benchmark.plan import load_plan, plan_campaign
 from annette.store.campaign import CampaignStore
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
 backend, plan = open_device("zcu102-dpu"), load_plan("quick")
 def tell(done, total, failed):
     print(done, flush=True)
