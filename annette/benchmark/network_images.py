@@ -43,6 +43,11 @@ class Frame:
         """Least and most that each stage is wider than the one before: networks of many weights end wide."""
         return (1.3, 2.1) if self.weight_elements < 2e6 else (1.7, 2.3)
 
+    @property
+    def is_wide(self) -> bool:
+        """Whether most of the weights wanted need wide layers."""
+        return self.weight_elements > 5e6
+
     def has_room(self, build: GrowingBuilder, share: float = 1.0) -> bool:
         """Whether another block may be begun within this share of the frame."""
         return (

@@ -39,9 +39,15 @@ class _Manner:
         return self.heads * self.size
 
 
-def _draw_manner(draw: Draw, *, most: int = 768) -> _Manner:
-    size = draw.pick((16, 24, 32, 32, 48, 64, 64, 80))
-    heads = min(draw.pick((1, 2, 3, 4, 5, 6, 8, 10, 12)), max(most // size, 1))
+_HEAD_SIZES = (16, 24, 32, 32, 48, 64, 64, 80)
+_HEADS = (1, 2, 3, 4, 5, 6, 8, 10, 12)
+
+
+def _draw_manner(draw: Draw, *, most: int = 768, is_wide: bool = False) -> _Manner:
+    """``is_wide`` for networks of many weights: those are wide before they are deep."""
+    sizes, counts = ((48, 64, 64, 80), (6, 8, 10, 12, 16)) if is_wide else (_HEAD_SIZES, _HEADS)
+    size = draw.pick(sizes)
+    heads = min(draw.pick(counts), max((1024 if is_wide else most) // size, 1))
     return _Manner(
         heads=heads,
         size=size,
@@ -203,7 +209,7 @@ def _ending(draw: Draw, build: GrowingBuilder, x: str) -> str:
 
 
 def _text_encoder(draw: Draw, build: GrowingBuilder, frame: Frame) -> tuple[str, ...]:
-    manner, tokens = _draw_manner(draw), _tokens(draw, frame)
+    manner, tokens = _draw_manner(draw, is_wide=frame.is_wide), _tokens(draw, frame)
     x = _embed(draw, build, frame, manner, tokens, "ids")
     mask = _mask(draw, build, frame, tokens, causal=False)
     for index in range(draw.integer(1, 6)):
@@ -214,7 +220,7 @@ def _text_encoder(draw: Draw, build: GrowingBuilder, frame: Frame) -> tuple[str,
 
 def _text_decoder(draw: Draw, build: GrowingBuilder, frame: Frame) -> tuple[str, ...]:
     """Causal attention, perhaps to a memory too, and a score for each word."""
-    manner, tokens = _draw_manner(draw, most=640), _tokens(draw, frame)
+    manner, tokens = _draw_manner(draw, most=640, is_wide=frame.is_wide), _tokens(draw, frame)
     x = _embed(draw, build, frame, manner, tokens, "ids")
     mask = _mask(draw, build, frame, tokens, causal=True)
     memory = None
@@ -233,7 +239,7 @@ def _text_decoder(draw: Draw, build: GrowingBuilder, frame: Frame) -> tuple[str,
 
 def _vision_transformer(draw: Draw, build: GrowingBuilder, frame: Frame) -> tuple[str, ...]:
     """Patches as tokens, perhaps a class token, layers, an ending."""
-    manner = _draw_manner(draw)
+    manner = _draw_manner(draw, is_wide=frame.is_wide)
     size, rows = draw.pick((4, 8, 8, 14, 16, 16, 32)), draw.integer(4, 16)
     x = build.input("image", (frame.batch, 3, rows * size, rows * size))
     x = build.conv(x, manner.features, kernel=size, stride=size)
