@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +9,7 @@ from annette.backends.machine import read_machine
 from annette.backends.ort_graph import import_onnxruntime
 from annette.backends.ort_session import error_line
 from annette.backends.ort_visit import OrtBench
+from annette.backends.runtime_device import runtime_device
 from annette.backends.runtime_options import RuntimeOptions, parse_runtime_options
 from annette.errors import AnnetteError
 from annette.graph.network import Network
@@ -93,25 +93,12 @@ def open_onnxruntime(target: str) -> OnnxRuntimeBackend:
 
 
 def _device_info(options: RuntimeOptions) -> DeviceInfo:
-    machine, version = read_machine(), str(import_onnxruntime().__version__)
-    threads = "1 thread" if options.threads == 1 else f"{options.threads} threads"
-    return DeviceInfo(
-        name="cpu-onnxruntime",
-        backend="onnxruntime",
-        description=f"{machine.cpu_model}, ONNX Runtime {version}, {threads}",
-        cache_bytes=machine.cache_bytes,
-        vector_bytes=machine.vector_bytes,
-        visits=options.visits,
-        is_exclusive=True,
-        environment=(
-            ("clock", "thread time" if options.threads == 1 else "wall time"),
-            ("cpu", f"{machine.cpu_model} {machine.cpu_signature}".strip()),
-            ("host", machine.host),
-            ("kernels", options.kernels),
-            ("onnxruntime", version),
-            ("optimization", options.optimization),
-            ("protocol", PROTOCOL_VERSION),
-            ("system", platform.system()),
-            ("threads", str(options.threads)),
-        ),
+    version = str(import_onnxruntime().__version__)
+    return runtime_device(
+        "onnxruntime",
+        version,
+        f"ONNX Runtime {version}",
+        options,
+        protocol=PROTOCOL_VERSION,
+        optimization=options.optimization,
     )

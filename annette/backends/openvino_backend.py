@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from annette.backends.fixed_networks import empty_network, reference_network
@@ -20,6 +19,7 @@ from annette.backends.openvino_session import (
     Precision,
     runtime_version,
 )
+from annette.backends.runtime_device import runtime_device
 from annette.backends.runtime_options import RuntimeOptions, parse_runtime_options
 from annette.backends.timing import (
     Reference,
@@ -251,25 +251,13 @@ def anchored_kernels(kernels: Sequence[ExecutedKernel], total_s: float) -> tuple
 
 
 def _device_info(options: RuntimeOptions, precision: Precision) -> DeviceInfo:
-    machine, version = read_machine(), runtime_version()
-    threads = "1 thread" if options.threads == 1 else f"{options.threads} threads"
-    return DeviceInfo(
-        name="cpu-openvino",
-        backend="openvino",
-        description=f"{machine.cpu_model}, OpenVINO {version.split('-')[0]}, {threads}, {precision}",
-        cache_bytes=machine.cache_bytes,
-        vector_bytes=machine.vector_bytes,
-        visits=options.visits,
-        is_exclusive=True,
-        environment=(
-            ("clock", "thread time" if options.threads == 1 else "wall time"),
-            ("cpu", f"{machine.cpu_model} {machine.cpu_signature}".strip()),
-            ("host", machine.host),
-            ("kernels", options.kernels),
-            ("openvino", version),
-            ("precision", precision),
-            ("protocol", PROTOCOL_VERSION),
-            ("system", platform.system()),
-            ("threads", str(options.threads)),
-        ),
+    version = runtime_version()
+    device = runtime_device(
+        "openvino",
+        version,
+        f"OpenVINO {version.split('-')[0]}",
+        options,
+        protocol=PROTOCOL_VERSION,
+        precision=precision,
     )
+    return replace(device, description=f"{device.description}, {precision}")

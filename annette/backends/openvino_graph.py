@@ -16,11 +16,11 @@ from annette.backends.openvino_nodes import (
     kernel_unit,
     move_unit,
 )
-from annette.backends.ort_original import operator_key, primary_layer
+from annette.backends.ort_original import primary_layer
 from annette.graph.families import layer_family
 from annette.graph.mapping import Kernel
 from annette.graph.network import Layer, Network
-from annette.graph.operators import MAC_OPERATORS
+from annette.graph.operators import MAC_OPERATORS, operator_key
 
 __all__ = ["ExecutedKernel", "read_kernels"]
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from annette.backends.ort_names import Tags
-from annette.backends.ort_original import VIEW_OPERATORS, operator_key
+from annette.backends.ort_original import VIEW_OPERATORS
 from annette.graph.network import Layer, Network
+from annette.graph.operators import operator_key
 
 if TYPE_CHECKING:
     from onnx import AttributeProto, ModelProto

@@ -6,9 +6,9 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 from annette.graph.network import Layer, Network
-from annette.graph.operators import primary_rank
+from annette.graph.operators import operator_key, primary_rank
 
-__all__ = ["VIEW_OPERATORS", "Original", "is_idle", "operator_key", "primary_layer"]
+__all__ = ["VIEW_OPERATORS", "Original", "is_idle", "primary_layer"]
 
 VIEW_OPERATORS = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
 """Operators that move no element, and stand for each other."""
@@ -17,11 +17,6 @@ _RANDOM = frozenset({"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLi
                      "RandomUniformLike"})  # fmt: skip
 _IDLE_IF_SAME_SHAPE = frozenset({"Cast", "CastLike", "Expand", "Pad", "Resize", "Slice", "Tile", "Upsample"})
 _IDLE_IF_ONE_INPUT = frozenset({"Concat", "Max", "Mean", "Min", "Sum"})
-
-
-def operator_key(layer: Layer) -> str:
-    """The operator type, preceded by its domain where that is not ONNX's own."""
-    return layer.op_type if layer.domain in ("", "ai.onnx") else f"{layer.domain}::{layer.op_type}"
 
 
 def primary_layer(layers: Sequence[Layer]) -> Layer:

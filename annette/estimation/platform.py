@@ -20,12 +20,12 @@ from annette.estimation.estimate import Coverage, Estimate, KernelEstimate
 from annette.graph.families import layer_family
 from annette.graph.mapping import Kernel, Mapping, require_complete
 from annette.graph.network import Network
+from annette.graph.operators import operator_key
 from annette.measurement import DeviceInfo
 from annette.models.generator import PlatformParts
 from annette.models.kernel_table import KernelTable, build_kernel_table
 from annette.models.layer_models import MODEL_NAMES, LayerModels
 from annette.models.mapping_model import MappingModel
-from annette.models.mapping_walk import operator_key
 from annette.store.bundle import MANIFEST_NAME, read_bundle, write_bundle
 from annette.store.codec import device_from_json, device_to_json
 from annette.store.strict_json import shorten

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from annette.graph.network import Layer
+
 __all__ = [
     "BROADCASTING",
     "COMPARISONS",
@@ -11,6 +16,7 @@ __all__ = [
     "SHAPE_KEEPING",
     "UNARY",
     "WEIGHT_KEEPING",
+    "operator_key",
     "primary_rank",
 ]
 
@@ -64,6 +70,11 @@ MAC_OPERATORS = frozenset(
 QUANTISERS = frozenset({"DequantizeLinear", "QuantizeLinear"})
 """Operators that turn floating point into integers or back."""
 # fmt: on
+
+
+def operator_key(layer: Layer) -> str:
+    """The operator type, preceded by its domain where that is not ONNX's own."""
+    return layer.op_type if layer.domain in ("", "ai.onnx") else f"{layer.domain}::{layer.op_type}"
 
 
 def primary_rank(operator: str) -> int:

@@ -20,6 +20,7 @@ from types import MappingProxyType
 from annette.errors import ModelError
 from annette.graph.mapping import Kernel, Mapping, require_complete
 from annette.graph.network import Network
+from annette.graph.operators import operator_key
 from annette.models.mapping_glossary import meaning_of
 from annette.models.mapping_moves import MOVE_FEATURES, MoveKey, plan_moves
 from annette.models.mapping_rules import (
@@ -50,7 +51,7 @@ from annette.models.mapping_text import (
     table_from_json,
     words_of,
 )
-from annette.models.mapping_walk import GraphView, Site, Walk, operator_key, usual_primary
+from annette.models.mapping_walk import GraphView, Site, Walk, usual_primary
 from annette.models.rule_text import tree_to_json
 from annette.models.rule_tree import Leaf, Tree, features_of
 

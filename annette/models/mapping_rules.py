@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from annette.graph.mapping import Mapping
 from annette.graph.network import Network
+from annette.graph.operators import operator_key
 from annette.models.mapping_features import (
     FEATURES,
     MERGE_FEATURES,
@@ -18,7 +19,7 @@ from annette.models.mapping_features import (
     sample_of,
 )
 from annette.models.mapping_moves import MoveKey, ObservedEdge, fit_moves, observe_edges
-from annette.models.mapping_walk import GraphView, Site, UnitOf, Walk, operator_key
+from annette.models.mapping_walk import GraphView, Site, UnitOf, Walk
 from annette.models.rule_tree import Leaf, Sample, Tree, decide, features_of, fit_tree, leaf_of
 
 __all__ = [

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from annette.graph.families import layer_family
 from annette.graph.geometry import Geometry, layer_geometry
-from annette.graph.network import Layer, Network
-from annette.graph.operators import primary_rank
+from annette.graph.network import Network
+from annette.graph.operators import operator_key, primary_rank
 
-__all__ = ["GraphView", "KernelState", "Operand", "Site", "Walk", "operator_key", "usual_primary"]
+__all__ = ["GraphView", "KernelState", "Operand", "Site", "Walk", "usual_primary"]
 
 VIEW_OPERATORS = frozenset({"Identity", "Dropout", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 """Operators that move no element."""
@@ -33,11 +33,6 @@ class Operand:
     """Place among the layer's inputs."""
     tensor: str
     """Name of the tensor."""
-
-
-def operator_key(layer: Layer) -> str:
-    """The operator type, preceded by its domain where that is not ONNX's own."""
-    return layer.op_type if layer.domain in ("", "ai.onnx") else f"{layer.domain}::{layer.op_type}"
 
 
 def usual_primary(op_types: Sequence[str]) -> str:
