@@ -1,6 +1,6 @@
-"""Makes the ONNX files of data/networks: models of torchvision and transformers, their weights left out.
+"""Makes the ONNX files of data/networks: models of torchvision, transformers and timm, weights left out.
 
-Run it in an environment with torch, torchvision, transformers, onnx, onnxscript and onnxruntime, with
+Run it in an environment with torch, torchvision, transformers, timm, onnx, onnxscript and onnxruntime, with
 annette on the path; weights are random, nothing is downloaded:
 
     python benchmarks/networks/export_networks.py data/networks [--only NAME] [--keep FOLDER]
@@ -8,7 +8,8 @@ annette on the path; weights are random, nothing is downloaded:
 Each model is exported by one of torch's two exporters; some with a dynamic batch, bound when they are read.
 The files keep the graph as the exporter wrote it; what is gone are the data of weights, which annette never
 reads, and notes on the Python code. ``--keep`` names a folder for the whole files: runtimes need the weights.
-``manifest.json`` beside the files says what made them. Tests and studies only read the files.
+``manifest.json`` beside the files says what made them; a network that other versions made than most has those
+of its versions that differ. Tests and studies only read the files.
 """
 
 from __future__ import annotations
@@ -20,18 +21,16 @@ import json
 import platform
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import onnx
 import torch
-import torchvision
-import transformers
+from further_networks import DEVELOPMENT, FRESH
 from onnx import ModelProto, TensorProto
-from torch import nn
+from recipes import IDS, MASK, PIXELS, Export, Only, hugging, image, segmentation, ssdlite, tokens, vision
 
 from annette.graph.onnx_reader import network_from_onnx_bytes
 from annette.graph.wire import strip_weights
@@ -42,117 +41,7 @@ FEW = 16
 _FLOATS = frozenset((TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Export:
-    """One model and how to export it."""
-
-    make: Callable[[], nn.Module]
-    inputs: Mapping[str, torch.Tensor]
-    dynamo: bool
-    """Which of torch's exporters."""
-    dynamic_batch: bool = False
-    """Whether the first dimension of every input is left open."""
-    is_quantised: bool = False
-    """Whether an INT8 version in QDQ form is made as well."""
-    text: str = ""
-    """What it is, in one line."""
-    outputs: tuple[str, ...] = field(default=("output",))
-
-
-def image(size: int, *, batch: int = 1) -> dict[str, torch.Tensor]:
-    """A random picture of ``size`` x ``size``."""
-    return {"image": torch.randn(batch, 3, size, size)}
-
-
-def tokens(length: int, *names: str) -> dict[str, torch.Tensor]:
-    """Token ids, and what else is named: an attention mask of ones."""
-    ids = torch.arange(length, dtype=torch.int64).remainder(97).unsqueeze(0)
-    return {name: torch.ones_like(ids) if name == "attention_mask" else ids for name in names}
-
-
-class Only(nn.Module):
-    """A model whose inputs come by position, whatever they are called, and that hands out tensors alone."""
-
-    def __init__(self, model: nn.Module, inputs: tuple[str, ...], pick: Callable[[Any], Any]) -> None:
-        super().__init__()
-        self.model, self.names, self.pick = model, inputs, pick
-
-    def forward(self, *values: torch.Tensor) -> Any:
-        if not self.names:
-            return self.pick(self.model(*values))
-        return self.pick(self.model(**dict(zip(self.names, values, strict=True))))
-
-
-class DetectionHead(nn.Module):
-    """Backbone and head of a detector, without the selection of boxes that depends on data."""
-
-    def __init__(self, detector: Any) -> None:
-        super().__init__()
-        self.backbone, self.head = detector.backbone, detector.head
-
-    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        found = self.head(list(self.backbone(image).values()))
-        return found["bbox_regression"], found["cls_logits"]
-
-
-def vision(name: str, size: int = 224, *, dynamo: bool, text: str, **options: bool) -> Export:
-    """A classifier of torchvision."""
-
-    def make() -> nn.Module:
-        return getattr(torchvision.models, name)(weights=None)
-
-    return Export(make=make, inputs=image(size), dynamo=dynamo, text=f"{text}, {size}x{size}", **options)
-
-
-def segmentation(name: str, size: int, *, dynamo: bool, text: str) -> Export:
-    """A segmentation network of torchvision."""
-
-    def make() -> nn.Module:
-        model = getattr(torchvision.models.segmentation, name)(weights=None, weights_backbone=None)
-        return Only(model, (), lambda found: found["out"])
-
-    return Export(make=make, inputs=image(size), dynamo=dynamo, text=f"{text}, {size}x{size}")
-
-
-def ssdlite() -> nn.Module:
-    return DetectionHead(
-        torchvision.models.detection.ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None)
-    )
-
-
-def hugging(
-    family: str,
-    inputs: Mapping[str, torch.Tensor],
-    *,
-    dynamo: bool,
-    text: str,
-    config: Mapping[str, Any] | None = None,
-    suffix: str = "Model",
-    part: str = "",
-    result: str = "last_hidden_state",
-    attention: str = "eager",
-    call: Mapping[str, str] | None = None,
-    **options: bool,
-) -> Export:
-    """A model of transformers, made from its configuration; ``part`` picks an encoder out of it."""
-
-    def make() -> nn.Module:
-        settings = getattr(transformers, f"{family}Config")(**(config or {}))
-        settings.use_cache = False
-        settings._attn_implementation = attention
-        model = getattr(transformers, f"{family}{suffix}")(settings)
-        for name in filter(None, part.split(".")):
-            model = getattr(model, name)
-        names = tuple((call or {}).get(name, name) for name in inputs)
-        return Only(model, names, lambda found: getattr(found, result))
-
-    return Export(make=make, inputs=inputs, dynamo=dynamo, text=text, **options)
-
-
-IDS, MASK = "input_ids", "attention_mask"
-PIXELS = {"image": "pixel_values"}
-
-EXPORTS: Mapping[str, Export] = {
+KNOWN: Mapping[str, Export] = {
     "mobilenet_v2": vision(
         "mobilenet_v2", dynamo=False, text="MobileNet v2", dynamic_batch=True, is_quantised=True
     ),
@@ -234,6 +123,8 @@ EXPORTS: Mapping[str, Export] = {
                 "decoder_layers": 1},
     ),
 }  # fmt: skip
+
+EXPORTS: Mapping[str, Export] = {**KNOWN, **FRESH, **DEVELOPMENT}
 
 
 def export(item: Export) -> ModelProto:
@@ -353,17 +244,18 @@ def main() -> None:
 
 
 def _write_manifest(path: Path, written: dict[str, Any]) -> None:
-    packages = ("torch", "torchvision", "transformers", "onnx", "onnxscript", "onnxruntime")
+    packages = ("torch", "torchvision", "transformers", "timm", "onnx", "onnxscript", "onnxruntime")
     made_with = {"python": platform.python_version(), **{name: version(name) for name in packages}}
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    others = known.get("networks", {}).keys() - written.keys()
-    if others and known["versions"] != made_with:
-        raise SystemExit(f"{path}: the other networks were made with {known['versions']}; export all again")
+    others = {name: entry for name, entry in known.get("networks", {}).items() if name not in written}
+    versions = known["versions"] if others else made_with
+    differ = {name: found for name, found in made_with.items() if versions.get(name) != found}
+    entries = {name: {**entry, "versions": differ} if differ else entry for name, entry in written.items()}
     document = {
         "schema_version": 1,
         "made_by": "benchmarks/networks/export_networks.py",
-        "versions": made_with,
-        "networks": dict(sorted({**known.get("networks", {}), **written}.items())),
+        "versions": versions,
+        "networks": dict(sorted({**others, **entries}.items())),
     }
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
