@@ -3,14 +3,16 @@
 Measure on the quiet machine (can be stopped and resumed; every visit is kept), then score anywhere:
 
     python benchmarks/studies/real_cpu.py --measure-only --device onnxruntime --folder data/real-cpu
-        [--group networks --group cells --group int8 --group batch8] [--lookup onnxruntime:kernels=alone]
-        [--plan cpu --store cpu.db]
+        [--group networks --group fresh ...] [--lookup onnxruntime:kernels=alone]
+        [--plan cpu --store cpu.db] [--development]
     python benchmarks/studies/real_cpu.py --score-only --folder data/real-cpu --platform FOLDER
 
 Networks are visited in interleaved rounds with the device's reference network between them.
 FOLDER/evaluation.db keeps every visit; evaluation.parquet and repeats.json, which scoring reads, come of it.
 With ``--plan`` a campaign runs in the same session, into ``--store`` and then campaign.parquet: a round of
-the campaign, a round of the networks, a round of the look-up table, and so on.
+the campaign, a round of the networks, a round of the look-up table, and so on. ``--development`` measures
+the networks on which changes of the models are judged, which are no part of the evaluation, into a store of
+their own; with ``--score-only`` it scores them in place of the evaluation.
 ``--store`` trains the platform from a store of a campaign in place of ``--platform``. Scoring writes
 benchmarks/results/OUTPUT.json: errors of the four layer models with the predicted mapping and the own one of
 the device, of the sum of kernels timed alone (an ideal look-up table), and of the measurement against itself.
@@ -42,7 +44,9 @@ from annette.store.records import Task
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITE = ROOT / "data" / "suites" / "real-cpu.yaml"
-GROUPS = ("networks", "cells", "int8", "batch8")
+GROUPS = ("networks", "fresh", "cells", "int8", "batch8")
+DEVELOPMENT = "development"
+EVALUATION = "evaluation"
 SEED = 3
 
 
@@ -61,8 +65,11 @@ def measure(arguments: argparse.Namespace, groups: Sequence[str]) -> None:
     turns = []
     if arguments.plan is not None:
         turns.append(campaign_turn(arguments.store, backend, load_plan(arguments.plan)))
-    path = arguments.folder / "evaluation.db"
+    path = arguments.folder / f"{EVALUATION}.db"
     turns.append(tasks_turn(path, backend, evaluation_tasks(suite, groups), seed=SEED))
+    if arguments.development:
+        tasks = evaluation_tasks(suite, (DEVELOPMENT,))
+        turns.append(tasks_turn(arguments.folder / f"{DEVELOPMENT}.db", backend, tasks, seed=SEED))
     if arguments.lookup is not None:
         tasks = evaluation_tasks(suite, groups[:1])
         turns.append(
@@ -73,12 +80,14 @@ def measure(arguments: argparse.Namespace, groups: Sequence[str]) -> None:
 
 def write_record(folder: Path, campaign: Path | None) -> None:
     """Make evaluation.parquet and repeats.json from the stores in ``folder``; campaign.parquet of another."""
-    if campaign is not None:
-        with CampaignStore.open(campaign) as store:
-            store.export_campaign(folder / "campaign.parquet")
+    sources = [(campaign, "campaign"), (folder / f"{DEVELOPMENT}.db", DEVELOPMENT)]
+    for path, name in sources:
+        if path is not None and path.is_file():
+            with CampaignStore.open(path) as store:
+                store.export_campaign(folder / f"{name}.parquet")
     lookup_path = folder / "lookup.db"
-    with CampaignStore.open(folder / "evaluation.db") as store:
-        store.export_campaign(folder / "evaluation.parquet")
+    with CampaignStore.open(folder / f"{EVALUATION}.db") as store:
+        store.export_campaign(folder / f"{EVALUATION}.parquet")
         if lookup_path.is_file():
             with CampaignStore.open(lookup_path) as lookup:
                 repeats = find_repeats(store, lookup.records(partial=True))
@@ -87,11 +96,11 @@ def write_record(folder: Path, campaign: Path | None) -> None:
     write_repeats(repeats, folder / "repeats.json")
 
 
-def score(folder: Path, platform: Platform) -> tuple[RecordedEvaluation, dict[str, Any]]:
-    """The platform against what ``folder`` recorded, and the conditions of the measurement."""
+def score(folder: Path, name: str, platform: Platform) -> tuple[RecordedEvaluation, dict[str, Any]]:
+    """The platform against what ``folder`` recorded under ``name``, and the conditions of the measurement."""
     repeats_path = folder / "repeats.json"
     repeats = read_repeats(repeats_path) if repeats_path.is_file() else Repeats()
-    with CampaignStore.open(folder / "evaluation.parquet") as store:
+    with CampaignStore.open(folder / f"{name}.parquet") as store:
         evaluation = score_records(platform, store.records(), repeats=repeats)
         noise = store.noise()
         conditions = {
@@ -125,6 +134,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--plan", help="also runs this campaign into --store, a round of it before each of the networks"
     )
+    parser.add_argument(
+        "--development", action="store_true", help="measures the group development too, or scores it"
+    )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--platform", type=Path, help="folder of the platform")
     source.add_argument("--store", type=Path, help="store or recorded campaign to train the platform from")
@@ -150,7 +162,8 @@ def main() -> None:
         write_record(folder, None if arguments.plan is None else arguments.store)
     if arguments.measure_only:
         return
-    evaluation, conditions = score(folder, open_platform(arguments))
+    scored = DEVELOPMENT if arguments.development and arguments.score_only else EVALUATION
+    evaluation, conditions = score(folder, scored, open_platform(arguments))
     document = evaluation.to_dict()
     result = {"conditions": conditions, "targets": check_targets(document), **document}
     path = record(arguments.output, result, seed=SEED)
