@@ -30,7 +30,20 @@ import onnx
 import torch
 from further_networks import DEVELOPMENT, FRESH
 from onnx import ModelProto, TensorProto
-from recipes import IDS, MASK, PIXELS, Export, Only, hugging, image, segmentation, ssdlite, tokens, vision
+from recipes import (
+    IDS,
+    MASK,
+    PIXELS,
+    Export,
+    Only,
+    hugging,
+    image,
+    noise,
+    segmentation,
+    ssdlite,
+    tokens,
+    vision,
+)
 
 from annette.graph.onnx_reader import network_from_onnx_bytes
 from annette.graph.wire import strip_weights
@@ -113,11 +126,11 @@ KNOWN: Mapping[str, Export] = {
         config={"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072},
     ),
     "wav2vec2_base": hugging(
-        "Wav2Vec2", {"samples": torch.randn(1, 16000)}, dynamo=False,
+        "Wav2Vec2", {"samples": noise(1, 16000)}, dynamo=False,
         text="wav2vec 2.0 Base, one second of speech", call={"samples": "input_values"},
     ),
     "whisper_tiny_encoder": hugging(
-        "Whisper", {"features": torch.randn(1, 80, 3000)}, dynamo=True, call={"features": "input_features"},
+        "Whisper", {"features": noise(1, 80, 3000)}, dynamo=True, call={"features": "input_features"},
         text="encoder of Whisper-Tiny, 30 seconds of speech", part="encoder",
         config={"d_model": 384, "encoder_layers": 4, "encoder_attention_heads": 6, "encoder_ffn_dim": 1536,
                 "decoder_layers": 1},

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
-from recipes import IDS, MASK, Export, hugging, timm_image, tokens, vision
+from recipes import IDS, MASK, Export, hugging, noise, timm_image, tokens, vision
 
 FRESH: Mapping[str, Export] = {
     "ghostnet_100": timm_image("ghostnet_100", dynamo=False, text="GhostNet 1.0"),
@@ -78,7 +77,7 @@ DEVELOPMENT: Mapping[str, Export] = {
                 "intermediate_size": 1536, "vocab_size": 250002, "max_position_embeddings": 514},
     ),
     "sew_tiny": hugging(
-        "SEW", {"samples": torch.randn(1, 16000)}, dynamo=False, text="SEW-Tiny, one second of speech",
+        "SEW", {"samples": noise(1, 16000)}, dynamo=False, text="SEW-Tiny, one second of speech",
         call={"samples": "input_values"},
         config={"hidden_size": 512, "num_attention_heads": 8, "intermediate_size": 2048},
     ),

@@ -31,9 +31,14 @@ class Export:
     outputs: tuple[str, ...] = field(default=("output",))
 
 
+def noise(*shape: int) -> torch.Tensor:
+    """Random numbers, always the same for one shape: the INT8 versions are calibrated on them."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+
+
 def image(size: int, *, batch: int = 1) -> dict[str, torch.Tensor]:
     """A random picture of ``size`` x ``size``."""
-    return {"image": torch.randn(batch, 3, size, size)}
+    return {"image": noise(batch, 3, size, size)}
 
 
 def tokens(length: int, *names: str) -> dict[str, torch.Tensor]:
