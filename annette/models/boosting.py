@@ -30,6 +30,8 @@ class Configuration:
     """Rows that a leaf holds at least."""
     colsample: float = 0.5
     """Share of the features that a tree may look at."""
+    colsample_node: float = 1.0
+    """Share of those that each of its splits may look at."""
     subsample: float = 0.8
     """Share of the rows that a tree is fitted to."""
 
@@ -198,6 +200,7 @@ def _train(
         "eta": configuration.learning_rate,
         "min_child_weight": configuration.min_child_weight,
         "colsample_bytree": configuration.colsample,
+        "colsample_bynode": configuration.colsample_node,
         "subsample": configuration.subsample,
         "nthread": 1,
         "seed": seed,

@@ -59,6 +59,7 @@ _SHEET_TERMS = (
     "log2_beyond_cache_s", "log2_m", "log2_n",
     "lane_fill_out_channels", "lane_fill_in_channels", "lane_fill_columns", "lane_fill_last_axis",
     "element_bytes", "inside_fraction", "log2_network_over_cache", "log2_inner_elements",
+    "log2_near_over_cache", "log2_far_over_cache", "log2_recent_over_cache", "moved_axes", "signed_input",
 )  # fmt: skip
 """What a data sheet adds to ``mixed``. One size stands for all caches: for trees the ratios to the others say
 the same. ``panel`` is what one vector of results needs of the weights."""
@@ -163,5 +164,10 @@ def _sheet_columns(table: KernelTable, terms: PhysicalTerms, sheet: DataSheet) -
         inside_fraction(table),
         np.log2((table.column("network_bytes") + 1.0) / cache),
         np.log2(table.column("inner_elements") + 1.0),
+        np.log2((table.column("near_bytes") + 1.0) / cache),
+        np.log2((table.column("far_bytes") + 1.0) / cache),
+        np.log2((table.column("recent_bytes") + 1.0) / cache),
+        table.column("moved_axes"),
+        table.column("signed_input"),
     )
     return np.stack(columns, axis=1)

@@ -44,9 +44,9 @@ def operator_code(op_type: str) -> float:
 
 
 def layout_columns(
-    network: Network, layer: Layer, *, squares_are_products: bool = False
+    network: Network, layer: Layer, *, squares_are_products: bool = False, is_gelu: bool = False
 ) -> tuple[float, ...]:
-    """The columns from broadcast_fraction to inner_elements.
+    """The columns from broadcast_fraction to moved_axes.
 
     A processor computes a power of 2 or 3 as a product, twenty times as fast as any other: with
     ``squares_are_products`` it counts as one.
@@ -56,8 +56,8 @@ def layout_columns(
     outputs = [tensors[name] for name in layer.outputs if name]
     first = next((item for item in operands if not item.is_constant), outputs[0] if outputs else None)
     if first is None:
-        return (1.0, operator_code(layer.op_type), 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 1.0)
-    op_type = layer.op_type
+        return (1.0, operator_code(layer.op_type), 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 1.0, 1.0)
+    op_type = "Gelu" if is_gelu else layer.op_type
     if squares_are_products and op_type == "Pow" and operands[-1].value in _SMALL_EXPONENTS:
         op_type = "Mul"
     output_size = outputs[0].size if outputs else first.size
@@ -78,6 +78,7 @@ def layout_columns(
         float(first.shape[-1] if first.shape else 1),
         float(len(first.shape)),
         float(_inner_elements(layer, first, outputs)),
+        float(_moved_axes(layer, first)),
     )
 
 
@@ -123,6 +124,18 @@ def _contiguous_elements(layer: Layer, first: Tensor) -> int:
             break
         kept *= first.shape[axis]
     return kept
+
+
+def _moved_axes(layer: Layer, first: Tensor) -> int:
+    """Groups of axes that a transposition keeps side by side: the more, the less it can copy at once.
+
+    Two for a matrix, three for a stack of matrices or for rows that swap places. Axes of size 1 count:
+    runtimes look at the order alone. 1 for other layers.
+    """
+    if layer.op_type != "Transpose":
+        return 1
+    order = layer.ints_attribute("perm") or tuple(reversed(range(len(first.shape))))
+    return sum(axis != before + 1 for before, axis in zip((-2, *order[:-1]), order, strict=True))
 
 
 def _runs(layer: Layer, tensors: list[Tensor]) -> tuple[int, int] | None:

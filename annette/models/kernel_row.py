@@ -42,14 +42,20 @@ COLUMNS = (
     "last_axis",  # size of the first input's last axis
     "rank",  # of the first input
     "inner_elements",  # behind a reduced axis; 1 where that is the last
+    "moved_axes",  # groups of axes that a transposition keeps together; 1 for other layers
+    "signed_input",  # 1 where the primary layer reads int8, which takes longer than uint8 on some processors
     "unit",  # position in `UNITS`
     "network_bytes",  # weights read and results written by the whole network: what passes between two uses
+    "near_bytes", "far_bytes",  # what passes since the newest and since the oldest input was written
+    "recent_bytes",  # what the kernels just before move
 )  # fmt: skip
 """The columns of a kernel table. Elements and bytes are counts; axes are sizes."""
 
 UNITS = ("array", "vector", "host", "", "blocked", "plain", "integer", "move")
 """Units by their number; the empty one stands for any other word, ``move`` for all kinds of moves. Platforms
 store the numbers: append here, never insert."""
+_OF_THE_TABLE = (0.0, 0.0, 0.0, 0.0)
+"""Columns that take more than one kernel to tell: `annette.models.kernel_table` fills them in."""
 _OTHER_UNIT = float(UNITS.index(""))
 _UNIT_CODE = MappingProxyType({name: float(number) for number, name in enumerate(UNITS)})
 
@@ -71,6 +77,7 @@ _FUSED = MappingProxyType(
     }
 )  # fmt: skip
 _QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear"})
+_GELU_PARTS = frozenset({"Div", "Erf", "Add", "Mul"})
 _FUSED_COLUMNS = ("fused_relu", "fused_smooth", "fused_add", "fused_mul", "fused_norm", "fused_other")
 _POOLS = frozenset({"MaxPool", "AveragePool", "LpPool", "GlobalAveragePool", "GlobalMaxPool"})
 
@@ -110,7 +117,8 @@ class KernelReader:
         """
         if kernel.is_move:
             return f"move@{kernel.unit}"
-        family = layer_family(self._network, self._network.layer(kernel.primary))
+        primary = self._gelu(kernel) or self._network.layer(kernel.primary)
+        family = layer_family(self._network, primary)
         usual = "array" if family in _ARRAY_FAMILIES else "vector"
         return family if kernel.unit == usual else f"{family}@{kernel.unit}"
 
@@ -119,11 +127,15 @@ class KernelReader:
         network = self._network
         if kernel.tensor is not None:
             return self._move_row(network.tensors[kernel.tensor])
-        primary = network.layer(kernel.primary)
+        gelu = self._gelu(kernel)
+        primary = gelu or network.layer(kernel.primary)
         layers = (primary,) if len(kernel.layers) == 1 else tuple(map(network.layer, kernel.layers))
         geometry = layer_geometry(network, primary)
+        traffic = self._alone(layer_work(network, primary), primary) if len(layers) == 1 else None
+        traffic = traffic or self._merged(layers, primary)
+        if gelu is not None:
+            layers = (gelu,)
         works = [layer_work(network, layer) for layer in layers]
-        traffic = self._alone(works[0], primary) if len(layers) == 1 else self._merged(layers, primary)
         weight_elements = sum(work.weight_elements for work in works)
         if self._weight_bytes is None:
             weight_bytes = float(sum(work.weight_bytes for work in works))
@@ -142,8 +154,26 @@ class KernelReader:
             traffic.skipped_bytes, traffic.extra_elements, traffic.n_inputs, traffic.n_outputs, len(layers),
         )  # fmt: skip
         unit = _UNIT_CODE.get(kernel.unit, _OTHER_UNIT)
-        layout = layout_columns(network, primary, squares_are_products=self._is_processor)
-        return (*values, *self._fused(layers, primary), *layout, unit, 0.0)
+        layout = layout_columns(
+            network, primary, squares_are_products=self._is_processor, is_gelu=gelu is not None
+        )
+        signed = self._signed_input(primary)
+        return (*values, *self._fused(layers, primary), *layout, signed, unit, *_OF_THE_TABLE)
+
+    def _signed_input(self, primary: Layer) -> float:
+        """1 where the first activation that ``primary`` reads is stored as int8, else 0."""
+        network = self._network
+        first = next((item.name for item in network.activation_inputs(primary)), None)
+        return float(first is not None and network.tensors[self.source(first)].dtype == "int8")
+
+    def _gelu(self, kernel: Kernel) -> Layer | None:
+        """The layer Erf where a processor computes GELU at once, written as Div, Erf, Add, Mul, Mul."""
+        if not self._is_processor or len(kernel.layers) < 4:
+            return None
+        layers = [self._network.layer(name) for name in kernel.layers]
+        if any(layer.op_type not in _GELU_PARTS for layer in layers):
+            return None
+        return next((layer for layer in layers if layer.op_type == "Erf"), None)
 
     def _move_row(self, tensor: Tensor) -> tuple[float, ...]:
         """The numbers of a move: the tensor enters and leaves, and no layer is at work."""
@@ -155,6 +185,7 @@ class KernelReader:
             input_elements=tensor.size, output_elements=tensor.size, primary_output_elements=tensor.size,
             input_bytes=size_bytes, output_bytes=size_bytes, n_inputs=1, n_outputs=1,
             broadcast_fraction=1.0, reduction_size=1.0, contiguous_elements=tensor.size, inner_elements=1.0,
+            moved_axes=1.0,
             last_axis=tensor.shape[-1] if tensor.shape else 1, rank=len(tensor.shape),
             unit=_UNIT_CODE["move"],
         )  # fmt: skip
@@ -185,7 +216,7 @@ class KernelReader:
         input_bytes, output_bytes = float(work.input_bytes), float(work.output_bytes)
         if self._eliminated or self._inlined:
             whole = sum(tensor.size_bytes for tensor in read.values())
-            stored = sum(tensors[self._source(name)].bytes_of(tensor.size) for name, tensor in read.items())
+            stored = sum(tensors[self.source(name)].bytes_of(tensor.size) for name, tensor in read.items())
             input_bytes *= stored / max(whole, 1)
             written = [tensors[name] for name in layer.outputs if name]
             output_bytes = float(sum(self._written(tensor).bytes_of(tensor.size) for tensor in written))
@@ -224,7 +255,7 @@ class KernelReader:
             for name in layer.inputs:
                 if not name or tensors[name].is_constant:
                     continue
-                source = self._source(name)
+                source = self.source(name)
                 if source not in produced:
                     found[source] = tensors[source]
                     if layer is primary:
@@ -249,7 +280,7 @@ class KernelReader:
             n_outputs=len(leaving),
         )
 
-    def _source(self, name: str) -> str:
+    def source(self, name: str) -> str:
         """The tensor behind ``name`` when layers that vanish are looked through."""
         network = self._network
         while self._eliminated or self._inlined:

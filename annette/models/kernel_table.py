@@ -13,11 +13,14 @@ from annette.errors import ModelError
 from annette.graph.mapping import Mapping as LayerMapping
 from annette.graph.network import Network
 from annette.measurement import DeviceInfo
+from annette.models.kernel_distance import reuse_distances
 from annette.models.kernel_row import COLUMNS, UNITS, KernelReader
 
 __all__ = ["COLUMNS", "KernelTable", "build_kernel_table", "concatenate_tables"]
 
 COLUMN_INDEX = MappingProxyType({name: index for index, name in enumerate(COLUMNS)})
+_DISTANCES = [COLUMN_INDEX[name] for name in ("near_bytes", "far_bytes", "recent_bytes")]
+_MOVED = tuple(COLUMN_INDEX[name] for name in ("input_bytes", "weight_bytes", "output_bytes"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -147,17 +150,22 @@ def build_kernel_table(items: Sequence[tuple[Network, LayerMapping]], device: De
     keys: dict[str, int] = {}
     family_index: list[int] = []
     network_index: list[int] = []
+    distances: list[tuple[float, float, float]] = []
     for number, (network, mapping) in enumerate(items):
         reader = KernelReader(network, mapping, device)
         for kernel in mapping.kernels:
             rows.append(reader.row(kernel))
             family_index.append(keys.setdefault(reader.family_key(kernel), len(keys)))
             network_index.append(number)
+        if device.cache_bytes:  # without caches it does not matter what else a network moves
+            per_kernel = [sum(row[at] for at in _MOVED) for row in rows[len(distances) :]]
+            distances.extend(reuse_distances(network, mapping, per_kernel, reader.source))
     values = np.array(rows, dtype=np.float64).reshape(len(rows), len(COLUMNS))
     networks = np.array(network_index, dtype=np.int64)
     moved = values[:, COLUMN_INDEX["weight_bytes"]] + values[:, COLUMN_INDEX["output_bytes"]]
-    if device.cache_bytes:  # without caches it does not matter what else a network moves
+    if device.cache_bytes:
         values[:, COLUMN_INDEX["network_bytes"]] = np.bincount(networks, moved, len(items))[networks]
+        values[:, _DISTANCES] = np.array(distances).reshape(-1, len(_DISTANCES))
     return KernelTable(
         values=values,
         family_names=tuple(keys),

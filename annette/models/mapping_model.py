@@ -40,11 +40,13 @@ from annette.models.mapping_rules import (
     transparent_operators,
     uniting_pairs,
 )
+from annette.models.mapping_siblings import learn_siblings, unite_siblings
 from annette.models.mapping_text import (
     SCHEMA_VERSION,
     describe_merges,
     describe_moves,
     describe_placement,
+    describe_siblings,
     describe_vanishing,
     object_of,
     parse_document,
@@ -82,6 +84,8 @@ class MappingModel:
     """Where a primary of unknown family runs."""
     unites: frozenset[Key] = frozenset()
     """By operators as in `merge`: several such kernels may become one with the layer."""
+    siblings: frozenset[str] = frozenset()
+    """Operators whose layers become one kernel where together they take all of one tensor."""
     moves: MappingType[MoveKey, Tree] = field(default_factory=dict)
     """By the move and the units that make and read a tensor; empty where none was seen."""
 
@@ -115,6 +119,7 @@ class MappingModel:
             kernel = walk.join_all(number, homes) if homes else walk.open(number)
             if self._places_by_units:  # from the front, so that no question has to reach back far
                 walk.unit(kernel)
+        unite_siblings(walk, self.siblings)
         walk.settle_units()
         kernels = tuple(self._with_moves(walk))
         names = tuple(view.layers[number].name for number in walk.vanished)
@@ -202,6 +207,7 @@ class MappingModel:
         return (
             *describe_vanishing(self.vanish),
             *describe_merges(self.merge),
+            *describe_siblings(self.siblings),
             *describe_placement(self.placement),
             *(
                 f"{_JOIN.join(sorted(ops))} -> primary layer: {primary}"
@@ -230,6 +236,8 @@ class MappingModel:
             data[kind] = {_JOIN.join(key): tree_to_json(tree) for key, tree in table.items()}
         if self.unites:
             data["unites"] = sorted(_JOIN.join(key) for key in self.unites)
+        if self.siblings:
+            data["siblings"] = sorted(self.siblings)
         if self.moves:
             data["moves"] = {_JOIN.join(key): tree_to_json(tree) for key, tree in self.moves.items()}
         return json.dumps(data, sort_keys=True, separators=(",", ":")) + "\n"
@@ -264,6 +272,7 @@ class MappingModel:
             unites=frozenset(
                 tuple(name.split(_JOIN)) for name in (words_of(data, "unites") if "unites" in data else ())
             ),
+            siblings=words_of(data, "siblings") if "siblings" in data else frozenset(),
             moves={(key[0], key[1], key[2]): tree for key, tree in moves.items()},
             **tables,
         )
@@ -310,6 +319,7 @@ def fit_mapping_model(
         joins=joins,
         default_unit=majority(rules["placement"].values(), "device"),
         unites=unites,
+        siblings=learn_siblings(observations),
         moves=learn_moves(items, transparent, joins, unites),
     )
 

@@ -227,6 +227,8 @@ def fit_rules(
         trees.update({key: _fit(kind, key, item) for key, item in mixed.get(kind, {}).items()})
         labels = {key: item.labels for key, item in tables[kind].items()}
         split = _divided_families(families[kind]) if kind != "placement" else frozenset()
+        if kind == "merge":
+            split |= _lone_families(families[kind])
         fitted[kind] = {
             key: trees[key]
             for key in sorted(trees)
@@ -302,6 +304,17 @@ def _divided_families(members: MappingType[Key, MappingType[Key, Counter[str]]])
         key
         for key, operators in members.items()
         if len({min(votes, key=lambda label: (-votes[label], label)) for votes in operators.values()}) > 1
+    )
+
+
+def _lone_families(members: MappingType[Key, MappingType[Key, Counter[str]]]) -> frozenset[Key]:
+    """Pairs of families of which a single pair of operators was seen, and merged: no rule for all others."""
+    return frozenset(
+        key
+        for key, operators in members.items()
+        if all(part.startswith("family:") for part in key)
+        and len(operators) == 1
+        and all(MERGED in votes for votes in operators.values())
     )
 
 

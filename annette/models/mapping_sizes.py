@@ -32,6 +32,7 @@ __all__ = [
     "output_elements",
     "overlap",
     "padding",
+    "producer_agrees",
     "rank_in",
     "rank_out",
     "size_of",
@@ -74,6 +75,14 @@ def operands_agree(site: Site) -> float:
     """Whether all activations have the shape of the output: no broadcasting."""
     tensors, shape = site.walk.view.tensors, output_shape(site)
     return float(all(tensors[operand.tensor].shape == shape for operand in site.operands))
+
+
+def producer_agrees(site: Site) -> float:
+    """Whether all that the producer reads, constants too, has the shape of its result."""
+    view = site.walk.view
+    layer = view.layers[site.feeder]
+    shape = view.tensors[layer.outputs[0]].shape
+    return float(all(view.tensors[name].shape == shape for name in layer.inputs if name))
 
 
 def keeps_order(site: Site) -> float:

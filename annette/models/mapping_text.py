@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from collections.abc import Mapping as MappingType
 
 from annette.errors import ModelError
@@ -17,6 +17,7 @@ __all__ = [
     "describe_merges",
     "describe_moves",
     "describe_placement",
+    "describe_siblings",
     "describe_vanishing",
     "object_of",
     "parse_document",
@@ -50,6 +51,12 @@ def describe_merges(rules: MappingType[Key, Tree]) -> Iterator[str]:
         elif not kernel.startswith("family:") and not layer.startswith("family:"):
             apart.setdefault(kernel, []).append(layer)
     yield from (f"{kernel}{_JOIN}{', '.join(layers)} -> never merged" for kernel, layers in apart.items())
+
+
+def describe_siblings(operators: Iterable[str]) -> Iterator[str]:
+    """One line for each operator whose layers are joined where they share a tensor out."""
+    for name in sorted(operators):
+        yield f"{name}{_JOIN}{name} -> merged if together they take all of one tensor"
 
 
 def describe_placement(rules: MappingType[Key, Tree]) -> Iterator[str]:

@@ -12,6 +12,7 @@ __all__ = [
     "earlier_unshared",
     "family",
     "feeder_operator",
+    "input_dtype",
     "input_units",
     "kernel_family",
     "kernel_operators",
@@ -26,6 +27,7 @@ __all__ = [
     "other_units",
     "others",
     "producer_content",
+    "producer_dtype",
     "producer_families",
     "producer_kernels",
     "producer_operators",
@@ -208,3 +210,18 @@ def dtype(site: Site) -> frozenset[str]:
     """Type of the layer's output elements."""
     view = site.walk.view
     return frozenset(view.tensors[name].dtype for name in view.layers[site.layer].outputs[:1] if name)
+
+
+def input_dtype(site: Site) -> frozenset[str]:
+    """Type of the elements that the layer reads first."""
+    return _first_dtype(site, site.layer)
+
+
+def producer_dtype(site: Site) -> frozenset[str]:
+    """Type of the elements that the producer reads first: of a dequantiser the quantised one."""
+    return _first_dtype(site, site.feeder)
+
+
+def _first_dtype(site: Site, number: int) -> frozenset[str]:
+    view = site.walk.view
+    return frozenset(view.tensors[name].dtype for name in view.layers[number].inputs[:1] if name)
