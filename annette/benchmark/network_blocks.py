@@ -29,6 +29,8 @@ class Taste:
     """Channels of a group in grouped convolutions; 0: no groups."""
     gated: float
     """Share of the blocks with squeeze-and-excite."""
+    addition: str = "Add"
+    """Operator of shortcuts: ``Add``, or ``Sum`` as Caffe has it."""
 
 
 Block = Callable[[Draw, NetworkBuilder, str, int, int, Taste], str]
@@ -37,13 +39,15 @@ Block = Callable[[Draw, NetworkBuilder, str, int, int, Taste], str]
 
 def draw_taste(draw: Draw, activations: tuple[str, ...], *, gated: float = 0.0) -> Taste:
     """One network's taste, its activation one of these."""
+    is_caffe = draw.chance(0.1)
     return Taste(
-        style=Style(norm=draw.chance(0.75), activation=draw.pick(activations)),
+        style=Style(norm=draw.chance(0.75), activation=draw.pick(activations), is_scaled=is_caffe),
         kernel=draw.pick((3, 3, 3, 5, 7)),
         expansion=draw.pick((2, 3, 4, 4, 6, 6)),
         reduction=draw.pick((2, 4, 4, 8)),
         group_size=draw.pick((0, 0, 0, 4, 8, 16, 24, 32)),
         gated=gated if draw.chance(0.6) else 0.0,
+        addition="Sum" if is_caffe else "Add",
     )
 
 
@@ -51,13 +55,16 @@ def _linear(taste: Taste) -> Style:
     return replace(taste.style, activation=None)
 
 
-def _add(draw: Draw, build: NetworkBuilder, a: str, b: str) -> str:
-    return build.add("Add", a, b) if draw.chance(0.5) else build.add("Add", b, a)
+def _add(draw: Draw, build: NetworkBuilder, a: str, b: str, taste: Taste) -> str:
+    return build.add(taste.addition, *((a, b) if draw.chance(0.5) else (b, a)))
 
 
 def gate(draw: Draw, build: NetworkBuilder, x: str, inner: int) -> str:
     """Squeeze-and-excite."""
-    y = build.global_avg_pool(x)
+    if draw.chance(0.6):
+        y = build.global_avg_pool(x)
+    else:
+        y = build.add("ReduceMean", x, build.int_constant((2, 3)), keepdims=1)
     y = activate(build, build.conv(y, inner), draw.pick(("Relu", "Relu", "Swish")))
     y = build.add(draw.pick(("Sigmoid", "HardSigmoid")), build.conv(y, build.channels(x)))
     return build.add("Mul", x, y)
@@ -86,7 +93,7 @@ def _basic(draw: Draw, build: NetworkBuilder, x: str, out: int, stride: int, tas
     y = unit(build, y, out, _linear(taste), kernel=3, dilation=draw.pick((1,) * 9 + (2,)))
     if draw.chance(taste.gated):
         y = gate(draw, build, y, max(out // taste.reduction, 1))
-    return activate(build, _add(draw, build, y, _shortcut(build, x, out, stride, taste)), "Relu")
+    return activate(build, _add(draw, build, y, _shortcut(build, x, out, stride, taste), taste), "Relu")
 
 
 def _bottleneck(draw: Draw, build: NetworkBuilder, x: str, out: int, stride: int, taste: Taste) -> str:
@@ -100,7 +107,7 @@ def _bottleneck(draw: Draw, build: NetworkBuilder, x: str, out: int, stride: int
         y = gate(draw, build, y, max(inner // 4, 1))
     y = unit(build, y, out, _linear(taste), kernel=1)
     shortcut = _shortcut(build, x, out, stride, taste)
-    return activate(build, _add(draw, build, y, shortcut), taste.style.activation)
+    return activate(build, _add(draw, build, y, shortcut, taste), taste.style.activation)
 
 
 def _preactivated(draw: Draw, build: NetworkBuilder, x: str, out: int, stride: int, taste: Taste) -> str:
@@ -111,7 +118,7 @@ def _preactivated(draw: Draw, build: NetworkBuilder, x: str, out: int, stride: i
         shortcut = build.conv(y, out, stride=stride, bias=False)
     y = build.conv(y, out, kernel=3, stride=stride, padding=1, bias=False)
     y = activate(build, build.batch_norm(y), taste.style.activation)
-    return _add(draw, build, build.conv(y, out, kernel=3, padding=1, bias=False), shortcut)
+    return _add(draw, build, build.conv(y, out, kernel=3, padding=1, bias=False), shortcut, taste)
 
 
 def _inverted(draw: Draw, build: NetworkBuilder, x: str, out: int, stride: int, taste: Taste) -> str:
@@ -124,7 +131,7 @@ def _inverted(draw: Draw, build: NetworkBuilder, x: str, out: int, stride: int, 
     if draw.chance(taste.gated):
         y = gate(draw, build, y, max(inner // (4 * taste.reduction), 4))
     y = unit(build, y, out, _linear(taste), kernel=1)
-    return _add(draw, build, y, x) if stride == 1 and out == channels else y
+    return _add(draw, build, y, x, taste) if stride == 1 and out == channels else y
 
 
 def _separable(draw: Draw, build: NetworkBuilder, x: str, out: int, stride: int, taste: Taste) -> str:
@@ -218,7 +225,7 @@ def _cross_stage(draw: Draw, build: NetworkBuilder, x: str, out: int, stride: in
     for _ in range(draw.integer(1, 2)):
         z = unit(build, y, half, taste.style, kernel=draw.pick((1, 3)))
         z = unit(build, z, half, taste.style, kernel=3)
-        y = _add(draw, build, y, z) if draw.chance(0.7) else z
+        y = _add(draw, build, y, z, taste) if draw.chance(0.7) else z
         kept.append(y)
     merged = build.concat(*kept) if draw.chance(0.5) else build.concat(left, y)
     return unit(build, merged, out, taste.style, kernel=1)
@@ -228,9 +235,9 @@ def _many_windows(draw: Draw, build: NetworkBuilder, x: str, out: int, stride: i
     """A 3x3 and a 1x1 convolution and perhaps the input itself, added."""
     linear = _linear(taste)
     y = unit(build, x, out, linear, kernel=3, stride=stride)
-    y = _add(draw, build, y, unit(build, x, out, linear, kernel=1, stride=stride))
+    y = _add(draw, build, y, unit(build, x, out, linear, kernel=1, stride=stride), taste)
     if stride == 1 and build.channels(x) == out:
-        y = _add(draw, build, y, build.batch_norm(x) if draw.chance(0.5) else x)
+        y = _add(draw, build, y, build.batch_norm(x) if draw.chance(0.5) else x, taste)
     return activate(build, y, taste.style.activation)
 
 
@@ -247,7 +254,7 @@ def _channels_last(draw: Draw, build: NetworkBuilder, x: str, out: int, stride: 
     y = build.linear(build.activation(y, draw.pick(("Gelu", "Gelu", "Relu"))), out)
     if draw.chance(0.6):
         y = build.add("Mul", y, build.constant((out,)))
-    return _add(draw, build, x, build.transpose(y, (0, 3, 1, 2)))
+    return _add(draw, build, x, build.transpose(y, (0, 3, 1, 2)), taste)
 
 
 NETWORK_BLOCKS: Mapping[str, Block] = MappingProxyType(

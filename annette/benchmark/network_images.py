@@ -31,7 +31,7 @@ class Frame:
     @property
     def scale(self) -> float:
         """What widths and sides are multiplied by, so that the work nears the frame's; 1 at 25 M MACs."""
-        return min(max(math.pow(self.macs / self.batch / 2.5e7, 0.25), 0.8), 2.8)
+        return min(max(math.pow(self.macs / self.batch / 2.5e7, 0.25), 0.45), 2.8)
 
     @property
     def width_scale(self) -> float:

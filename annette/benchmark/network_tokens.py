@@ -128,7 +128,12 @@ def _projections(
             for index in range(3)
         )
         return query, build.transpose(key, (0, 1, 3, 2)), value
-    parts = build.add_many("Split", y, build.int_constant((features,) * 3), outputs=3, axis=2)
+    if draw.chance(0.6):
+        parts = build.add_many("Split", y, build.int_constant((features,) * 3), outputs=3, axis=2)
+    else:
+        parts = tuple(
+            build.slice(y, axis=2, start=part * features, end=(part + 1) * features) for part in range(3)
+        )
     query, value = (_heads(build, item, manner.heads) for item in (parts[0], parts[2]))
     return query, _heads(build, parts[1], manner.heads, transposed=True), value
 
@@ -141,7 +146,11 @@ def _attend(draw: Draw, build: GrowingBuilder, x: str, source: str, manner: _Man
         query = build.add("Mul", query, _scalar(build, 1 / math.sqrt(manner.size)))
     scores = build.add("MatMul", query, key)
     if manner.scaled == "scores":
-        scores = build.add("Div", scores, _scalar(build, math.sqrt(manner.size)))
+        factor = math.sqrt(manner.size)
+        if draw.chance(0.5):
+            scores = build.add("Div", scores, _scalar(build, factor))
+        else:
+            scores = build.add("Mul", scores, _scalar(build, 1 / factor))
     if mask is not None:
         if build.dtype(mask) == "bool":
             scores = build.add("Where", mask, scores, _scalar(build, -1e9))

@@ -30,6 +30,10 @@ _BATCHES: Mapping[int, float] = MappingProxyType({2: 0.35, 4: 0.3, 8: 0.25, 16: 
 
 
 _MAX_ATTEMPTS = 50
+_SMALL_SHARE = 0.2
+"""Share of the networks that are smaller than the least of the others,"""
+_SMALLER = 60.0
+"""at most by this factor."""
 _LEAST_SHARE = 0.2
 """Of the least work wanted; networks with less are drawn again: they would only show overheads."""
 
@@ -81,10 +85,11 @@ def network_tasks(
             if found == count:
                 break
             draw = next(points)
-            network = synthetic_network(theme, draw, _frame(draw, sizes, limits), variant=variant)
+            frame = _frame(draw, sizes, limits)
+            network = synthetic_network(theme, draw, frame, variant=variant)
             if network.id in seen or not limits.admit(network):
                 continue
-            if network_work(network).macs < _LEAST_SHARE * sizes.least_macs:
+            if network_work(network).macs < _LEAST_SHARE * min(sizes.least_macs, frame.macs):
                 continue
             seen.add(network.id)
             identity = f"{stream}/{variant}/{theme}/{found}"
@@ -103,10 +108,18 @@ def network_tasks(
 
 
 def _frame(draw: Draw, sizes: NetworkSizes, limits: Limits) -> Frame:
-    """A frame whose weights and work are spread evenly over the orders of magnitude that are allowed."""
+    """A frame whose weights and work are spread evenly over the orders of magnitude that are allowed.
+
+    Some frames are smaller still: what runs from the caches alone is in no larger network.
+    """
+    macs = float(sizes.least_macs), 0.7 * limits.macs
+    weights = float(sizes.least_weight_elements), 0.7 * limits.weight_elements
+    if draw.chance(_SMALL_SHARE):
+        macs = sizes.least_macs / _SMALLER, sizes.least_macs
+        weights = sizes.least_weight_elements / _SMALLER, 3 * sizes.least_weight_elements
     return Frame(
         batch=1,
-        macs=draw.log_float(sizes.least_macs, 0.7 * limits.macs),
-        weight_elements=draw.log_float(sizes.least_weight_elements, 0.7 * limits.weight_elements),
+        macs=draw.log_float(*macs),
+        weight_elements=draw.log_float(*weights),
         kernels=draw.integer(sizes.kernels // 2, sizes.kernels * 3 // 2),
     )

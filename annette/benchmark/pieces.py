@@ -28,6 +28,8 @@ class Style:
     """Batch normalisation after each convolution, which then has no bias."""
     activation: str | None
     """What follows each convolution; ``None`` for nothing."""
+    is_scaled: bool = False
+    """Factors and offsets as layers of their own after each normalisation, as Caffe writes it."""
 
 
 def draw_style(draw: Draw) -> Style:
@@ -81,4 +83,8 @@ def unit(
     )  # fmt: skip
     if style.norm:
         y = build.batch_norm(y)
+    if style.norm and style.is_scaled:
+        per_channel = (out_channels, *(1,) * (len(build.shape(y)) - 2))
+        y = build.add("Mul", y, build.constant(per_channel))
+        y = build.add("Add", y, build.constant(per_channel))
     return activate(build, y, style.activation)

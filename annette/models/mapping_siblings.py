@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 from annette.graph.mapping import Mapping
-from annette.graph.network import Network
+from annette.graph.network import Layer, Network
 from annette.models.mapping_walk import GraphView, Walk
 
 __all__ = ["learn_siblings", "unite_siblings"]
@@ -49,7 +49,8 @@ def _siblings(view: GraphView, vanished: Callable[[int], bool]) -> Iterator[tupl
     """Layers of one operator and axis that read one tensor alone, and whose results are as large as it is."""
     groups: dict[tuple[str, str, int], list[int]] = {}
     for number, layer in enumerate(view.layers):
-        if len(view.operands[number]) == 1 and len(layer.outputs) == 1 and not vanished(number):
+        is_single = len(view.operands[number]) == 1 and len(layer.outputs) == 1
+        if is_single and not vanished(number) and not _leaves_gaps(view, layer):
             source = _source(view, view.operands[number][0].tensor, vanished)
             key = (view.op_types[number], source, layer.int_attribute("axis", 0))
             groups.setdefault(key, []).append(number)
@@ -57,6 +58,14 @@ def _siblings(view: GraphView, vanished: Callable[[int], bool]) -> Iterator[tupl
         sizes = [view.tensors[view.layers[number].outputs[0]].size for number in numbers]
         if len(numbers) > 1 and sum(sizes) == view.tensors[source].size:
             yield op_type, numbers
+
+
+def _leaves_gaps(view: GraphView, layer: Layer) -> bool:
+    """Whether a slice takes every other element only, or may do so."""
+    if layer.op_type != "Slice" or len(layer.inputs) < 5 or not layer.inputs[4]:
+        return False
+    steps = view.tensors[layer.inputs[4]].value
+    return steps is None or any(step != 1 for step in steps)
 
 
 def _source(view: GraphView, tensor: str, vanished: Callable[[int], bool]) -> str:
