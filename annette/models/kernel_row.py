@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from annette.graph.families import layer_family
@@ -134,7 +134,7 @@ class KernelReader:
         traffic = self._alone(layer_work(network, primary), primary) if len(layers) == 1 else None
         traffic = traffic or self._merged(layers, primary)
         if gelu is not None:
-            layers = (gelu,)
+            layers, traffic = (gelu,), replace(traffic, extra_elements=0)
         works = [layer_work(network, layer) for layer in layers]
         weight_elements = sum(work.weight_elements for work in works)
         if self._weight_bytes is None:

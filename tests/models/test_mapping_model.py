@@ -490,3 +490,69 @@ def test_resnet50_is_mapped_in_milliseconds() -> None:
         _model().predict(network)
         times.append(time.perf_counter() - start)
     assert min(times) < 0.02  # 2.5 ms on a quiet machine
+
+
+def _normalised_sum(size: int, *, same: bool) -> tuple[Network, Mapping]:
+    """A sum before a layer normalisation: of equal shapes, which the device merges, or a row added to all."""
+    build = NetworkBuilder("sum")
+    x = build.linear(build.input("x", (1, size, 16)), 16)
+    y = build.linear(build.input("y", (1, size, 16)), 16) if same else build.constant((16,))
+    network = build.finish(build.layer_norm(build.add("Add", x, y)))
+    names = [layer.name for layer in network.layers]
+    parts = [
+        *((name,) for name in names[:-2]),
+        *([tuple(names[-2:])] if same else [(n,) for n in names[-2:]]),
+    ]
+    return network, Mapping(kernels=tuple(Kernel(layers=p, primary=p[0], unit="plain") for p in parts))
+
+
+def test_a_merge_may_depend_on_the_shapes_that_the_producer_reads() -> None:
+    seen = [_normalised_sum(size, same=same) for size in range(4, 24) for same in (True, False)]
+    model = fit_mapping_model(seen)
+    for size in (2, 100):
+        for same in (True, False):
+            network, mapping = _normalised_sum(size, same=same)
+            assert model.predict(network).kernels == mapping.kernels
+
+
+def _dequantised_product(size: int, dtype: str) -> tuple[Network, Mapping]:
+    """A product of two dequantised tensors, which the device computes on bytes if these are unsigned."""
+    build = NetworkBuilder("product")
+    pairs = []
+    for name in ("x", "y"):
+        scale, zero = build.constant(()), build.constant((), dtype=dtype)
+        quantised = build.add("QuantizeLinear", build.input(name, (1, 4, size, size)), scale, zero)
+        pairs.append(build.add("DequantizeLinear", quantised, scale, zero))
+    network = build.finish(build.add("Mul", *pairs))
+    by_op: dict[str, list[str]] = {}
+    for layer in network.layers:
+        by_op.setdefault(layer.op_type, []).append(layer.name)
+    joined = dtype == "uint8"
+    kernels = [Kernel(layers=(name,), primary=name, unit="plain") for name in by_op["QuantizeLinear"]]
+    rest = [*by_op["DequantizeLinear"], *by_op["Mul"]]
+    parts = [tuple(rest)] if joined else [(name,) for name in rest]
+    kernels += [Kernel(layers=part, primary=part[-1], unit="plain") for part in parts]
+    return network, Mapping(kernels=tuple(kernels))
+
+
+def test_a_merge_may_depend_on_the_type_that_the_producer_reads() -> None:
+    seen = [_dequantised_product(size, dtype) for size in range(4, 20) for dtype in ("int8", "uint8")]
+    model = fit_mapping_model(seen)
+    for dtype in ("int8", "uint8"):
+        network, mapping = _dequantised_product(50, dtype)
+        assert all(exact_kernels(mapping, model.predict(network)))
+
+
+def test_what_one_pair_of_operators_does_is_no_rule_for_their_families() -> None:
+    def network(size: int, reduction: str, activation: str) -> Network:
+        build = NetworkBuilder("reduce")
+        x = build.add(reduction, build.input("x", (1, 8, size)), build.int_constant((2,)))
+        return build.finish(build.add(activation, x))
+
+    seen = [network(size, "ReduceMean", "Sqrt") for size in range(4, 14)]
+    model = fit_mapping_model([(item, _in_kernels(item, 2)) for item in seen])
+    assert model.predict(network(40, "ReduceMean", "Sqrt")) == _in_kernels(
+        network(40, "ReduceMean", "Sqrt"), 2
+    )
+    other = network(40, "ReduceL2", "Relu")
+    assert [len(kernel.layers) for kernel in model.predict(other).kernels] == [1, 1]

@@ -1,0 +1,86 @@
+"""Rows of a processor's kernels: GELU as one operator, how a transposition moves, signed bytes."""
+
+from __future__ import annotations
+
+import pytest
+
+from annette.graph.builder import NetworkBuilder
+from annette.graph.mapping import Kernel, Mapping
+from annette.graph.network import Network
+from annette.measurement import DeviceInfo
+from annette.models.kernel_layout import operator_code
+from annette.models.kernel_row import COLUMNS
+from annette.models.kernel_table import KernelTable, build_kernel_table
+
+CPU = DeviceInfo(name="cpu", backend="test", cache_bytes=(32768,), vector_bytes=64)
+ARRAY = DeviceInfo(name="array", backend="test")
+PLACE = ("near_bytes", "far_bytes", "recent_bytes", "network_bytes")
+
+
+def _written_out() -> Network:
+    build = NetworkBuilder("gelu")
+    x = build.input("x", (1, 12, 32))
+    y = build.add("Erf", build.add("Div", x, build.constant((), value=(1.4142,)), name="div"), name="erf")
+    y = build.add("Add", y, build.constant((), value=(1.0,)), name="one")
+    y = build.add("Mul", build.add("Mul", x, y, name="gate"), build.constant((), value=(0.5,)), name="half")
+    return build.finish(y)
+
+
+def _table(network: Network, device: DeviceInfo, *names: str) -> KernelTable:
+    names = names or tuple(layer.name for layer in network.layers)
+    mapping = Mapping(kernels=(Kernel(layers=names, primary=names[0], unit="plain"),))
+    return build_kernel_table([(network, mapping)], device)
+
+
+def test_gelu_written_out_counts_as_the_operator_on_a_processor() -> None:
+    build = NetworkBuilder("gelu")
+    whole = build.finish(build.add("Gelu", build.input("x", (1, 12, 32))))
+    parts = _table(_written_out(), CPU)
+    one = _table(whole, CPU)
+    assert parts.families == one.families == ("activation@plain",)
+    differing = [
+        name
+        for name in COLUMNS
+        if name not in ("contiguous_elements", *PLACE)
+        and parts.column(name).tolist() != one.column(name).tolist()
+    ]
+    assert differing == []
+
+
+def test_gelu_stays_what_was_written_elsewhere() -> None:
+    table = _table(_written_out(), ARRAY)
+    assert table.families == ("elementwise@plain",)
+    assert table.column("operator").tolist() == [operator_code("Div")]
+
+
+@pytest.mark.parametrize(
+    ("shape", "perm", "groups"),
+    [
+        ((1, 8, 6), (0, 2, 1), 3),
+        ((1, 8, 6, 4), (0, 3, 1, 2), 3),
+        ((8, 6), (1, 0), 2),
+        ((1, 8, 3, 4, 2), (2, 0, 3, 4, 1), 4),
+        ((2, 3, 4), (0, 1, 2), 1),
+    ],
+)
+def test_a_transposition_moves_groups_of_axes(
+    shape: tuple[int, ...], perm: tuple[int, ...], groups: int
+) -> None:
+    build = NetworkBuilder("transpose")
+    network = build.finish(build.transpose(build.input("x", shape), perm))
+    assert _table(network, CPU).column("moved_axes").tolist() == [groups]
+
+
+@pytest.mark.parametrize(("dtype", "signed"), [("int8", 1.0), ("uint8", 0.0)])
+def test_signed_bytes_are_seen_through_dequantisers_in_the_kernel(dtype: str, signed: float) -> None:
+    build = NetworkBuilder("quantised")
+    scale, zero = build.constant(()), build.constant((), dtype=dtype)
+    x = build.add("QuantizeLinear", build.input("x", (1, 4, 8, 8)), scale, zero, name="q")
+    y = build.conv(build.add("DequantizeLinear", x, scale, zero, name="dq"), 8, name="conv")
+    network = build.finish(build.add("QuantizeLinear", y, scale, zero, name="requantise"))
+    kernels = (
+        Kernel(layers=("q",), primary="q", unit="plain"),
+        Kernel(layers=("dq", "conv", "requantise"), primary="conv", unit="integer"),
+    )
+    table = build_kernel_table([(network, Mapping(kernels=kernels))], CPU)
+    assert table.column("signed_input").tolist() == [0.0, signed]
