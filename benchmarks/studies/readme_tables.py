@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from real_cpu_tables import group_table
+from real_cpu_tables import overview_table
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -59,9 +59,9 @@ def main() -> None:
     arguments = parser.parse_args()
     before = README.read_text(encoding="utf-8")
     after = with_table(before, accuracy_table(json.loads(RESULT.read_text(encoding="utf-8"))))
-    for result in sorted(RESULT.parent.glob("real_cpu*.json")):
-        table = group_table(json.loads(result.read_text(encoding="utf-8")))
-        after = with_table(after, table, result.stem)
+    results = RESULT.parent.glob("real_cpu*.json")
+    documents = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in results}
+    after = with_table(after, overview_table(documents), "real_cpu")
     if arguments.check:
         sys.exit(before != after)
     README.write_text(after, encoding="utf-8")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,40 @@ def group_table(document: dict[str, Any]) -> str:
                 f"{figures['within_10_percent']:.0%}",
                 "-" if rank is None else f"{rank:.4f}",
                 f"{mapped:.1%}" if way.startswith("**mixed") and mapped is not None else "",
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+RESULTS = {
+    "real_cpu": "ONNX Runtime",
+    "real_cpu_quick": "ONNX Runtime, `cpu-quick`",
+    "real_cpu_two_threads": "ONNX Runtime, 2 threads, `cpu-quick`",
+    "real_cpu_openvino": "OpenVINO, `cpu-quick`",
+}
+"""What was trained and judged, by the name of the result."""
+
+
+def overview_table(documents: Mapping[str, dict[str, Any]]) -> str:
+    """One row a result and group: the mixed model, and the MAPE of what it is compared with."""
+    head = ["trained on", "networks", "MAPE of **mixed**", "bias", "worst", "within 10 %", "Spearman"]
+    head += ["with the runtime's own mapping", "sum of kernels alone", "measured again", "mapped exactly"]
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    for name, document in sorted(documents.items(), key=lambda item: list(RESULTS).index(item[0])):
+        for group, entry in document["groups"].items():
+            mixed = entry["learned"]["mixed"]
+            others = [entry["oracle"].get("mixed"), entry["lookup"], entry["repeat"]]
+            mapped = entry["mapping"]["accuracy"]
+            cells = [
+                RESULTS[name],
+                f"{mixed['networks']} {TITLES.get(group, group)}",
+                f"{mixed['mape']:.1%}",
+                f"{mixed['bias']:+.1%}",
+                f"{mixed['worst']:.1%}",
+                f"{mixed['within_10_percent']:.0%}",
+                "-" if mixed["spearman"] is None or mixed["networks"] < 8 else f"{mixed['spearman']:.4f}",
+                *("" if other is None else f"{other['mape']:.1%}" for other in others),
+                "" if mapped is None else f"{mapped:.1%}",
             ]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -249,6 +249,38 @@ def test_networks_of_the_campaign_keep_its_limits_and_spread_over_sizes(cpu: tup
     assert len({task.group for task in cpu}) == len({task.id for task in cpu}) == len(cpu)
 
 
+def test_some_networks_of_the_campaign_are_small(cpu: tuple[Task, ...]) -> None:
+    sizes = load_plan("cpu").sizes
+    assert sizes is not None
+    macs = [network_work(task.network).macs for task in cpu if task.tag("kind") != "mosaic"]
+    small = sum(item < 0.2 * sizes.least_macs for item in macs) / len(macs)
+    assert 0.08 < small < 0.3
+    assert min(macs) < 0.03 * sizes.least_macs
+
+
+def test_networks_of_the_campaign_are_written_in_several_manners(cpu: tuple[Task, ...]) -> None:
+    whole = [task.network for task in cpu if task.tag("kind") != "mosaic"]
+
+    def having(*chain: str) -> int:
+        """Networks in which layers of these operators follow each other."""
+        found = 0
+        for network in whole:
+            layers = [layer for layer in network.layers if layer.op_type == chain[0]]
+            for op_type in chain[1:]:
+                layers = [
+                    item for layer in layers for item in network.successors(layer) if item.op_type == op_type
+                ]
+            found += bool(layers)
+        return found
+
+    assert having("Conv", "BatchNormalization", "Mul", "Add") >= 5
+    assert having("Conv", "BatchNormalization", "Mul", "Add", "Sum") >= 2
+    assert having("MatMul", "Mul") >= 5
+    assert having("MatMul", "Div") >= 5
+    assert having("ReduceMean", "Conv") >= 3
+    assert having("GlobalAveragePool", "Conv") >= 3
+
+
 def test_quantised_and_batched_networks_are_a_part_of_the_campaign(cpu: tuple[Task, ...]) -> None:
     variants = Counter((task.tag("kind") or "").split("/")[0] for task in cpu)
     for variant in ("int8", "batched"):
