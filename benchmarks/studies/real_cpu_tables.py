@@ -18,8 +18,8 @@ TITLES = {
     "cells": "NASBench-101 cells",
     "int8": "INT8 (QDQ)",
     "batch8": "batch 8",
-    "five": "two threads",
-    "ten": "ten networks",
+    "five": "real networks",
+    "ten": "real networks",
 }
 MODELS = ("roofline", "refined_roofline", "statistical", "mixed")
 MAPE_TARGETS = {"int8": 0.10, "batch8": 0.10, "five": 0.10, "ten": 0.08}
