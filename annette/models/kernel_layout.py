@@ -135,7 +135,7 @@ def _moved_axes(layer: Layer, first: Tensor) -> int:
     if layer.op_type != "Transpose":
         return 1
     order = layer.ints_attribute("perm") or tuple(reversed(range(len(first.shape))))
-    return sum(axis != before + 1 for before, axis in zip((-2, *order[:-1]), order, strict=True))
+    return sum(axis != before + 1 for before, axis in zip((-2, *order), order, strict=False))
 
 
 def _runs(layer: Layer, tensors: list[Tensor]) -> tuple[int, int] | None:

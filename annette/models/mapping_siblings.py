@@ -49,13 +49,14 @@ def _siblings(view: GraphView, vanished: Callable[[int], bool]) -> Iterator[tupl
     """Layers of one operator and axis that read one tensor alone, and whose results are as large as it is."""
     groups: dict[tuple[str, str, int], list[int]] = {}
     for number, layer in enumerate(view.layers):
-        is_single = len(view.operands[number]) == 1 and len(layer.outputs) == 1
+        is_single = len(view.operands[number]) == 1 and len(list(filter(None, layer.outputs))) == 1
         if is_single and not vanished(number) and not _leaves_gaps(view, layer):
             source = _source(view, view.operands[number][0].tensor, vanished)
             key = (view.op_types[number], source, layer.int_attribute("axis", 0))
             groups.setdefault(key, []).append(number)
     for (op_type, source, _), numbers in groups.items():
-        sizes = [view.tensors[view.layers[number].outputs[0]].size for number in numbers]
+        made = (name for number in numbers for name in view.layers[number].outputs if name)
+        sizes = [view.tensors[name].size for name in made]
         if len(numbers) > 1 and sum(sizes) == view.tensors[source].size:
             yield op_type, numbers
 

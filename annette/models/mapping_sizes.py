@@ -81,7 +81,7 @@ def producer_agrees(site: Site) -> float:
     """Whether all that the producer reads, constants too, has the shape of its result."""
     view = site.walk.view
     layer = view.layers[site.feeder]
-    shape = view.tensors[layer.outputs[0]].shape
+    shape = next(view.tensors[name].shape for name in layer.outputs if name)
     return float(all(view.tensors[name].shape == shape for name in layer.inputs if name))
 
 

@@ -61,6 +61,7 @@ def test_gelu_stays_what_was_written_elsewhere() -> None:
         ((8, 6), (1, 0), 2),
         ((1, 8, 3, 4, 2), (2, 0, 3, 4, 1), 4),
         ((2, 3, 4), (0, 1, 2), 1),
+        ((), (), 0),
     ],
 )
 def test_a_transposition_moves_groups_of_axes(
