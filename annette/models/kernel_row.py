@@ -23,7 +23,7 @@ GEOMETRY_COLUMNS = (
 
 COLUMNS = (
     *GEOMETRY_COLUMNS,
-    "macs", "ops", "primary_ops",  # of all layers; of the primary layer alone
+    "macs", "ops", "primary_ops",  # of all layers (a GELU counts as one); of the primary layer alone
     "input_elements", "weight_elements", "output_elements",  # what enters and leaves the kernel as a whole
     "input_bytes", "weight_bytes", "output_bytes",
     "primary_output_elements",  # before a fused pool shrinks it
@@ -117,8 +117,7 @@ class KernelReader:
         """
         if kernel.is_move:
             return f"move@{kernel.unit}"
-        primary = self._gelu(kernel) or self._network.layer(kernel.primary)
-        family = layer_family(self._network, primary)
+        family = layer_family(self._network, self._gelu(kernel) or self._network.layer(kernel.primary))
         usual = "array" if family in _ARRAY_FAMILIES else "vector"
         return family if kernel.unit == usual else f"{family}@{kernel.unit}"
 
@@ -131,11 +130,11 @@ class KernelReader:
         primary = gelu or network.layer(kernel.primary)
         layers = (primary,) if len(kernel.layers) == 1 else tuple(map(network.layer, kernel.layers))
         geometry = layer_geometry(network, primary)
-        traffic = self._alone(layer_work(network, primary), primary) if len(layers) == 1 else None
-        traffic = traffic or self._merged(layers, primary)
-        if gelu is not None:
-            layers, traffic = (gelu,), replace(traffic, extra_elements=0)
         works = [layer_work(network, layer) for layer in layers]
+        traffic = self._alone(works[0], primary) if len(layers) == 1 else self._merged(layers, primary)
+        if gelu is not None:  # counts as the one layer that it could be written as
+            layers, works = (gelu,), [layer_work(network, gelu)]
+            traffic = replace(traffic, extra_elements=0)
         weight_elements = sum(work.weight_elements for work in works)
         if self._weight_bytes is None:
             weight_bytes = float(sum(work.weight_bytes for work in works))
@@ -157,7 +156,7 @@ class KernelReader:
         layout = layout_columns(
             network, primary, squares_are_products=self._is_processor, is_gelu=gelu is not None
         )
-        signed = self._signed_input(primary)
+        signed = self._signed_input(primary) if self._is_processor else 0.0
         return (*values, *self._fused(layers, primary), *layout, signed, unit, *_OF_THE_TABLE)
 
     def _signed_input(self, primary: Layer) -> float:
@@ -171,9 +170,14 @@ class KernelReader:
         if not self._is_processor or len(kernel.layers) < 4:
             return None
         layers = [self._network.layer(name) for name in kernel.layers]
-        if any(layer.op_type not in _GELU_PARTS for layer in layers):
+        found = [layer for layer in layers if layer.op_type == "Erf"]
+        if len(found) != 1 or any(layer.op_type not in _GELU_PARTS for layer in layers):
             return None
-        return next((layer for layer in layers if layer.op_type == "Erf"), None)
+        made = {name for layer in layers for name in layer.outputs}
+        read = {name for layer in layers for name in layer.inputs if name} - made
+        tensors = [self._network.tensors[name] for name in read]
+        is_one = sum(not item.is_constant for item in tensors) == 1
+        return found[0] if is_one and all(item.size == 1 for item in tensors if item.is_constant) else None
 
     def _move_row(self, tensor: Tensor) -> tuple[float, ...]:
         """The numbers of a move: the tensor enters and leaves, and no layer is at work."""

@@ -308,13 +308,13 @@ def _divided_families(members: MappingType[Key, MappingType[Key, Counter[str]]])
 
 
 def _lone_families(members: MappingType[Key, MappingType[Key, Counter[str]]]) -> frozenset[Key]:
-    """Pairs of families of which a single pair of operators was seen, and merged: no rule for all others."""
+    """Pairs of families of which a single pair of operators was seen, mostly merged: no rule for others."""
     return frozenset(
         key
         for key, operators in members.items()
         if all(part.startswith("family:") for part in key)
         and len(operators) == 1
-        and all(MERGED in votes for votes in operators.values())
+        and all(2 * votes[MERGED] > votes.total() for votes in operators.values())
     )
 
 

@@ -48,6 +48,18 @@ def test_a_vanished_layer_is_looked_through_and_a_move_writes_anew() -> None:
     assert [item[:2] for item in found] == [(0.0, 0.0), (0.0, 0.0), (2.0, 2.0), (0.0, 0.0)]
 
 
+def test_operands_behind_a_join_that_vanishes_are_each_seen() -> None:
+    build = NetworkBuilder("join")
+    first = build.relu(build.input("x", (1, 4)), name="first")
+    left, right = build.relu(first, name="left"), build.add("Neg", first, name="right")
+    joined = build.add("Concat", left, right, axis=1, name="join")
+    network = build.finish(build.relu(joined, name="last"))
+    kernels = _alone("first", "left", "right", "last").kernels
+    mapping = Mapping(kernels=kernels, eliminated_layers=("join",))
+    found = reuse_distances(network, mapping, [1.0, 2.0, 4.0, 8.0], lambda name: name)
+    assert found[-1] == (0.0, 4.0, 7.0)
+
+
 def test_only_the_kernels_just_before_are_recent() -> None:
     build = NetworkBuilder("long")
     x, names = build.input("x", (1, 4)), [f"relu_{number}" for number in range(20)]

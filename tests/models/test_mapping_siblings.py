@@ -63,6 +63,62 @@ def test_siblings_are_joined_if_they_take_all_of_a_tensor(network: Network, expe
     assert _kernels_of_slices(mapping, network) == expected
 
 
+def _twice(axes: tuple[int, int], starts: tuple[int, int]) -> Network:
+    """Two slices of half a tensor."""
+    build = NetworkBuilder("twice")
+    x = build.conv(build.input("x", (1, 8, 8, 8)), 8)
+    pieces = [
+        build.slice(x, axis=axis, start=start, end=start + 4)
+        for axis, start in zip(axes, starts, strict=True)
+    ]
+    return build.finish(*(build.relu(piece) for piece in pieces))
+
+
+@pytest.mark.parametrize(
+    ("axes", "starts", "expected"),
+    [
+        ((1, 1), (0, 4), [2]),
+        ((1, -3), (0, 4), [2]),
+        ((1, 1), (4, 0), [2]),
+        ((1, 2), (0, 4), [1, 1]),
+        ((1, 1), (0, 0), [1, 1]),
+        ((1, 1), (0, 2), [1, 1]),
+    ],
+)
+def test_only_parts_of_one_axis_that_do_not_overlap_are_joined(
+    axes: tuple[int, int], starts: tuple[int, int], expected: list[int]
+) -> None:
+    network = _twice(axes, starts)
+    assert _kernels_of_slices(_model(joined=True).predict(network), network) == expected
+
+
+def _picked(*positions: int, axis: int) -> Network:
+    build = NetworkBuilder("picked")
+    x = build.conv(build.input("x", (3, 8, 8, 8)), 8)
+    pieces = [
+        build.add("Gather", x, build.constant((), dtype="int64", value=(item,)), axis=axis)
+        for item in positions
+    ]
+    return build.finish(*(build.relu(piece) for piece in pieces))
+
+
+@pytest.mark.parametrize(
+    ("positions", "axis", "is_one"), [((0, 1, 2), 0, True), ((2, 0, -2), -4, True), ((0, 1, 1), 0, False)]
+)
+def test_look_ups_of_every_position_are_siblings(positions: tuple[int, ...], axis: int, is_one: bool) -> None:
+    def answer(network: Network, *, joined: bool) -> Mapping:
+        names = [layer.name for layer in network.layers]
+        gathers = tuple(layer.name for layer in network.layers if layer.op_type == "Gather")
+        parts = [(name,) for name in names if name not in gathers]
+        parts[1:1] = [gathers] if joined else [(name,) for name in gathers]
+        return Mapping(kernels=tuple(Kernel(layers=p, primary=p[0], unit="plain") for p in parts))
+
+    seen = [_picked(0, 1, 2, axis=0)] * 3
+    model = fit_mapping_model([(item, answer(item, joined=True)) for item in seen])
+    network = _picked(*positions, axis=axis)
+    assert set(model.predict(network).kernels) == set(answer(network, joined=is_one).kernels)
+
+
 def test_siblings_stay_apart_on_a_device_that_keeps_them_apart() -> None:
     network = _cut(30, (10, 10, 10))
     model = _model(joined=False)

@@ -47,6 +47,17 @@ def test_gelu_written_out_counts_as_the_operator_on_a_processor() -> None:
     assert differing == []
 
 
+def test_what_merely_looks_like_gelu_keeps_its_weights_and_operands() -> None:
+    build = NetworkBuilder("lookalike")
+    x, other = build.input("x", (1, 12, 32)), build.input("other", (1, 12, 32))
+    y = build.add("Erf", build.add("Mul", x, build.constant((32,)), name="mul"), name="erf")
+    y = build.add("Mul", build.add("Add", y, other, name="add"), build.constant((32,)), name="scale")
+    table = _table(build.finish(y), CPU)
+    assert table.families == ("elementwise@plain",)
+    found = [table.column(name)[0] for name in ("n_inputs", "weight_elements", "n_layers")]
+    assert found == [2.0, 64.0, 4.0]
+
+
 def test_gelu_stays_what_was_written_elsewhere() -> None:
     table = _table(_written_out(), ARRAY)
     assert table.families == ("elementwise@plain",)
