@@ -30,7 +30,10 @@ class Frame:
 
     @property
     def scale(self) -> float:
-        """What widths and sides are multiplied by, so that the work nears the frame's; 1 at 25 M MACs."""
+        """What widths and sides are multiplied by, so that the work nears the frame's; 1 at 25 M MACs.
+
+        Not so small that only the least widths are left.
+        """
         return min(max(math.pow(self.macs / self.batch / 2.5e7, 0.25), 0.45), 2.8)
 
     @property

@@ -122,6 +122,11 @@ def open_platform(arguments: argparse.Namespace) -> Platform:
         return Platform.from_parts(generate_platform(store, name=arguments.name))
 
 
+def _scored(arguments: argparse.Namespace) -> str:
+    """The name of what is judged."""
+    return DEVELOPMENT if arguments.development else EVALUATION
+
+
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--folder", type=Path, required=True, help="holds what is measured")
@@ -141,13 +146,17 @@ def parse_arguments() -> argparse.Namespace:
     source.add_argument("--platform", type=Path, help="folder of the platform")
     source.add_argument("--store", type=Path, help="store or recorded campaign to train the platform from")
     parser.add_argument("--name", help="name of the platform that is trained")
-    parser.add_argument("--output", default="real_cpu", help="name of the result")
+    parser.add_argument("--output", help="name of the result; real_cpu, or real_cpu_development")
     steps = parser.add_mutually_exclusive_group()
     steps.add_argument("--measure-only", action="store_true")
     steps.add_argument("--score-only", action="store_true")
     arguments = parser.parse_args()
     if arguments.plan is not None and (arguments.store is None or arguments.score_only):
         parser.error("--plan runs a campaign: give --store FILE.db to keep it in, and not --score-only")
+    if arguments.development and not (arguments.measure_only or arguments.score_only):
+        parser.error("--development goes with --measure-only or with --score-only")
+    if arguments.score_only and not (arguments.folder / f"{_scored(arguments)}.parquet").is_file():
+        parser.error(f"{arguments.folder}: no {_scored(arguments)}.parquet; measure first")
     if not arguments.measure_only and arguments.platform is None and arguments.store is None:
         parser.error("to score, give --platform or --store; to measure alone, --measure-only")
     return arguments
@@ -162,11 +171,11 @@ def main() -> None:
         write_record(folder, None if arguments.plan is None else arguments.store)
     if arguments.measure_only:
         return
-    scored = DEVELOPMENT if arguments.development and arguments.score_only else EVALUATION
-    evaluation, conditions = score(folder, scored, open_platform(arguments))
+    evaluation, conditions = score(folder, _scored(arguments), open_platform(arguments))
     document = evaluation.to_dict()
     result = {"conditions": conditions, "targets": check_targets(document), **document}
-    path = record(arguments.output, result, seed=SEED)
+    output = arguments.output or ("real_cpu_development" if arguments.development else "real_cpu")
+    path = record(output, result, seed=SEED)
     print(markdown(result))
     print(f"\nwritten to {path.name}", file=sys.stderr)
 

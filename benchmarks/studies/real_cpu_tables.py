@@ -13,7 +13,7 @@ from typing import Any
 
 TITLES = {
     "networks": "real networks",
-    "fresh": "real networks, scored once",
+    "fresh": "held-out networks",
     "development": "networks of development",
     "cells": "NASBench-101 cells",
     "int8": "INT8 (QDQ)",
@@ -113,8 +113,8 @@ def overview_table(documents: Mapping[str, dict[str, Any]]) -> str:
     head = ["trained on", "networks", "MAPE of **mixed**", "bias", "worst", "within 10 %", "Spearman"]
     head += ["with the runtime's own mapping", "sum of kernels alone", "measured again", "mapped exactly"]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    for name, document in sorted(documents.items(), key=lambda item: list(RESULTS).index(item[0])):
-        for group, entry in document["groups"].items():
+    for name in RESULTS:
+        for group, entry in documents[name]["groups"].items() if name in documents else ():
             mixed = entry["learned"]["mixed"]
             others = [entry["oracle"].get("mixed"), entry["lookup"], entry["repeat"]]
             mapped = entry["mapping"]["accuracy"]
