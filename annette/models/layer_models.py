@@ -55,8 +55,7 @@ _PROCESSOR_GRID = BoostingGrid(
     )
 )
 """The same for the mixed model of a processor. Its data sheet adds many features that say nearly the same:
-with a quarter of them at each split the trees lean on none of them alone (int8 networks held out of the
-campaign of ``data/real-cpu``: 10.3 % instead of 10.7 %, float32 the same)."""
+with a quarter of them at each split the trees lean on none of them alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
