@@ -12,6 +12,7 @@ from annette.benchmark.mosaics import mosaic_tasks
 from annette.benchmark.network_images import Frame
 from annette.benchmark.networks import VARIANTS, network_tasks, synthetic_network
 from annette.benchmark.plan import MICRO_KERNELS, PIECES, CampaignPlan, sampled_tasks
+from annette.benchmark.quantised import quantise
 from annette.benchmark.sampling import draws
 from annette.errors import UsageError
 from annette.graph.builder import NetworkBuilder
@@ -26,11 +27,12 @@ _PROBES = 12  # draws of a source, to see which families it consists of
 _PROBE_FRAME = Frame(batch=1, macs=2e8, weight_elements=2e6, kernels=30)
 _PROBE_SEED = 1
 _TAG = "step"
+_MOSAIC, _MOSAIC_INT8 = "mosaic", "mosaic-int8"
 
 
 def plan_sources(plan: CampaignPlan) -> tuple[tuple[str, int], ...]:
     """What the plan draws from, and how many of each: ``micro-kernel/conv``, ``mosaic/conv``,
-    ``network/int8/mobile``, ``block/residual``, ...
+    ``mosaic-int8/conv``, ``network/int8/mobile``, ``block/residual``, ...
 
     Examples
     --------
@@ -41,7 +43,8 @@ def plan_sources(plan: CampaignPlan) -> tuple[tuple[str, int], ...]:
     return (
         *((f"micro-kernel/{kind}", count) for kind, count in plan.micro_kernels if count),
         *((f"block/{kind}", count) for kind, count in plan.blocks if count),
-        *((f"mosaic/{kind}", count) for kind, count in plan.mosaics if count),
+        *((f"{_MOSAIC}/{kind}", count) for kind, count in plan.mosaics if count),
+        *((f"{_MOSAIC_INT8}/{kind}", count) for kind, count in plan.mosaics_int8 if count),
         *((f"network/{variant}/{theme}", count) for variant, theme, count in plan.networks if count),
     )
 
@@ -58,7 +61,7 @@ def source_families(source: str) -> Mapping[str, float]:
     """
     found: Counter[str] = Counter()
     for network in _probes(source):
-        mark = "@int8" if source.startswith("network/int8/") else ""
+        mark = "@int8" if source.startswith(("network/int8/", f"{_MOSAIC_INT8}/")) else ""
         found.update(layer_family(network, layer) + mark for layer in network.layers)
     total = found.total()
     return MappingProxyType({family: count / total for family, count in found.items()})
@@ -70,11 +73,12 @@ def _probes(source: str) -> list[Network]:
     if category == "network":
         variant, _, theme = kind.partition("/")
         return [synthetic_network(theme, draw, _PROBE_FRAME, variant=variant) for draw in points]
-    sampler = {"micro-kernel": MICRO_KERNELS, "block": BLOCKS, "mosaic": PIECES}[category][kind]
+    samplers = {"micro-kernel": MICRO_KERNELS, "block": BLOCKS, _MOSAIC: PIECES, _MOSAIC_INT8: PIECES}
     networks = []
     for draw in points:
         build = NetworkBuilder(kind)
-        networks.append(build.finish(*sampler(draw, build)))
+        network = build.finish(*samplers[category][kind](draw, build))
+        networks.append(quantise(network) if category == _MOSAIC_INT8 else network)
     return networks
 
 
@@ -111,7 +115,7 @@ def plan_more(
     wanted = {source: number * weight / total for source, weight in weights.items()}
     counts = _whole(
         {
-            source: value * (in_one if source.startswith("mosaic/") else 1.0)
+            source: value * (in_one if source.partition("/")[0] in (_MOSAIC, _MOSAIC_INT8) else 1.0)
             for source, value in wanted.items()
         }
     )
@@ -133,13 +137,20 @@ def _in_company(plan: CampaignPlan, counts: Mapping[str, int], step: int, taken:
     if plan.sizes is None:
         return []
     kinds = [(source.split("/"), count) for source, count in counts.items()]
-    pieces = [(words[1], count) for words, count in kinds if words[0] == "mosaic"]
+    pieces, pieces_int8 = (
+        [(words[1], count) for words, count in kinds if words[0] == category]
+        for category in (_MOSAIC, _MOSAIC_INT8)
+    )
     themes = [(words[1], words[2], count) for words, count in kinds if words[0] == "network"]
     sizes, limits, seed = plan.sizes, plan.limits, plan.seed
     return [
         *mosaic_tasks(pieces, PIECES, sizes, limits, seed=seed, stream=f"mosaic-{step}", taken=taken),
+        *mosaic_tasks(
+            pieces_int8, PIECES, sizes, limits,
+            seed=seed, stream=f"{_MOSAIC_INT8}-{step}", taken=taken, quantised=True,
+        ),
         *network_tasks(themes, sizes, limits, seed=seed, stream=f"network-{step}", taken=taken),
-    ]
+    ]  # fmt: skip
 
 
 def _whole(wanted: Mapping[str, float]) -> dict[str, int]:

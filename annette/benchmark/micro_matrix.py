@@ -172,7 +172,7 @@ def _conv_transpose(draw: Draw, build: NetworkBuilder) -> tuple[str, ...]:
 
 
 def _gemm(draw: Draw, build: NetworkBuilder) -> tuple[str, ...]:
-    rows = 1 if draw.chance(0.7) else draw.pick((2, 4, 8, 16, 64, 196, 256))
+    rows = 1 if draw.chance(0.6) else draw.log_int(2, 256)
     features = draw.pick((9216, 12544, 25088)) if draw.chance(0.08) else draw.channels(16, 8192)
     x = build.input("x", (rows, features))
     return (build.linear(x, draw.channels(2, 4096), bias=draw.chance(0.85)),)
@@ -206,6 +206,7 @@ def _matmul(draw: Draw, build: NetworkBuilder) -> tuple[str, ...]:
     size = draw.pick((16, 32, 32, 64, 64, 64, 80, 128)) if draw.chance(0.8) else draw.log_int(8, 256)
     batch = draw.pick((1, 1, 1, 1, 4, 16, 64)) if tokens <= 64 else 1
     others = tokens if draw.chance(0.75) else draw.log_int(1, 1024)
+    tokens = draw.integer(1, 4) if draw.chance(0.08) else tokens
     inner = (tokens, size, others) if draw.chance(0.5) else (tokens, others, size)
     a = build.input("a", (batch, heads, inner[0], inner[1]))
     b = build.input("b", (batch, heads, inner[1], inner[2]))

@@ -145,7 +145,7 @@ def _softmax(draw: Draw, build: NetworkBuilder) -> tuple[str, ...]:
         queries = draw.log_int(4, 768) if draw.chance(0.4) else queries
         keys = queries if draw.chance(0.8) else draw.log_int(4, 768)
         x = build.input("x", (draw.pick((1, 1, 1, 4, 16)), draw.pick((1, 3, 4, 8, 12)), queries, keys))
-        return (build.softmax(x),)
+        return (build.softmax(x, axis=2 if draw.chance(0.15) else -1),)
     if style < 0.8:
         return (build.softmax(build.input("x", (draw.batch(), draw.channels(2, 4096)))),)
     return (build.softmax(_image(draw, build, high=129), axis=1),)
@@ -271,7 +271,7 @@ _PERMUTATIONS: Mapping[int, tuple[tuple[int, ...], ...]] = MappingProxyType(
     {
         3: ((0, 2, 1), (0, 2, 1), (1, 0, 2)),
         4: ((0, 2, 1, 3), (0, 2, 1, 3), (0, 1, 3, 2), (0, 2, 3, 1), (0, 2, 3, 1), (0, 3, 1, 2)),
-        5: ((0, 2, 1, 3, 4), (2, 0, 3, 1, 4), (0, 1, 3, 4, 2)),
+        5: ((0, 2, 1, 3, 4), (2, 0, 3, 1, 4), (2, 0, 3, 4, 1), (0, 1, 3, 4, 2)),
         6: ((0, 1, 3, 2, 4, 5), (0, 1, 4, 2, 5, 3)),
     }
 )
@@ -288,7 +288,7 @@ def _transpose(draw: Draw, build: NetworkBuilder) -> tuple[str, ...]:
     elif rank == 4:
         channels, height, width = draw.feature_map(low=2, high=257)
         shape = (draw.batch(), channels, height, width)
-    elif rank == 5 and perm == (2, 0, 3, 1, 4):
+    elif rank == 5 and perm[:3] == (2, 0, 3):
         shape = (
             draw.pick((1, 4, 16, 64)),
             draw.log_int(4, 256),

@@ -10,6 +10,7 @@ import numpy
 
 from annette.benchmark.growing import GrowingBuilder, kernels_about
 from annette.benchmark.micro_matrix import Sampler
+from annette.benchmark.quantised import draw_quantised
 from annette.benchmark.sampling import Draw, draws
 from annette.benchmark.supply import Supply
 from annette.errors import UsageError
@@ -181,8 +182,11 @@ def mosaic_tasks(
     seed: int,
     stream: str = "mosaic",
     taken: Collection[str] = (),
+    quantised: bool = False,
 ) -> Iterator[Task]:
     """Mosaics of so many pieces of each kind; another ``stream`` draws other pieces.
+
+    ``quantised`` stores activations and weights in eight bits.
 
     Raises
     ------
@@ -200,11 +204,13 @@ def mosaic_tasks(
         pieces.extend(found)
     points = draws(seed, stream)
     for number, items in enumerate(pack_pieces(pieces, sizes, limits, seed)):
-        network = lay_mosaic(f"{stream}/{number}", items, next(points))
+        draw = next(points)
+        network = lay_mosaic(f"{stream}/{number}", items, draw)
+        network = draw_quantised(draw, network) if quantised else network
         kinds = ",".join(sorted(item.kind for item in items))
         yield Task(
             network=network,
             category="block",
             group=f"block/{stream}/{number}",
-            tags=(("kind", "mosaic"), ("pieces", kinds)),
+            tags=(("kind", "mosaic-int8" if quantised else "mosaic"), ("pieces", kinds)),
         )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from annette.benchmark.pieces import Style, activate, unit
+from annette.benchmark.pieces import Style, activate, normalise, unit
 from annette.benchmark.sampling import Draw
 from annette.graph.builder import NetworkBuilder
 
@@ -47,7 +47,7 @@ def draw_taste(draw: Draw, activations: tuple[str, ...], *, gated: float = 0.0) 
         reduction=draw.pick((2, 4, 4, 8)),
         group_size=draw.pick((0, 0, 0, 4, 8, 16, 24, 32)),
         gated=gated if draw.chance(0.6) else 0.0,
-        addition="Sum" if is_caffe else "Add",
+        addition="Sum" if is_caffe or draw.chance(0.04) else "Add",
     )
 
 
@@ -112,12 +112,12 @@ def _bottleneck(draw: Draw, build: NetworkBuilder, x: str, out: int, stride: int
 
 def _preactivated(draw: Draw, build: NetworkBuilder, x: str, out: int, stride: int, taste: Taste) -> str:
     """Normalisation and activation come first, so that they cannot be folded."""
-    y = activate(build, build.batch_norm(x), taste.style.activation)
+    y = activate(build, normalise(build, x, taste.style), taste.style.activation)
     shortcut = x
     if stride != 1 or build.channels(x) != out:
         shortcut = build.conv(y, out, stride=stride, bias=False)
     y = build.conv(y, out, kernel=3, stride=stride, padding=1, bias=False)
-    y = activate(build, build.batch_norm(y), taste.style.activation)
+    y = activate(build, normalise(build, y, taste.style), taste.style.activation)
     return _add(draw, build, build.conv(y, out, kernel=3, padding=1, bias=False), shortcut, taste)
 
 
@@ -150,12 +150,12 @@ def _dense(draw: Draw, build: NetworkBuilder, x: str, out: int, stride: int, tas
     """Two or three layers that each read all before them; a transition where the size shrinks."""
     growth = max(out // draw.pick((4, 6, 8)), 4)
     if stride == 2:
-        x = build.relu(build.batch_norm(x)) if taste.style.norm else build.relu(x)
+        x = build.relu(normalise(build, x, taste.style) if taste.style.norm else x)
         x = build.avg_pool(build.conv(x, max(build.channels(x) // 2, 4), bias=False), kernel=2, stride=2)
     for _ in range(draw.integer(2, 3)):
-        y = build.relu(build.batch_norm(x))
+        y = build.relu(normalise(build, x, taste.style))
         if draw.chance(0.8):
-            y = build.relu(build.batch_norm(build.conv(y, 4 * growth, bias=False)))
+            y = build.relu(normalise(build, build.conv(y, 4 * growth, bias=False), taste.style))
         x = build.concat(x, build.conv(y, growth, kernel=3, padding=1, bias=False))
     return x
 
@@ -195,9 +195,33 @@ def _shuffle(draw: Draw, build: NetworkBuilder, x: str, out: int, stride: int, t
     y = unit(build, y, half, taste.style, kernel=1)
     y = unit(build, y, half, _linear(taste), kernel=taste.kernel, stride=stride, groups=half)
     y = unit(build, y, half, taste.style, kernel=1)
-    batch, _, height, width = build.shape(y)
-    x = build.reshape(build.concat(left, y), (batch, 2, half, height, width))
-    return build.reshape(build.transpose(x, (0, 2, 1, 3, 4)), (batch, 2 * half, height, width))
+    return _shuffled(build, build.concat(left, y), 2)
+
+
+def _grouped_shuffle(draw: Draw, build: NetworkBuilder, x: str, out: int, stride: int, taste: Taste) -> str:
+    """Grouped 1x1 convolutions around a depthwise one, channels shuffled between them; added, or beside the
+    pooled input where the size or the width changes."""
+    groups, channels = draw.pick((2, 3, 3, 4, 8)), build.channels(x)
+    out = max(round(out / groups), 1) * groups
+    is_wider = stride != 1 or channels != out
+    wide = out - channels if is_wider and out > channels else out
+    wide = max(round(wide / groups), 1) * groups
+    inner = max(round(out / taste.reduction / groups), 1) * groups
+    y = unit(build, x, inner, taste.style, kernel=1, groups=groups if channels % groups == 0 else 1)
+    y = _shuffled(build, y, groups)
+    y = unit(build, y, inner, _linear(taste), kernel=3, stride=stride, groups=inner)
+    y = unit(build, y, wide if is_wider else out, _linear(taste), kernel=1, groups=groups)
+    if not is_wider:
+        return activate(build, _add(draw, build, y, x, taste), taste.style.activation)
+    beside = build.avg_pool(x, kernel=3, stride=stride, padding=1) if stride != 1 else x
+    return activate(build, build.concat(beside, y), taste.style.activation)
+
+
+def _shuffled(build: NetworkBuilder, x: str, groups: int) -> str:
+    """The channels of the groups in turns."""
+    batch, channels, height, width = build.shape(x)
+    y = build.reshape(x, (batch, groups, channels // groups, height, width))
+    return build.reshape(build.transpose(y, (0, 2, 1, 3, 4)), (batch, channels, height, width))
 
 
 def _fire(draw: Draw, build: NetworkBuilder, x: str, out: int, stride: int, taste: Taste) -> str:
@@ -237,7 +261,7 @@ def _many_windows(draw: Draw, build: NetworkBuilder, x: str, out: int, stride: i
     y = unit(build, x, out, linear, kernel=3, stride=stride)
     y = _add(draw, build, y, unit(build, x, out, linear, kernel=1, stride=stride), taste)
     if stride == 1 and build.channels(x) == out:
-        y = _add(draw, build, y, build.batch_norm(x) if draw.chance(0.5) else x, taste)
+        y = _add(draw, build, y, normalise(build, x, taste.style) if draw.chance(0.5) else x, taste)
     return activate(build, y, taste.style.activation)
 
 
@@ -261,8 +285,8 @@ NETWORK_BLOCKS: Mapping[str, Block] = MappingProxyType(
     {
         "plain": _plain, "basic": _basic, "bottleneck": _bottleneck, "preactivated": _preactivated,
         "inverted": _inverted, "separable": _separable, "dense": _dense, "inception": _inception,
-        "shuffle": _shuffle, "fire": _fire, "cross_stage": _cross_stage, "many_windows": _many_windows,
-        "channels_last": _channels_last,
+        "shuffle": _shuffle, "grouped_shuffle": _grouped_shuffle, "fire": _fire,
+        "cross_stage": _cross_stage, "many_windows": _many_windows, "channels_last": _channels_last,
     }
 )  # fmt: skip
 """Every block by name."""

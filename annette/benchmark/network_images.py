@@ -347,7 +347,7 @@ IMAGE_THEMES: Mapping[str, Theme] = MappingProxyType(
         "plain": _plain_dense,
         "dense": _classifier({"dense": 1.0}, ("Relu",)),
         "inception": _classifier({"inception": 4.0, "plain": 0.5}, ("Relu", "Relu", "Relu6")),
-        "shuffle": _classifier({"shuffle": 2.0, "fire": 1.5}, ("Relu",)),
+        "shuffle": _classifier({"shuffle": 2.0, "grouped_shuffle": 2.0, "fire": 1.5}, ("Relu",)),
         "many_windows": _classifier({"many_windows": 2.0, "cross_stage": 2.0}, _COMMON),
         "channels_last": _classifier({"channels_last": 1.0}, ("Relu",)),
         "mixed": _classifier(dict.fromkeys(NETWORK_BLOCKS, 1.0), _COMMON, gated=0.3),

@@ -31,7 +31,8 @@ class _Manner:
     ratio: float
     """Width of the feed-forward layer, relative."""
     scaled: str
-    """Where the scores are scaled: ``query``, ``scores``."""
+    """Where the scores are scaled: ``query``, ``scores``, or ``both`` factors by the root, the keys turned as
+    exporters of fused attention write them."""
 
     @property
     def features(self) -> int:
@@ -58,7 +59,7 @@ def _draw_manner(draw: Draw, *, most: int = 768, is_wide: bool = False) -> _Mann
             {"erf": 4.0, "Gelu": 2.0, "tanh": 1.0, "quick": 1.0, "Relu": 1.5, "swish_gated": 1.0}
         ),
         ratio=draw.pick((1.5, 2.0, 3.0, 4.0, 4.0, 4.0)),
-        scaled=draw.pick(("query", "scores")),
+        scaled=draw.pick(("query", "scores", "both")),
     )
 
 
@@ -117,17 +118,21 @@ def _projections(
     features = manner.features
     if not manner.packed or x != source:
         query = _heads(build, build.linear(x, features), manner.heads)
-        key = _heads(build, build.linear(source, features), manner.heads, transposed=True)
+        key = _key(build, build.linear(source, features), manner)
         return query, key, _heads(build, build.linear(source, features), manner.heads)
     batch, tokens, _ = build.shape(x)
     y = build.linear(x, 3 * features)
     if draw.chance(0.5):
         y = build.transpose(build.reshape(y, (batch, tokens, 3, manner.heads, manner.size)), (2, 0, 3, 1, 4))
-        query, key, value = (
-            build.add("Gather", y, build.constant((), dtype="int64", value=(index,)), axis=0)
-            for index in range(3)
-        )
-        return query, build.transpose(key, (0, 1, 3, 2)), value
+        if draw.chance(0.5):
+            parts = tuple(
+                build.add("Gather", y, build.constant((), dtype="int64", value=(index,)), axis=0)
+                for index in range(3)
+            )
+        else:
+            split = build.add_many("Split", y, build.int_constant((1, 1, 1)), outputs=3, axis=0)
+            parts = tuple(build.add("Squeeze", item, build.int_constant((0,))) for item in split)
+        return parts[0], _turned(build, parts[1], manner), parts[2]
     if draw.chance(0.6):
         parts = build.add_many("Split", y, build.int_constant((features,) * 3), outputs=3, axis=2)
     else:
@@ -135,7 +140,23 @@ def _projections(
             build.slice(y, axis=2, start=part * features, end=(part + 1) * features) for part in range(3)
         )
     query, value = (_heads(build, item, manner.heads) for item in (parts[0], parts[2]))
-    return query, _heads(build, parts[1], manner.heads, transposed=True), value
+    return query, _key(build, parts[1], manner), value
+
+
+def _key(build: GrowingBuilder, x: str, manner: _Manner) -> str:
+    """Keys with heads on axis 1, transposed, of features side by side."""
+    if manner.scaled != "both":
+        return _heads(build, x, manner.heads, transposed=True)
+    return _turned(build, _heads(build, x, manner.heads), manner)
+
+
+def _turned(build: GrowingBuilder, key: str, manner: _Manner) -> str:
+    """Keys of which the last two axes change places, the axes before them brought together for it or not."""
+    if manner.scaled != "both":
+        return build.transpose(key, (0, 1, 3, 2))
+    batch, heads, tokens, size = build.shape(key)
+    y = build.transpose(build.reshape(key, (batch * heads, tokens, size)), (0, 2, 1))
+    return build.reshape(y, (batch, heads, size, tokens))
 
 
 def _attend(draw: Draw, build: GrowingBuilder, x: str, source: str, manner: _Manner, mask: str | None) -> str:
@@ -144,6 +165,9 @@ def _attend(draw: Draw, build: GrowingBuilder, x: str, source: str, manner: _Man
     query, key, value = _projections(draw, build, x, source, manner)
     if manner.scaled == "query":
         query = build.add("Mul", query, _scalar(build, 1 / math.sqrt(manner.size)))
+    elif manner.scaled == "both":
+        root = _scalar(build, math.pow(manner.size, -0.25))
+        query, key = build.add("Mul", query, root), build.add("Mul", key, root)
     scores = build.add("MatMul", query, key)
     if manner.scaled == "scores":
         factor = math.sqrt(manner.size)
@@ -156,7 +180,10 @@ def _attend(draw: Draw, build: GrowingBuilder, x: str, source: str, manner: _Man
             scores = build.add("Where", mask, scores, _scalar(build, -1e9))
         else:
             scores = build.add("Add", scores, mask)
-    y = build.transpose(build.add("MatMul", build.softmax(scores), value), (0, 2, 1, 3))
+    shares = build.softmax(scores)
+    if mask is not None and manner.scaled == "both":
+        shares = build.add("Where", build.add("IsNaN", shares), _scalar(build, 0.0), shares)
+    y = build.transpose(build.add("MatMul", shares, value), (0, 2, 1, 3))
     return build.linear(build.reshape(y, (batch, tokens, manner.features)), features)
 
 

@@ -11,7 +11,7 @@ from annette.benchmark.mosaics import Limits, NetworkSizes
 from annette.benchmark.network_cells import CELL_THEMES
 from annette.benchmark.network_images import IMAGE_THEMES, Frame, Theme
 from annette.benchmark.network_tokens import TOKEN_THEMES
-from annette.benchmark.quantised import Activations, halve, quantise
+from annette.benchmark.quantised import draw_quantised, halve
 from annette.benchmark.sampling import Draw, draws
 from annette.errors import UsageError
 from annette.graph.network import Network
@@ -58,8 +58,7 @@ def synthetic_network(theme: str, draw: Draw, frame: Frame, *, variant: str = "f
     build = GrowingBuilder(f"{variant}/{theme}")
     network = build.finish(*THEMES[theme](draw, build, frame))
     if variant == "int8":
-        activations: Activations = "uint8" if draw.chance(0.7) else "int8"
-        return quantise(network, activations=activations, prepared=draw.chance(0.6))
+        return draw_quantised(draw, network)
     return halve(network) if variant == "float16" else network
 
 

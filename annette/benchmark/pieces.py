@@ -9,7 +9,7 @@ from types import MappingProxyType
 from annette.benchmark.sampling import Draw
 from annette.graph.builder import NetworkBuilder
 
-__all__ = ["ACTIVATION_SHARES", "Style", "draw_style", "image", "lead_in", "unit"]
+__all__ = ["ACTIVATION_SHARES", "Style", "draw_style", "image", "lead_in", "normalise", "unit"]
 
 ACTIVATION_SHARES: Mapping[str | None, float] = MappingProxyType(
     {
@@ -63,6 +63,16 @@ def activate(build: NetworkBuilder, x: str, kind: str | None) -> str:
     return build.activation(x, kind)
 
 
+def normalise(build: NetworkBuilder, x: str, style: Style) -> str:
+    """Batch normalisation, written as the style says."""
+    y = build.batch_norm(x)
+    if style.is_scaled:
+        per_channel = (build.channels(x), *(1,) * (len(build.shape(x)) - 2))
+        y = build.add("Mul", y, build.constant(per_channel))
+        y = build.add("Add", y, build.constant(per_channel))
+    return y
+
+
 def unit(
     build: NetworkBuilder,
     x: str,
@@ -81,10 +91,4 @@ def unit(
         x, out_channels, kernel=pair, stride=stride, padding=padding, dilation=dilation, groups=groups,
         bias=not style.norm,
     )  # fmt: skip
-    if style.norm:
-        y = build.batch_norm(y)
-    if style.norm and style.is_scaled:
-        per_channel = (out_channels, *(1,) * (len(build.shape(y)) - 2))
-        y = build.add("Mul", y, build.constant(per_channel))
-        y = build.add("Add", y, build.constant(per_channel))
-    return activate(build, y, style.activation)
+    return activate(build, normalise(build, y, style) if style.norm else y, style.activation)

@@ -82,6 +82,8 @@ class CampaignPlan:
     """How large mosaics and synthetic networks are; needed where there are any."""
     mosaics: tuple[tuple[str, int], ...] = ()
     """How many pieces of each kind of `MICRO_KERNELS` and `BLOCKS` are put together to mosaics."""
+    mosaics_int8: tuple[tuple[str, int], ...] = ()
+    """Likewise, of mosaics with activations and weights in eight bits."""
     networks: tuple[tuple[str, str, int], ...] = ()
     """How many synthetic networks of each variant (of `VARIANTS`) and theme (of `THEMES`)."""
     adaptive: Adaptive | None = None
@@ -91,7 +93,7 @@ class CampaignPlan:
     def record(self) -> PlanRecord:
         """What a store remembers of the plan; what a plan does not use does not change it."""
         content = dataclasses.asdict(self)
-        for name in ("sizes", "mosaics", "networks", "adaptive"):
+        for name in ("sizes", "mosaics", "mosaics_int8", "networks", "adaptive"):
             if not content[name]:
                 del content[name]
         text = json.dumps(content, separators=(",", ":"), sort_keys=True)
@@ -171,6 +173,10 @@ def _in_company(plan: CampaignPlan, sizes: NetworkSizes, taken: set[str]) -> Ite
     """The plan's mosaics and synthetic networks."""
     try:
         yield from mosaic_tasks(plan.mosaics, PIECES, sizes, plan.limits, seed=plan.seed, taken=taken)
+        yield from mosaic_tasks(
+            plan.mosaics_int8, PIECES, sizes, plan.limits,
+            seed=plan.seed, stream="mosaic-int8", taken=taken, quantised=True,
+        )  # fmt: skip
         yield from network_tasks(plan.networks, sizes, plan.limits, seed=plan.seed, taken=taken)
     except UsageError as err:
         raise UsageError(f"plan {plan.name!r}: {err}") from err

@@ -25,7 +25,7 @@ _MAX_SWEEP = 4096
 _MAX_SEED = 2**63 - 1  # what the store's integers hold
 _KEYS = (
     "schema_version", "name", "description", "seed", "limits", "micro_kernels", "sweeps", "blocks", "sizes",
-    "mosaics", "networks", "adaptive",
+    "mosaics", "mosaics_int8", "networks", "adaptive",
 )  # fmt: skip
 _REQUIRED = _KEYS[:5]
 _LIMITS = ("macs", "activation_elements", "weight_elements")
@@ -66,6 +66,7 @@ def plan_from_yaml(text: str, where: str) -> CampaignPlan:
         blocks=_counts(fields.get("blocks"), f"{where}: blocks", BLOCKS),
         sizes=_sizes(fields.get("sizes"), f"{where}: sizes"),
         mosaics=_counts(fields.get("mosaics"), f"{where}: mosaics", PIECES),
+        mosaics_int8=_counts(fields.get("mosaics_int8"), f"{where}: mosaics_int8", PIECES),
         networks=_networks(fields.get("networks"), f"{where}: networks"),
         adaptive=_adaptive(fields.get("adaptive"), f"{where}: adaptive"),
     )
@@ -75,11 +76,12 @@ def plan_from_yaml(text: str, where: str) -> CampaignPlan:
 
 def _require_whole(plan: CampaignPlan, where: str) -> None:
     """Refuse a plan of which one part lacks another."""
-    if not (plan.micro_kernels or plan.sweeps or plan.blocks or plan.mosaics or plan.networks):
+    in_company = plan.mosaics or plan.mosaics_int8 or plan.networks
+    if not (plan.micro_kernels or plan.sweeps or plan.blocks or in_company):
         raise UsageError(
             f"{where}: nothing to measure; add micro_kernels, sweeps, blocks, mosaics or networks"
         )
-    if (plan.mosaics or plan.networks) and plan.sizes is None:
+    if in_company and plan.sizes is None:
         raise UsageError(f"{where}: sizes is missing, mosaics and networks need it; add {', '.join(_SIZES)}")
     if plan.sizes is not None:
         for key, least, most in (
@@ -90,7 +92,7 @@ def _require_whole(plan: CampaignPlan, where: str) -> None:
                 raise UsageError(
                     f"{where}: sizes.{key}: found {least}, expected at most half of limits, {most // 2}"
                 )
-    if plan.adaptive is not None and not (plan.micro_kernels or plan.blocks or plan.mosaics or plan.networks):
+    if plan.adaptive is not None and not (plan.micro_kernels or plan.blocks or in_company):
         raise UsageError(f"{where}: adaptive: there is nothing to draw more of; sweeps alone are as they are")
 
 

@@ -7,9 +7,10 @@ from types import MappingProxyType
 from typing import Literal
 
 from annette.benchmark.growing import GrowingBuilder
+from annette.benchmark.sampling import Draw
 from annette.graph.network import Layer, Network, Tensor
 
-__all__ = ["Activations", "halve", "quantise"]
+__all__ = ["Activations", "draw_quantised", "halve", "quantise"]
 
 Activations = Literal["uint8", "int8"]
 """How quantised activations are stored; weights are ``int8``, as runtimes for CPUs want them."""
@@ -69,6 +70,12 @@ def quantise(network: Network, *, activations: Activations = "uint8", prepared: 
     ['QuantizeLinear', 'DequantizeLinear', 'Conv', 'QuantizeLinear', 'DequantizeLinear']
     """
     return _Quantiser(_prepare(network) if prepared else network, activations).run()
+
+
+def draw_quantised(draw: Draw, network: Network) -> Network:
+    """The network quantised in one of the ways that there are."""
+    activations: Activations = "uint8" if draw.chance(0.7) else "int8"
+    return quantise(network, activations=activations, prepared=draw.chance(0.6))
 
 
 def _prepare(network: Network) -> Network:

@@ -141,8 +141,8 @@ def recorded(path: Path) -> tuple[list[Record], list[Judged], DeviceInfo]:
 def sources(task: Task) -> list[str]:
     """What a task was drawn from; of a mosaic all its pieces' kinds."""
     kind = task.tag("kind") or ""
-    if kind == "mosaic":
-        return [f"mosaic/{piece}" for piece in (task.tag("pieces") or "").split(",")]
+    if kind.startswith("mosaic"):
+        return [f"{kind}/{piece}" for piece in (task.tag("pieces") or "").split(",")]
     return [f"network/{kind}" if is_whole_network(task) else f"{task.category}/{kind}"]
 
 
