@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy
 import pytest
 
+from annette.benchmark.adaptation import is_whole_network
 from annette.benchmark.growing import GrowingBuilder, kernels_about
 from annette.benchmark.mosaics import (
     Limits,
@@ -120,6 +121,25 @@ def test_mosaics_read_few_inputs_and_mostly_what_was_just_written(cpu: tuple[Tas
             pieces += len((task.tag("pieces") or "").split(","))
             read += len(large)
     assert read < 0.35 * pieces
+
+
+def test_quantised_mosaics_compute_in_eight_bits_whatever_can() -> None:
+    counts = [("conv", 8), ("grouped_conv", 8), ("pool", 4), ("global_pool", 2), ("softmax", 2)]
+    tasks = list(mosaic_tasks(counts, PIECES, SIZES, LIMITS, seed=6, quantised=True))
+    kinds = Counter(kind for task in tasks for kind in (task.tag("pieces") or "").split(","))
+    assert kinds == Counter(dict(counts))
+    assert {task.tag("kind") for task in tasks} == {"mosaic-int8"}
+    convolutions = 0
+    for task in tasks:
+        _require_valid(task.network)
+        for layer in task.network.layers:
+            if layer.op_type == "Conv":
+                producer = task.network.producer(layer.inputs[0])
+                assert producer is not None
+                assert producer.op_type == "DequantizeLinear"
+                assert task.network.tensors[layer.inputs[1]].stored_dtype == "int8"
+                convolutions += 1
+    assert convolutions >= 16
 
 
 def test_pieces_are_packed_by_weight_and_work() -> None:
@@ -252,14 +272,14 @@ def test_networks_of_the_campaign_keep_its_limits_and_spread_over_sizes(cpu: tup
 def test_some_networks_of_the_campaign_are_small(cpu: tuple[Task, ...]) -> None:
     sizes = load_plan("cpu").sizes
     assert sizes is not None
-    macs = [network_work(task.network).macs for task in cpu if task.tag("kind") != "mosaic"]
+    macs = [network_work(task.network).macs for task in cpu if is_whole_network(task)]
     small = sum(item < 0.2 * sizes.least_macs for item in macs) / len(macs)
     assert 0.08 < small < 0.3
     assert min(macs) < 0.03 * sizes.least_macs
 
 
 def test_networks_of_the_campaign_are_written_in_several_manners(cpu: tuple[Task, ...]) -> None:
-    whole = [task.network for task in cpu if task.tag("kind") != "mosaic"]
+    whole = [task.network for task in cpu if is_whole_network(task)]
 
     def having(*chain: str) -> int:
         """Networks in which layers of these operators follow each other."""
@@ -275,6 +295,10 @@ def test_networks_of_the_campaign_are_written_in_several_manners(cpu: tuple[Task
 
     assert having("Conv", "BatchNormalization", "Mul", "Add") >= 5
     assert having("Conv", "BatchNormalization", "Mul", "Add", "Sum") >= 2
+    assert having("BatchNormalization", "Mul", "Add", "Relu", "Conv") >= 1
+    assert having("Transpose", "Reshape", "Mul", "MatMul", "Softmax") >= 5
+    assert having("Softmax", "IsNaN", "Where", "MatMul") >= 2
+    assert having("Split", "Squeeze", "MatMul") >= 2
     assert having("MatMul", "Mul") >= 5
     assert having("MatMul", "Div") >= 5
     assert having("ReduceMean", "Conv") >= 3
@@ -292,6 +316,13 @@ def test_quantised_and_batched_networks_are_a_part_of_the_campaign(cpu: tuple[Ta
 def test_no_network_of_a_suite_is_in_the_campaign_for_processors(cpu: tuple[Task, ...], suite: str) -> None:
     planned = {task.network.id for task in cpu}
     assert planned.isdisjoint(network.id for network in suite_networks(suite))
+
+
+def test_the_campaign_has_enough_quantised_kernels_for_models_of_their_own(cpu: tuple[Task, ...]) -> None:
+    quantised = [task.network for task in cpu if "int8" in (task.tag("kind") or "")]
+    families = Counter(layer_family(network, layer) for network in quantised for layer in network.layers)
+    for family in ("conv", "grouped_conv", "depthwise_conv", "gemm", "pool", "global_pool", "concat"):
+        assert families[family] >= 40, family
 
 
 def test_the_quick_campaign_is_a_quarter_of_the_full_one(cpu: tuple[Task, ...]) -> None:

@@ -28,6 +28,7 @@ limits: {macs: 3.0e+8, activation_elements: 2.0e+6, weight_elements: 6.0e+6}
 micro_kernels: {conv: 4}
 sizes: {kernels: 24, least_macs: 1.0e+7, least_weight_elements: 1.0e+5}
 mosaics: {conv: 12, softmax: 4, attention_block: 2}
+mosaics_int8: {conv: 6, pool: 2}
 networks:
   float32: {residual: 2, text_encoder: 1}
   int8: {mobile: 1}
@@ -45,6 +46,7 @@ def test_the_parts_of_a_plan_become_tasks(small: CampaignPlan) -> None:
     kinds = Counter((task.tag("kind") or "") for task in plan_campaign(small))
     assert kinds["conv"] == 4
     assert kinds["mosaic"] >= 1
+    assert kinds["mosaic-int8"] >= 1
     assert (kinds["float32/residual"], kinds["float32/text_encoder"], kinds["int8/mobile"]) == (2, 1, 1)
 
 
@@ -57,6 +59,7 @@ def test_a_plan_that_uses_nothing_new_keeps_its_hash() -> None:
     "change",
     [
         {"mosaics": (("conv", 13),)},
+        {"mosaics_int8": (("conv", 7),)},
         {"networks": (("float32", "residual", 3),)},
         {"adaptive": None},
     ],
@@ -76,6 +79,7 @@ def test_the_hash_changes_with_each_new_part(small: CampaignPlan, change: dict[s
         ),
         ("residual: 2", "residual: two", r"networks\.float32\.residual: found 'two'"),
         ("softmax: 4", "softmacks: 4", r"mosaics: unknown key 'softmacks', did you mean 'softmax'"),
+        ("pool: 2", "poll: 2", r"mosaics_int8: unknown key 'poll', did you mean 'pool'"),
         ("kernels: 24, ", "", r"sizes: kernels is missing"),
         (
             "{kernels: 24, least_macs: 1.0e+7, least_weight_elements: 1.0e+5}",
@@ -109,7 +113,7 @@ def test_limits_that_no_piece_meets_are_named(small: CampaignPlan) -> None:
     limits = dataclasses.replace(small.limits, activation_elements=2)
     with pytest.raises(UsageError, match=r"plan 'small': mosaics: only 0 of 12 'conv' pieces fit"):
         plan_campaign(dataclasses.replace(small, limits=limits, micro_kernels=()))
-    alone = dataclasses.replace(small, limits=limits, micro_kernels=(), mosaics=())
+    alone = dataclasses.replace(small, limits=limits, micro_kernels=(), mosaics=(), mosaics_int8=())
     with pytest.raises(UsageError, match=r"plan 'small': networks: only 0 of 2 float32 'residual'"):
         plan_campaign(alone)
 
@@ -121,7 +125,8 @@ def test_sources_name_all_that_a_plan_draws_from(small: CampaignPlan) -> None:
     sources = dict(plan_sources(small))
     assert sources["mosaic/attention_block"] == 2
     assert sources["network/int8/mobile"] == 1
-    assert sum(sources.values()) == 4 + 18 + 4
+    assert sources["mosaic-int8/pool"] == 2
+    assert sum(sources.values()) == 4 + 18 + 8 + 4
 
 
 def test_families_of_a_source_are_shares(small: CampaignPlan) -> None:
@@ -129,6 +134,7 @@ def test_families_of_a_source_are_shares(small: CampaignPlan) -> None:
         assert sum(source_families(source).values()) == pytest.approx(1.0)
     assert source_families("mosaic/softmax") == {"softmax": 1.0}
     assert "conv@int8" in source_families("network/int8/mobile")
+    assert source_families("mosaic-int8/conv")["conv@int8"] > 0
 
 
 def test_more_of_a_plan_is_new_repeatable_and_as_much_as_asked(small: CampaignPlan) -> None:
@@ -153,6 +159,9 @@ def test_pieces_drawn_later_come_in_mosaics(small: CampaignPlan) -> None:
     more = plan_more(small, {"mosaic/conv": 1.0, "mosaic/softmax": 1.0}, 3, step=1)
     assert 2 <= len(more) <= 5
     assert all(task.tag("kind") == "mosaic" for task in more)
+    quantised = plan_more(small, {"mosaic-int8/conv": 1.0}, 2, step=1)
+    assert quantised
+    assert all(task.tag("kind") == "mosaic-int8" for task in quantised)
 
 
 def test_whole_networks_are_told_from_other_tasks(small: CampaignPlan) -> None:

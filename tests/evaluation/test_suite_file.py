@@ -58,11 +58,13 @@ def test_the_real_suite_has_at_least_thirty_different_networks_with_known_shapes
 
 def test_fresh_networks_stand_in_no_group_that_anything_is_chosen_by() -> None:
     suite = read_suite_file(REAL_CPU)
-    others = [group for group in suite.groups if group not in ("fresh", "cells")]
+    others = [group for group in suite.groups if group != "fresh"]
     known = {network.id for group in others for network in suite.networks(group)}
     fresh = {network.id for network in suite.networks("fresh")}
     assert len(fresh) == len(suite.groups["fresh"]) == 20
     assert fresh.isdisjoint(known)
+    files = {entry.network for entry in suite.groups["fresh"]}
+    assert files.isdisjoint(entry.network for group in others for entry in suite.groups[group])
 
 
 @pytest.mark.parametrize("name", PUBLISHED_MMACS)
