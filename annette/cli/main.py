@@ -11,7 +11,7 @@ import typer
 from typer.exceptions import TyperException
 
 from annette import __version__
-from annette.cli import benchmark, demo, estimate, evaluate, listing, measure, show, train
+from annette.cli import benchmark, demo, estimate, evaluate, explore, listing, measure, show, train
 from annette.cli.console import error_line
 from annette.errors import AnnetteError, UsageError
 
@@ -35,6 +35,7 @@ for command in (
     listing.networks, listing.devices, listing.platforms, demo.demo,
 ):  # fmt: skip
     app.command()(command)
+app.add_typer(explore.explore)
 
 
 def _print_version(wanted: bool) -> None:

@@ -52,8 +52,8 @@ class _StrictLoader(yaml.SafeLoader):
 _StrictLoader.add_constructor("tag:yaml.org,2002:int", _StrictLoader.construct_yaml_int)
 
 
-def read_text(path: Path, where: str) -> str:
-    """The text of a file, read no further than what `read_yaml` takes.
+def read_text(path: Path, where: str, *, kind: str = "YAML file") -> str:
+    """The text of a file, read no further than what `read_yaml` takes; ``kind`` names what is expected.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def read_text(path: Path, where: str) -> str:
             text = file.read(MAX_CHARACTERS + 1)
     except (OSError, ValueError) as err:
         reason = getattr(err, "strerror", None) or str(err)
-        raise HardwareError(f"{where}: cannot be read: {reason}; expected a YAML file in UTF-8") from err
+        raise HardwareError(f"{where}: cannot be read: {reason}; expected a {kind} in UTF-8") from err
     if len(text) > MAX_CHARACTERS:
         raise HardwareError(f"{where}: found a larger file, expected at most {MAX_CHARACTERS} characters")
     return text

@@ -1,0 +1,207 @@
+"""Reads SCALE-Sim's files: topologies (CSV, convolutions or matrix products) and configurations (.cfg)."""
+
+from __future__ import annotations
+
+import configparser
+import csv
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from annette.errors import HardwareError
+from annette.hardware.yaml_text import read_text
+
+__all__ = ["ScaleSimConfiguration", "ScaleSimLayer", "read_configuration", "read_topology"]
+
+_CONVOLUTION = (
+    "IFMAP height", "IFMAP width", "filter height", "filter width", "channels", "filters", "stride",
+)  # fmt: skip
+_PRODUCT = ("M", "N", "K")
+_MOST_LAYERS = 100_000
+_MOST = 1 << 40
+_MARK = "DP"
+"""A convolution with this in its name stands for one layer a channel."""
+_DATAFLOWS = ("OS", "WS", "IS")
+_MODES = ("CALC", "USER")
+_KIB = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaleSimLayer:
+    """One layer of a topology as the matrix product M x K by K x N that it becomes."""
+
+    name: str
+    m: int
+    """Output pixels, or rows of the left matrix; >= 1."""
+    k: int
+    """Elements of a window over all channels, or columns of the left matrix; >= 1."""
+    n: int
+    """Filters, or columns of the right matrix; >= 1."""
+    input_elements: int
+    """Of the feature map, or of the left matrix; >= 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaleSimConfiguration:
+    """What a configuration says of the array and its buffers."""
+
+    name: str
+    """Of the run; empty where the file has none."""
+    rows: int
+    columns: int
+    dataflow: str
+    """``OS``, ``WS`` or ``IS``."""
+    input_buffer_bytes: int
+    weight_buffer_bytes: int
+    output_buffer_bytes: int
+    bandwidth_elements_per_cycle: int | None
+    """Of the interface to the DRAM; ``None`` where it is to be found (mode CALC) or is not given."""
+
+
+def read_topology(path: Path) -> tuple[ScaleSimLayer, ...]:
+    """The layers of a topology file.
+
+    Convolutions become products in SCALE-Sim's way: no padding, one stride for both axes unless the file has
+    a column for each, ``ceil((H - R + s) / s)`` output rows. Rows may end in a comma, in remarks or in
+    densities (2:4); these, empty rows and rows of commas are passed over. The first line says which form a
+    file has.
+
+    Raises
+    ------
+    HardwareError
+        For a file that is none, with its line, what was found, and what was expected.
+    """
+    text = read_text(path, f"topology {path}", kind="CSV file")
+    rows = csv.reader(text.splitlines())
+    layers: list[ScaleSimLayer] = []
+    is_product: bool | None = None
+    for number, row in enumerate(rows, start=1):
+        cells = [cell.strip() for cell in row]
+        if not any(cells):
+            continue
+        if is_product is None:
+            is_product = _is_product(cells, f"topology {path}: line {number}")
+            continue
+        where = f"topology {path}: line {number}"
+        layers.extend(_product(cells, where) if is_product else _convolutions(cells, where))
+        if len(layers) > _MOST_LAYERS:
+            raise HardwareError(f"{where}: more than {_MOST_LAYERS} layers, expected a smaller network")
+    if not layers:
+        raise HardwareError(
+            f"topology {path}: no layers; expected a first line of names and below it a line a layer: "
+            "name, IFMAP height, IFMAP width, filter height, filter width, channels, filters, stride"
+        )
+    return tuple(layers)
+
+
+def _is_product(header: list[str], where: str) -> bool:
+    """Whether the first line is that of matrix products: layer, M, N, K."""
+    names = [cell.lower() for cell in header if cell]
+    if len(names) >= 4 and [name.split()[0] for name in names[1:4]] == ["m", "n", "k"]:
+        return True
+    if len(names) >= 8 and not any(name.lstrip("-").isdigit() for name in names[1:8]):
+        return False
+    raise HardwareError(
+        f"{where}: found {', '.join(header)[:80]!r}, expected the names of the columns: layer, M, N, K, or "
+        f"layer, {', '.join(_CONVOLUTION)}"
+    )
+
+
+def _product(cells: list[str], where: str) -> list[ScaleSimLayer]:
+    m, n, k = _numbers(cells, _PRODUCT, where)
+    return [ScaleSimLayer(name=cells[0], m=m, k=k, n=n, input_elements=m * k)]
+
+
+def _convolutions(cells: list[str], where: str) -> list[ScaleSimLayer]:
+    in_h, in_w, kernel_h, kernel_w, channels, filters, stride_h = _numbers(cells, _CONVOLUTION, where)
+    stride_w = int(cells[8]) if len(cells) > 8 and cells[8].isdigit() and int(cells[8]) else stride_h
+    out_h = math.ceil((in_h - kernel_h + stride_h) / stride_h)
+    out_w = math.ceil((in_w - kernel_w + stride_w) / stride_w)
+    if out_h < 1 or out_w < 1:
+        raise HardwareError(
+            f"{where}: a filter of {kernel_h} x {kernel_w} on {in_h} x {in_w} has no output, expected a "
+            "filter no larger than the feature map, its padding included"
+        )
+    is_split = _MARK in cells[0]
+    depth = 1 if is_split else channels
+    return [
+        ScaleSimLayer(
+            name=f"{cells[0]}Channel_{index}" if is_split else cells[0],
+            m=out_h * out_w,
+            k=kernel_h * kernel_w * depth,
+            n=filters,
+            input_elements=in_h * in_w * depth,
+        )
+        for index in range(min(channels, _MOST_LAYERS + 1) if is_split else 1)
+    ]
+
+
+def _numbers(cells: list[str], names: tuple[str, ...], where: str) -> list[int]:
+    found = []
+    for position, name in enumerate(names, start=1):
+        cell = cells[position] if position < len(cells) else ""
+        if not cell.isascii() or not cell.isdigit() or not 1 <= int(cell[:20]) <= _MOST:
+            raise HardwareError(
+                f"{where}: {name}: found {cell[:40]!r}, expected a whole number from 1 to {_MOST}"
+            )
+        found.append(int(cell))
+    return found
+
+
+def read_configuration(path: Path) -> ScaleSimConfiguration:
+    """The array and the buffers of a configuration file, of any version of SCALE-Sim.
+
+    Sections and keys that say nothing of them (layouts, sparsity, traces) are passed over.
+
+    Raises
+    ------
+    HardwareError
+        For a file that is none, with the key, what was found, and what was expected.
+    """
+    where = f"configuration {path}"
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    try:
+        parser.read_string(read_text(path, where, kind=".cfg file"))
+    except configparser.Error as err:
+        reason = " ".join(str(err).split())
+        raise HardwareError(f"{where}: {reason[:200]}; expected a .cfg of SCALE-Sim") from err
+    section = "architecture_presets"
+    if not parser.has_section(section):
+        raise HardwareError(f"{where}: no section [{section}], expected a .cfg of SCALE-Sim")
+    values = {key: value.strip().strip("'\"") for key, value in parser.items(section)}
+    sizes = {
+        key: _whole(values, key, where)
+        for key in ("ArrayHeight", "ArrayWidth", "IfmapSramSzkB", "FilterSramSzkB", "OfmapSramSzkB")
+    }
+    dataflow = values.get("dataflow", "").upper()
+    if dataflow not in _DATAFLOWS:
+        raise HardwareError(
+            f"{where}: Dataflow: found {values.get('dataflow')!r}, expected one of {', '.join(_DATAFLOWS)}"
+        )
+    mode = parser.get("run_presets", "InterfaceBandwidth", fallback="CALC").strip().upper()
+    if mode not in _MODES:
+        raise HardwareError(
+            f"{where}: InterfaceBandwidth: found {mode!r}, expected one of {', '.join(_MODES)}"
+        )
+    bandwidth = None
+    if mode == "USER" and "bandwidth" in values:
+        first = {"bandwidth": values["bandwidth"].split(",")[0].strip()}
+        bandwidth = _whole(first, "Bandwidth", where)
+    return ScaleSimConfiguration(
+        name=parser.get("general", "run_name", fallback="").strip().strip("'\""),
+        rows=sizes["ArrayHeight"],
+        columns=sizes["ArrayWidth"],
+        dataflow=dataflow,
+        input_buffer_bytes=sizes["IfmapSramSzkB"] * _KIB,
+        weight_buffer_bytes=sizes["FilterSramSzkB"] * _KIB,
+        output_buffer_bytes=sizes["OfmapSramSzkB"] * _KIB,
+        bandwidth_elements_per_cycle=bandwidth,
+    )
+
+
+def _whole(values: dict[str, str], key: str, where: str) -> int:
+    name = key.lower()
+    text = values.get(name) or values.get(name.removesuffix("kb"), "")
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:20]) <= _MOST:
+        raise HardwareError(f"{where}: {key}: found {text[:40]!r}, expected a whole number >= 1")
+    return int(text)

@@ -1,0 +1,149 @@
+"""What a systolic array asks of the memory behind its buffers: bytes by operand, and when they are due."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["BufferSizes", "SystolicTraffic", "count_traffic"]
+
+_Ints = NDArray[np.int64]
+_Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BufferSizes:
+    """Bytes of the three buffers of one array; each holds two tiles, the one at work and the next."""
+
+    input_bytes: float | NDArray[np.float64]
+    weight_bytes: float | NDArray[np.float64]
+    output_bytes: float | NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SystolicTraffic:
+    """Bytes between one array's buffers and the DRAM; arrays of shape (n_products,)."""
+
+    input_bytes: NDArray[np.float64]
+    """Of the left matrix, read as often as it has to be."""
+    weight_bytes: NDArray[np.float64]
+    """Of the right matrix likewise."""
+    output_bytes: NDArray[np.float64]
+    """Of results written, and of partial sums that are written and read again."""
+    peak_bytes_per_fold: NDArray[np.float64]
+    """The most that has to pass while one fold is at work, so that the next need not wait."""
+
+    @property
+    def total_bytes(self) -> NDArray[np.float64]:
+        """All of them."""
+        return self.input_bytes + self.weight_bytes + self.output_bytes
+
+
+def count_traffic(
+    m: _Ints, k: _Ints, n: _Ints, *, rows: _Ints | int, columns: _Ints | int, dataflow: str,
+    buffers: BufferSizes, element_bytes: float,
+) -> SystolicTraffic:  # fmt: skip
+    """The least traffic of the two orders in which the folds can be done, row by row or column by column.
+
+    Along a row of folds one operand's strip stays: if it fits into its buffer, it is read once. The other
+    operand passes by once a strip, unless all of it fits. Where operands are stationary, partial sums of a
+    strip wait in the output buffer; those that do not fit are written and read again by each fold.
+
+    Parameters
+    ----------
+    m, k, n : ndarray of shape (n_products,)
+        Sizes of the products; or of any shapes that broadcast with those of ``rows`` and ``columns``.
+    rows, columns : int or ndarray
+        Of the array.
+    dataflow : str
+        ``OS``, ``WS`` or ``IS``.
+    buffers : BufferSizes
+        Half of each holds what is at work.
+    element_bytes : float
+        Of every operand, partial sums included; > 0.
+    """
+    inputs, weights, outputs = (
+        np.asarray(element_bytes * product, dtype=np.float64) for product in (m * k, k * n, m * n)
+    )
+    halves = (buffers.input_bytes / 2, buffers.weight_bytes / 2, buffers.output_bytes / 2)
+    if dataflow == "OS":
+        sizes = inputs, weights, outputs
+        return _output_stationary(m, k, n, rows, columns, element_bytes, sizes, halves)
+    if dataflow == "WS":
+        streamed, sums, fold = _stationary(
+            m, k, n, rows, columns, element_bytes, (inputs, outputs), (halves[0], halves[2])
+        )
+        return SystolicTraffic(
+            input_bytes=streamed, weight_bytes=weights, output_bytes=sums, peak_bytes_per_fold=fold
+        )
+    streamed, sums, fold = _stationary(
+        n, k, m, rows, columns, element_bytes, (weights, outputs), (halves[1], halves[2])
+    )
+    return SystolicTraffic(
+        input_bytes=inputs, weight_bytes=streamed, output_bytes=sums, peak_bytes_per_fold=fold
+    )
+
+
+def _output_stationary(
+    m: _Ints, k: _Ints, n: _Ints, rows: _Ints | int, columns: _Ints | int, element_bytes: float,
+    sizes: tuple[_Floats, _Floats, _Floats], halves: Sequence[float | _Floats],
+) -> SystolicTraffic:  # fmt: skip
+    """Results stay until they are complete: each is written once, operands pass by."""
+    inputs, weights, outputs = sizes
+    down, across = -(-m // rows), -(-n // columns)
+    row_strip = element_bytes * np.minimum(rows, m) * k
+    column_strip = element_bytes * np.minimum(columns, n) * k
+    strip_stays, all_weights_stay = row_strip <= halves[0], weights <= halves[1]
+    by_row = (
+        np.where(strip_stays, inputs, inputs * across),
+        np.where(all_weights_stay, weights, weights * down),
+    )
+    column_stays, all_inputs_stay = column_strip <= halves[1], inputs <= halves[0]
+    by_column = (
+        np.where(all_inputs_stay, inputs, inputs * across),
+        np.where(column_stays, weights, weights * down),
+    )
+    is_row = by_row[0] + by_row[1] <= by_column[0] + by_column[1]
+    tile = element_bytes * np.minimum(rows, m) * np.minimum(columns, n)
+    return SystolicTraffic(
+        input_bytes=np.where(is_row, by_row[0], by_column[0]),
+        weight_bytes=np.where(is_row, by_row[1], by_column[1]),
+        output_bytes=outputs + 0.0,
+        peak_bytes_per_fold=row_strip + column_strip + tile,
+    )
+
+
+def _stationary(
+    through: _Ints, k: _Ints, across_size: _Ints, rows: _Ints | int, columns: _Ints | int,
+    element_bytes: float, sizes: tuple[_Floats, _Floats], halves: Sequence[float | _Floats],
+) -> tuple[_Floats, _Floats, _Floats]:  # fmt: skip
+    """Bytes of the operand that streams, of the partial sums, and the most in one fold.
+
+    The stationary operand (K down, ``across_size`` across) is read once whatever the order.
+    """
+    streamed, sums = sizes
+    down, across = -(-k // rows), -(-across_size // columns)
+    strip = element_bytes * through * np.minimum(rows, k)  # what one row of folds streams
+    sums_strip = element_bytes * through * np.minimum(columns, across_size)
+    spilled = sums * (2.0 * down - 1.0)
+    by_column = (  # all of K for one strip of results, then the next
+        np.where(streamed <= halves[0], streamed, streamed * across),
+        np.where(sums_strip <= halves[1], sums, spilled),
+    )
+    by_row = (
+        np.where(strip <= halves[0], streamed, streamed * across),
+        np.where(sums <= halves[1], sums, spilled),
+    )
+    is_row = by_row[0] + by_row[1] < by_column[0] + by_column[1]
+    tile = element_bytes * np.minimum(rows, k) * np.minimum(columns, across_size)
+    moved_sums = np.where(
+        np.where(is_row, sums <= halves[1], sums_strip <= halves[1]), sums_strip / down, 2.0 * sums_strip
+    )
+    return (
+        np.where(is_row, by_row[0], by_column[0]),
+        np.where(is_row, by_row[1], by_column[1]),
+        tile + strip + moved_sums,
+    )

@@ -1,0 +1,78 @@
+"""``annette explore`` as a user meets it: tables, documents, plots, one clear line for each mistake."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from annette.cli.main import exit_code
+
+TOPOLOGY = "Layer,M,N,K,\nfirst,100,70,30,\nsecond,64,64,64,\n"
+
+
+def _run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    code = exit_code(["explore", *words])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_scale_prints_the_best_partition_of_every_bandwidth(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = _run(
+        capsys, "scale", "--macs", "1024", "--network", "zoo:alexnet", "-n", "zoo:lenet5", "--layers"
+    )
+    assert (code, err) == (0, "")
+    assert out.count("the best of") == 2
+    assert out.count("free") >= 4
+    assert "by layer at 16 B/cycle" in out
+
+
+def test_scale_gives_a_document_and_draws_a_plot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    topology, plot = tmp_path / "net.csv", tmp_path / "scale.svg"
+    topology.write_text(TOPOLOGY, encoding="utf-8")
+    options = ("--bandwidth", "8,free", "--dataflow", "ws", "--plot", str(plot), "--format", "json")
+    code, out, err = _run(capsys, "scale", "--macs", "256", "--network", str(topology), *options)
+    assert (code, err) == (0, "")
+    study = json.loads(out)["studies"][0]
+    assert study["dataflow"] == "WS"
+    assert [item["bandwidth_bytes_per_cycle"] for item in study["bandwidths"]] == [8.0, None]
+    assert [layer["layer"] for layer in study["bandwidths"][0]["layers"]] == ["first", "second"]
+    assert "<svg" in plot.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--macs", "10"), "budget of 10 MACs"),
+        (("--macs", "256", "--bandwidth", "8,fast"), "found 'fast', expected bytes a cycle"),
+        (("--macs", "256", "--bandwidth", "nan"), "found 'nan'"),
+        (("--macs", "256", "--dataflow", "XS"), "expected one of OS, WS, IS"),
+        (("--macs", "256", "--convention", "same"), "convention 'same'"),
+        (("--macs", "256", "--plot", "plot.doc"), "expected a name that ends in .png"),
+        (
+            ("--macs", "256", "--network", "missing.csv"),
+            "missing.csv: cannot be read: No such file or directory; expected a CSV file",
+        ),
+    ],
+)
+def test_mistakes_get_one_clear_line(
+    options: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = _run(capsys, "scale", "--network", "zoo:lenet5", *options)
+    assert code in (1, 2)
+    assert out == ""
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_explore_alone_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = _run(capsys)
+    assert (code, out) == (2, "")
+    assert "scale" in err
+
+
+def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = _run(capsys, "scale", "--help")
+    assert code == 0
+    assert "Example" in out

@@ -1,0 +1,166 @@
+"""Scale-up against scale-out: all partitions, the formula of the paper, and what a memory changes."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from annette.errors import UsageError
+from annette.explore.scale_out import Partition, ScaleStudy, list_partitions, study_scale
+from annette.explore.scale_plot import draw_scale
+from annette.simulator.products import MatrixProducts, network_products
+from annette.simulator.systolic import DATAFLOWS, SystolicArray, count_systolic
+from annette.simulator.systolic_traffic import BufferSizes, count_traffic
+from annette.zoo.registry import open_network
+
+FREE = math.inf
+SIZES = st.integers(1, 400)
+
+
+def _products(*sizes: tuple[int, int, int]) -> MatrixProducts:
+    table = np.array(sizes, dtype=np.int64).reshape(len(sizes), 3)
+    return MatrixProducts(
+        names=tuple(f"layer_{index}" for index in range(len(sizes))),
+        m=table[:, 0], k=table[:, 1], n=table[:, 2], repeats=np.ones(len(sizes), dtype=np.int64),
+    )  # fmt: skip
+
+
+def _study(products: MatrixProducts, macs: int, dataflow: str = "OS", **options: object) -> ScaleStudy:
+    fields: dict[str, object] = {
+        "buffer_bytes": 3 * 2**17,
+        "bandwidths_bytes_per_cycle": (8.0, 64.0, FREE),
+        **options,
+    }
+    return study_scale(products, list_partitions(macs), dataflow=dataflow, **fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("macs", [64, 100, 1024, 5000, 16384])
+def test_all_partitions_of_a_budget_are_tried_once(macs: int) -> None:
+    found = list_partitions(macs)
+    assert len(set(found)) == len(found)
+    powers = [1 << power for power in range(macs.bit_length())]
+    expected = {
+        (rows, columns, down, across)
+        for rows in powers
+        for columns in powers
+        for down in powers
+        for across in powers
+        if rows >= 8 and columns >= 8 and macs / 4 < rows * columns * down * across <= macs
+    }
+    assert {(p.rows, p.columns, p.partition_rows, p.partition_columns) for p in found} <= expected
+    largest = max(math.prod(item) for item in expected)
+    assert {item for item in expected if math.prod(item) == largest} <= {
+        (p.rows, p.columns, p.partition_rows, p.partition_columns) for p in found
+    }
+    assert found == tuple(sorted(found, key=lambda item: (item.arrays, item)))
+
+
+@pytest.mark.parametrize(("macs", "side"), [(63, 8), (0, 8), (2**25, 8), (64, 0), (-1, 8)])
+def test_impossible_budgets_are_refused(macs: int, side: int) -> None:
+    with pytest.raises(UsageError, match="expected"):
+        list_partitions(macs, least_side=side)
+
+
+@pytest.mark.parametrize("dataflow", DATAFLOWS)
+def test_a_single_array_takes_what_the_closed_form_says(dataflow: str) -> None:
+    products = network_products(open_network("zoo:resnet18"))
+    study = _study(products, 1024, dataflow)
+    for position, partition in enumerate(study.partitions):
+        if partition.arrays == 1:
+            array = SystolicArray(rows=partition.rows, columns=partition.columns, dataflow=dataflow)
+            alone = count_systolic(products.m, products.k, products.n, array)
+            assert (study.compute_cycles[:, position] == alone.cycles * products.repeats).all()
+
+
+@pytest.mark.parametrize("dataflow", DATAFLOWS)
+def test_the_papers_formula_is_an_option(dataflow: str) -> None:
+    study = _study(_products((100, 30, 70)), 512, dataflow, like_paper=True)
+    rows, columns, through = {"OS": (100, 70, 30), "WS": (30, 70, 100), "IS": (30, 100, 70)}[dataflow]
+    for position, item in enumerate(study.partitions):
+        share = math.ceil(rows / item.partition_rows), math.ceil(columns / item.partition_columns)
+        folds = math.ceil(share[0] / item.rows) * math.ceil(share[1] / item.columns)
+        expected = (2 * item.rows + item.columns + through - 2) * folds
+        assert study.compute_cycles[0, position] == expected, item
+
+
+@given(
+    sizes=st.lists(st.tuples(SIZES, SIZES, SIZES), min_size=1, max_size=4),
+    dataflow=st.sampled_from(DATAFLOWS),
+)
+@settings(max_examples=40)
+def test_nothing_is_faster_than_its_work_or_lighter_than_its_operands(
+    sizes: list[tuple[int, int, int]], dataflow: str
+) -> None:
+    products = _products(*sizes)
+    study = _study(products, 1024, dataflow)
+    peak = np.array([item.macs_per_cycle for item in study.partitions])
+    assert (study.compute_cycles * peak >= products.macs[:, None]).all()
+    least = products.m * products.k + products.k * products.n + products.m * products.n
+    assert (study.dram_bytes >= least[:, None]).all()
+    totals = [study.cycles(value).sum(axis=0)[study.best(value)] for value in (1.0, 8.0, 64.0, FREE)]
+    assert totals == sorted(totals, reverse=True), "more bandwidth is never slower"
+    for value in (8.0, FREE):
+        assert study.cycles(value).min(axis=1).sum() <= study.cycles(value).sum(axis=0).min() + 1e-6
+
+
+@given(m=SIZES, k=SIZES, n=SIZES, dataflow=st.sampled_from(DATAFLOWS), buffer=st.floats(1, 1e7))
+def test_larger_buffers_never_move_more(m: int, k: int, n: int, dataflow: str, buffer: float) -> None:
+    def traffic(size: float) -> float:
+        buffers = BufferSizes(input_bytes=size, weight_bytes=size, output_bytes=size)
+        sizes = (np.array([value]) for value in (m, k, n))
+        found = count_traffic(
+            *sizes, rows=16, columns=8, dataflow=dataflow, buffers=buffers, element_bytes=1.0
+        )
+        return float(found.total_bytes[0])
+
+    assert traffic(buffer) >= traffic(2 * buffer) >= traffic(1e12) == m * k + k * n + m * n
+
+
+def test_with_a_free_memory_many_arrays_win_and_with_a_slow_one_few() -> None:
+    study = _study(network_products(open_network("zoo:resnet50")), 16384)
+    free, slow = study.partitions[study.best(FREE)], study.partitions[study.best(8.0)]
+    assert free.arrays > 16 > slow.arrays
+    by_arrays = study.fastest_by_arrays(FREE)
+    assert by_arrays[1][1] > by_arrays[free.arrays][1]
+
+
+def test_where_everything_fits_the_bandwidth_for_no_stalls_is_the_peak() -> None:
+    study = _study(_products((64, 64, 64)), 64, "WS")
+    assert study.stall_free_bytes_per_cycle[0, 0] > 0
+    enough = study.cycles(float(study.stall_free_bytes_per_cycle.max()) * 10)
+    assert (enough == study.compute_cycles).all()
+
+
+def test_documents_hold_plain_numbers_for_every_bandwidth() -> None:
+    document = _study(_products((100, 30, 70), (9, 9, 9)), 1024).to_dict()
+    assert [item["bandwidth_bytes_per_cycle"] for item in document["bandwidths"]] == [8.0, 64.0, None]
+    for item in document["bandwidths"]:
+        assert item["cycles"] <= item["single_array_cycles"]
+        assert [layer["layer"] for layer in item["layers"]] == ["layer_0", "layer_1"]
+        assert sum(layer["cycles"] for layer in item["layers"]) <= item["cycles"]
+
+
+def test_partitions_have_names_that_people_read() -> None:
+    many = Partition(rows=32, columns=16, partition_rows=2, partition_columns=4)
+    assert many.name == "2x4 of 32x16"
+    assert (many.arrays, many.macs_per_cycle) == (8, 4096)
+
+
+def test_the_study_is_drawn(tmp_path: Path) -> None:
+    study = _study(_products((100, 30, 70)), 1024)
+    draw_scale({"one": study, "two": study}, tmp_path / "scale.png")
+    assert (tmp_path / "scale.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(UsageError, match=r"expected a name that ends in \.png"):
+        draw_scale({"one": study}, tmp_path / "scale.docx")
+
+
+def test_what_cannot_be_studied_is_refused() -> None:
+    with pytest.raises(UsageError, match="dataflow 'XS', expected one of OS, WS, IS"):
+        _study(_products((1, 1, 1)), 64, "XS")
+    with pytest.raises(UsageError, match="nothing to study"):
+        _study(_products(), 64)
