@@ -60,9 +60,15 @@ _SHEET_TERMS = (
     "lane_fill_out_channels", "lane_fill_in_channels", "lane_fill_columns", "lane_fill_last_axis",
     "element_bytes", "inside_fraction", "log2_network_over_cache", "log2_inner_elements",
     "log2_near_over_cache", "log2_far_over_cache", "log2_recent_over_cache", "moved_axes", "signed_input",
+    "log2_outer_elements", "log2_turned_elements", "row_alignment", "out_alignment",
 )  # fmt: skip
 """What a data sheet adds to ``mixed``. One size stands for all caches: for trees the ratios to the others say
 the same. ``panel`` is what one vector of results needs of the weights."""
+
+
+_MOST_ALIGNED = 1024
+"""Rows of a multiple of so many elements start in the same sets of any cache: walking down a column of them
+pushes its own lines out."""
 
 
 def feature_names(sheet: DataSheet) -> MappingProxyType[str, tuple[str, ...]]:
@@ -169,5 +175,9 @@ def _sheet_columns(table: KernelTable, terms: PhysicalTerms, sheet: DataSheet) -
         np.log2((table.column("recent_bytes") + 1.0) / cache),
         table.column("moved_axes"),
         table.column("signed_input"),
+        np.log2(table.column("outer_elements") + 1.0),
+        np.log2(table.column("turned_elements") + 1.0),
+        np.log2(np.gcd(table.column("last_axis").astype(np.int64), _MOST_ALIGNED)),
+        np.log2(np.gcd(table.column("out_channels").astype(np.int64), _MOST_ALIGNED)),
     )
     return np.stack(columns, axis=1)

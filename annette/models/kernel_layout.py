@@ -24,6 +24,8 @@ OPERATORS = (
     "RotaryEmbedding", "Round", "ScatterElements", "ScatterND", "Selu", "Sigmoid", "Sign", "Sin", "Slice",
     "Softmax", "Softplus", "Softsign", "SpaceToDepth", "Split", "Sqrt", "Squeeze", "Sub", "Sum", "Swish",
     "Tan", "Tanh", "ThresholdedRelu", "Tile", "TopK", "Transpose", "Unsqueeze", "Upsample", "Where", "Xor",
+    "ReduceAcross", "SoftmaxAcross",  # on a processor, over an axis that is not the last
+    "ResizeNearest", "ResizeCubic",  # on a processor
 )  # fmt: skip
 """Operators by their code less one. Platforms store codes: append here, never insert."""
 _OPERATOR_CODE = MappingProxyType({name: float(index + 1) for index, name in enumerate(OPERATORS)})
@@ -44,22 +46,22 @@ def operator_code(op_type: str) -> float:
 
 
 def layout_columns(
-    network: Network, layer: Layer, *, squares_are_products: bool = False, is_gelu: bool = False
+    network: Network, layer: Layer, *, is_processor: bool = False, is_gelu: bool = False
 ) -> tuple[float, ...]:
-    """The columns from broadcast_fraction to moved_axes.
+    """The columns from broadcast_fraction to turned_elements.
 
-    A processor computes a power of 2 or 3 as a product, twenty times as fast as any other: with
-    ``squares_are_products`` it counts as one.
+    On a processor the operator is the one that its kernels are written for: a power of 2 or 3 is a product,
+    twenty times as fast as any other; a reduction or softmax over another axis than the last has a kernel of
+    its own, or turns its input first; each way to interpolate has one; a transposition that only moves axes
+    of size 1 is a copy.
     """
     tensors = network.tensors
     operands = [tensors[name] for name in layer.inputs if name]
     outputs = [tensors[name] for name in layer.outputs if name]
     first = next((item for item in operands if not item.is_constant), outputs[0] if outputs else None)
-    if first is None:
-        return (1.0, operator_code(layer.op_type), 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 1.0, 1.0)
     op_type = "Gelu" if is_gelu else layer.op_type
-    if squares_are_products and op_type == "Pow" and operands[-1].value in _SMALL_EXPONENTS:
-        op_type = "Mul"
+    if first is None:
+        return (1.0, operator_code(op_type), 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0)
     output_size = outputs[0].size if outputs else first.size
     smallest = min((item.size for item in operands), default=first.size)
     mode = 0.0
@@ -67,6 +69,13 @@ def layout_columns(
         mode = _RESIZE_MODES.get(str(layer.attribute("mode", "nearest")), 0.0)
     activations = [item for item in (*operands, *outputs) if not item.is_constant]
     runs = _runs(layer, activations) or (_contiguous_elements(layer, first), 0)
+    inner, moved = _inner_elements(layer, first, outputs), _moved_axes(layer, first)
+    outer, turned = 1, 1
+    if is_processor:
+        outer, turned = _turned(layer, first, inner)
+        op_type = _kernel_operator(op_type, operands, inner, mode)
+        if layer.op_type == "Transpose" and turned == 0:
+            runs, moved, turned = (first.size, 0), 1, 1
     return (
         smallest / max(output_size, 1) if len(operands) > 1 else 1.0,
         operator_code(op_type),
@@ -77,9 +86,46 @@ def layout_columns(
         float(runs[1]),
         float(first.shape[-1] if first.shape else 1),
         float(len(first.shape)),
-        float(_inner_elements(layer, first, outputs)),
-        float(_moved_axes(layer, first)),
+        float(inner),
+        float(moved),
+        float(outer),
+        float(turned),
     )
+
+
+def _kernel_operator(op_type: str, operands: list[Tensor], inner: int, mode: float) -> str:
+    """The operator as a processor's kernels know it."""
+    if op_type in ("Resize", "Upsample"):
+        return {0.0: "ResizeNearest", 2.0: "ResizeCubic"}.get(mode, "Resize")
+    if op_type == "Pow" and operands[-1].value in _SMALL_EXPONENTS:
+        return "Mul"
+    if inner > 1 and op_type in ("Softmax", "LogSoftmax"):
+        return "SoftmaxAcross"
+    return "ReduceAcross" if inner > 1 and op_type.startswith("Reduce") else op_type
+
+
+def _turned(layer: Layer, first: Tensor, inner: int) -> tuple[int, int]:
+    """Elements before what is turned or reduced, and of the first of the groups that change places.
+
+    Axes of size 1 do not count here, neighbours that stay neighbours are one group. 0 groups change places
+    where a transposition is a copy; of other layers that reduce nothing (1, 1).
+    """
+    if layer.op_type != "Transpose":
+        reduced = first.shape[layer.int_attribute("axis", -1)] if layer.op_type in _REDUCTIONS else 0
+        if layer.op_type.startswith("Reduce") and inner > 1 and len(first.shape) > 1:
+            reduced = _product(first.shape[1:]) // inner
+        return (first.size // max(inner * reduced, 1) if reduced else 1), 1
+    order = layer.ints_attribute("perm") or tuple(reversed(range(len(first.shape))))
+    kept = [axis for axis in order if first.shape[axis] != 1]
+    if kept == sorted(kept):
+        return 1, 0
+    place = next(index for index, axis in enumerate(sorted(kept)) if kept[index] != axis)
+    axes = sorted(kept)
+    start, end = axes[place], place + 1
+    while end < len(axes) and kept.index(axes[end]) == kept.index(axes[end - 1]) + 1:
+        end += 1
+    outer = _product(tuple(first.shape[axis] for axis in axes if axis < start))
+    return outer, _product(tuple(first.shape[axis] for axis in axes[place:end]))
 
 
 def _product(shape: tuple[int, ...]) -> int:

@@ -43,6 +43,8 @@ COLUMNS = (
     "rank",  # of the first input
     "inner_elements",  # behind a reduced axis; 1 where that is the last
     "moved_axes",  # groups of axes that a transposition keeps together; 1 for other layers
+    "outer_elements",  # before the axes that a processor reduces or turns; else 1
+    "turned_elements",  # of the first group of axes that a transposition moves; else 1
     "signed_input",  # 1 where the primary layer reads int8, which takes longer than uint8 on some processors
     "unit",  # position in `UNITS`
     "network_bytes",  # weights read and results written by the whole network: what passes between two uses
@@ -76,6 +78,8 @@ _FUSED = MappingProxyType(
         **dict.fromkeys(("BatchNormalization", "LayerNormalization", "InstanceNormalization"), "fused_norm"),
     }
 )  # fmt: skip
+_PROCESSOR_FAMILIES = MappingProxyType({"Transpose": "transpose"})
+"""Operators that processors run so unlike the rest of their family that they are one of their own."""
 _QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear"})
 _GELU_PARTS = frozenset({"Div", "Erf", "Add", "Mul"})
 _FUSED_COLUMNS = ("fused_relu", "fused_smooth", "fused_add", "fused_mul", "fused_norm", "fused_other")
@@ -117,7 +121,10 @@ class KernelReader:
         """
         if kernel.is_move:
             return f"move@{kernel.unit}"
-        family = layer_family(self._network, self._gelu(kernel) or self._network.layer(kernel.primary))
+        primary = self._gelu(kernel) or self._network.layer(kernel.primary)
+        family = layer_family(self._network, primary)
+        if self._is_processor:
+            family = _PROCESSOR_FAMILIES.get(primary.op_type, family)
         usual = "array" if family in _ARRAY_FAMILIES else "vector"
         return family if kernel.unit == usual else f"{family}@{kernel.unit}"
 
@@ -153,9 +160,7 @@ class KernelReader:
             traffic.skipped_bytes, traffic.extra_elements, traffic.n_inputs, traffic.n_outputs, len(layers),
         )  # fmt: skip
         unit = _UNIT_CODE.get(kernel.unit, _OTHER_UNIT)
-        layout = layout_columns(
-            network, primary, squares_are_products=self._is_processor, is_gelu=gelu is not None
-        )
+        layout = layout_columns(network, primary, is_processor=self._is_processor, is_gelu=gelu is not None)
         signed = self._signed_input(primary) if self._is_processor else 0.0
         return (*values, *self._fused(layers, primary), *layout, signed, unit, *_OF_THE_TABLE)
 
@@ -189,7 +194,7 @@ class KernelReader:
             input_elements=tensor.size, output_elements=tensor.size, primary_output_elements=tensor.size,
             input_bytes=size_bytes, output_bytes=size_bytes, n_inputs=1, n_outputs=1,
             broadcast_fraction=1.0, reduction_size=1.0, contiguous_elements=tensor.size, inner_elements=1.0,
-            moved_axes=1.0,
+            moved_axes=1.0, outer_elements=1.0, turned_elements=1.0,
             last_axis=tensor.shape[-1] if tensor.shape else 1, rank=len(tensor.shape),
             unit=_UNIT_CODE["move"],
         )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -19,6 +19,8 @@ from annette.models.data_sheet import DataSheet
 from annette.models.features import feature_matrix, feature_names
 from annette.models.forest import Forest, read_forest
 from annette.models.kernel_table import KernelTable
+from annette.models.layer_scores import score_families
+from annette.models.operator_forests import OPERATOR_KIND, operator_jobs, operator_key
 from annette.models.parameters import GENERIC_FAMILY, DeviceParameters, fit_parameters
 from annette.models.physics import PhysicalFit, Physics, physical_terms
 from annette.models.physics_fit import fit_physics
@@ -71,7 +73,8 @@ class LayerModels:
     physics: Physics
     """The smooth model that the forests of the mixed and the generic model correct."""
     contents: Mapping[tuple[str, str], bytes]
-    """XGBoost files by (``statistical`` | ``mixed`` | ``generic``, family key)."""
+    """XGBoost files by (``statistical`` | ``mixed`` | ``generic``, family key); on processors also by
+    (``operator``, family key / operator): mixed models of a frequent operator alone."""
     ranges: Mapping[str, FamilyRange]
     """What each family was measured with."""
     scores: Mapping[str, Mapping[str, Mapping[str, float]]]
@@ -140,8 +143,8 @@ class LayerModels:
         generic = self.generic_mask(table)
         for code, key in enumerate(table.family_names):
             rows = np.flatnonzero((table.family_index == code) & ~generic)
-            if len(rows):
-                log_ratio[rows] = self._forest(model, key).predict(matrix[rows])
+            for kind, name, places in self._forests_of(model, key, table, rows):
+                log_ratio[places] = self._forest(kind, name).predict(matrix[places])
         rows = np.flatnonzero(generic)
         if len(rows):
             part = table.take(rows)
@@ -152,11 +155,27 @@ class LayerModels:
         ratio = np.exp(np.clip(log_ratio, -_MAX_LOG_RATIO, _MAX_LOG_RATIO))
         return np.maximum(base * ratio * factor, MIN_LATENCY_S)
 
+    def _forests_of(
+        self, model: str, family: str, table: KernelTable, rows: NDArray[np.int64]
+    ) -> Iterator[tuple[str, str, NDArray[np.int64]]]:
+        """The forests that price these rows of a family: (kind, name, rows) each."""
+        operators = table.column("operator")[rows]
+        rest = np.ones(len(rows), dtype=bool)
+        for code in np.unique(operators) if model == "mixed" else ():
+            name = operator_key(family, code)
+            if (OPERATOR_KIND, name) in self.contents:
+                alike = operators == code
+                rest &= ~alike
+                yield OPERATOR_KIND, name, rows[alike]
+        if rest.any():
+            yield model, family, rows[rest]
+
     def _forest(self, kind: str, family: str) -> Forest:
         """The forest, read from its file when it is first asked for."""
         found = self._forests.get((kind, family))
         if found is None:
-            found = read_forest(self.contents[kind, family], feature_names(self.physics.sheet)[kind])
+            names = feature_names(self.physics.sheet)["mixed" if kind == OPERATOR_KIND else kind]
+            found = read_forest(self.contents[kind, family], names)
             self._forests[kind, family] = found
         return found
 
@@ -270,19 +289,27 @@ def fit_layer_models(data: TrainingData, *, seed: int) -> LayerModels:
         "mixed": terms.total_s,
         "generic": nameless_terms.total_s,
     }
-    matrices = {
+    bases[OPERATOR_KIND] = bases["mixed"]
+    matrices: dict[str, NDArray[np.float32]] = {
         kind: feature_matrix(kind, table, nameless_terms if kind == "generic" else terms, data.sheet)
         for kind in _GRIDS
     }
-    names = feature_names(data.sheet)
-    grids = dict(_GRIDS) if data.sheet.is_empty else {**_GRIDS, "mixed": _PROCESSOR_GRID}
+    names: dict[str, tuple[str, ...]] = dict(feature_names(data.sheet))
+    matrices[OPERATOR_KIND], names[OPERATOR_KIND] = matrices["mixed"], names["mixed"]
+    weights = dict.fromkeys(_GRIDS, data.weights)
+    grids = dict(_GRIDS)
+    if not data.sheet.is_empty:
+        weights["mixed"] = weights[OPERATOR_KIND] = _time_weights(data)
+        grids["mixed"] = grids[OPERATOR_KIND] = _PROCESSOR_GRID
+        jobs.extend(operator_jobs(table, [item.family for item in parameters.families[1:]]))
 
     def fit(job: tuple[str, str, NDArray[np.int64]]) -> BoostedFit:
         kind, _, rows = job
+        counts = weights[kind]
         target = np.log(data.latency_s[rows] / bases[kind][rows])
         return fit_boosted(
             matrices[kind][rows], target, data.groups[rows], names[kind], seed=seed, grid=grids[kind],
-            weights=None if data.weights is None else data.weights[rows],
+            weights=None if counts is None else counts[rows] / counts[rows].mean(),
         )  # fmt: skip
 
     jobs.sort(key=lambda job: -len(job[2]))  # the longest first, so that the last worker ends early
@@ -293,7 +320,7 @@ def fit_layer_models(data: TrainingData, *, seed: int) -> LayerModels:
         physics=physics,
         contents={key: found.content for key, found in fits.items()},
         ranges=measure_ranges(table),
-        scores=_scores(data, parameters, bases, fits),
+        scores=score_families(data, parameters, bases, fits),
     )
     if data.sheet.is_empty:  # units of an accelerator differ too much to stand in for each other
         return models
@@ -301,45 +328,14 @@ def fit_layer_models(data: TrainingData, *, seed: int) -> LayerModels:
     return replace(models, stand_ins=find_stand_ins(data, models.predict_s, parameters, generic_s))
 
 
-def _scores(
-    data: TrainingData,
-    parameters: DeviceParameters,
-    bases: Mapping[str, NDArray[np.float64]],
-    fits: Mapping[tuple[str, str], BoostedFit],
-) -> dict[str, dict[str, dict[str, float]]]:
-    """Errors by family and model; the forests are held out, the parameters and physics below them are not."""
-    table = data.table
-    generic = bases["generic"] * np.exp(fits["generic", GENERIC_FAMILY].held_out)
-    refined = refined_terms(table, parameters).total_s
-    scores: dict[str, dict[str, dict[str, float]]] = {}
-    for key in sorted(table.family_names):
-        rows = table.rows_of(key)
-        if not len(rows):
-            continue
-        predicted = {
-            "roofline": roofline_s(table, parameters)[rows],
-            "refined_roofline": refined[rows],
-            "generic": generic[rows],
-        }
-        for kind in ("statistical", "mixed"):
-            if (kind, key) in fits:
-                predicted[kind] = bases[kind][rows] * np.exp(fits[kind, key].held_out)
-        measured = data.latency_s[rows]
-        scores[key] = {
-            kind: _score(values, measured) for kind, values in predicted.items() if np.isfinite(values).all()
-        }
-    return scores
+def _time_weights(data: TrainingData) -> NDArray[np.float64]:
+    """How much each kernel counts in the fit of a processor's mixed models, shape (n_kernels,).
 
-
-def _score(predicted: NDArray[np.float64], measured: NDArray[np.float64]) -> dict[str, float]:
-    error = predicted / measured - 1.0
-    return {
-        "n_rows": float(len(measured)),
-        "mape": float(np.mean(np.abs(error))),
-        "bias": float(np.mean(error)),
-        "time_weighted_error": float(np.sum(np.abs(predicted - measured)) / np.sum(measured)),
-        "time_weighted_bias": float(np.sum(predicted - measured) / np.sum(measured)),
-    }
+    A network's time is a sum, so that errors of long kernels matter more. With the root of the time, a
+    relative error counts by half of the order of magnitude that separates two kernels.
+    """
+    counts = np.ones(len(data)) if data.weights is None else data.weights
+    return np.asarray(counts * np.sqrt(data.latency_s))
 
 
 def _distinct_rows(table: KernelTable) -> tuple[KernelTable, NDArray[np.int64] | None]:
