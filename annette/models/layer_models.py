@@ -299,7 +299,7 @@ def fit_layer_models(data: TrainingData, *, seed: int) -> LayerModels:
     weights = dict.fromkeys(_GRIDS, data.weights)
     grids = dict(_GRIDS)
     if not data.sheet.is_empty:
-        weights["mixed"] = weights[OPERATOR_KIND] = _time_weights(data)
+        weights["mixed"] = weights[OPERATOR_KIND] = _share_weights(data)
         grids["mixed"] = grids[OPERATOR_KIND] = _PROCESSOR_GRID
         jobs.extend(operator_jobs(table, [item.family for item in parameters.families[1:]]))
 
@@ -328,14 +328,16 @@ def fit_layer_models(data: TrainingData, *, seed: int) -> LayerModels:
     return replace(models, stand_ins=find_stand_ins(data, models.predict_s, parameters, generic_s))
 
 
-def _time_weights(data: TrainingData) -> NDArray[np.float64]:
+def _share_weights(data: TrainingData) -> NDArray[np.float64]:
     """How much each kernel counts in the fit of a processor's mixed models, shape (n_kernels,).
 
-    A network's time is a sum, so that errors of long kernels matter more. With the root of the time, a
-    relative error counts by half of the order of magnitude that separates two kernels.
+    A network's time is a sum, so that an error matters by the kernel's share of its network. With the root of
+    the share, long kernels count more and short ones are still learned from.
     """
+    network = data.table.network_index
+    total_s = np.bincount(network, data.latency_s, data.table.n_networks)
     counts = np.ones(len(data)) if data.weights is None else data.weights
-    return np.asarray(counts * np.sqrt(data.latency_s))
+    return np.asarray(counts * np.sqrt(data.latency_s / total_s[network]))
 
 
 def _distinct_rows(table: KernelTable) -> tuple[KernelTable, NDArray[np.int64] | None]:

@@ -20,6 +20,7 @@ from annette.models.data_sheet import DataSheet
 from annette.models.features import FEATURE_NAMES, feature_matrix, feature_names
 from annette.models.kernel_table import KernelTable, build_kernel_table
 from annette.models.layer_models import INDEX_FILE, LayerModels, fit_layer_models
+from annette.models.operator_forests import OPERATOR_KIND
 from annette.models.physics import physical_terms
 from annette.models.stand_ins import find_stand_ins
 from annette.models.training import TrainingData, clock_weights
@@ -167,3 +168,50 @@ def test_shipped_platforms_keep_every_byte(name: str) -> None:
     assert platform.mapping_model.to_json().encode() == (folder / "mapping.json").read_bytes()
     for file, content in platform.layer_models.to_files().items():
         assert content == (folder / file).read_bytes(), file
+
+
+def _activations(n_networks: int) -> TrainingData:
+    """Kernels of one family whose two operators err from their physics in opposite ways."""
+    rng = np.random.default_rng(7)
+    items, factors = [], []
+    for number in range(n_networks):
+        build = NetworkBuilder("activation")
+        x = build.input("x", (1, int(rng.integers(8, 400)), 16, 16))
+        op_type = "Relu" if number % 2 else "Tanh"
+        network = build.finish(build.add(op_type, x, name="act"))
+        mapping = Mapping(kernels=(Kernel(layers=("act",), primary="act", unit="plain"),))
+        items.append((network, mapping))
+        rows = network.tensors["x"].shape[1]
+        factors.append(1.0 + (rows % 8 == 0) if op_type == "Relu" else 2.0 - (rows % 8 == 0))
+    table = build_kernel_table(items, CPU)
+    latency_s = np.array(factors) * (2e-6 + table.moved_bytes / 20e9)
+    return TrainingData(
+        table=table,
+        latency_s=latency_s,
+        groups=np.arange(len(table)),
+        sweeps=("",) * len(table),
+        dimensions=("",) * len(table),
+        sheet=SHEET,
+    )
+
+
+def test_frequent_operators_of_a_family_have_forests_of_their_own() -> None:
+    data = _activations(240)
+    models = fit_layer_models(data, seed=0)
+    own = {name for kind, name in models.contents if kind == OPERATOR_KIND}
+    assert own == {"activation@plain/Relu", "activation@plain/Tanh"}
+    error = np.abs(models.predict_s(data.table, "mixed") / data.latency_s - 1)
+    assert np.median(error) < 0.1
+    again = LayerModels.from_files(models.to_files())
+    assert (again.predict_s(data.table, "mixed") == models.predict_s(data.table, "mixed")).all()
+    few = fit_layer_models(data.take(np.arange(70)), seed=0)
+    assert not [name for kind, name in few.contents if kind == OPERATOR_KIND]
+
+
+def test_accelerators_have_no_forests_of_single_operators() -> None:
+    data = dataclasses.replace(_activations(240), sheet=DataSheet())
+    assert {kind for kind, _ in fit_layer_models(data, seed=0).contents} == {
+        "generic",
+        "mixed",
+        "statistical",
+    }

@@ -72,7 +72,8 @@ def test_gelu_stays_what_was_written_elsewhere() -> None:
         ((8, 6), (1, 0), 2),
         ((1, 8, 3, 4, 2), (2, 0, 3, 4, 1), 4),
         ((2, 3, 4), (0, 1, 2), 1),
-        ((), (), 0),
+        ((1, 1, 9, 4), (0, 2, 1, 3), 1),
+        ((), (), 1),
     ],
 )
 def test_a_transposition_moves_groups_of_axes(
@@ -81,6 +82,65 @@ def test_a_transposition_moves_groups_of_axes(
     build = NetworkBuilder("transpose")
     network = build.finish(build.transpose(build.input("x", shape), perm))
     assert _table(network, CPU).column("moved_axes").tolist() == [groups]
+
+
+@pytest.mark.parametrize(
+    ("shape", "perm", "outer", "turned", "run"),
+    [
+        ((2, 8, 6), (0, 2, 1), 2, 8, 1),
+        ((3, 8, 6, 4), (0, 2, 1, 3), 3, 8, 4),
+        ((1, 8, 3, 4, 2), (2, 0, 3, 4, 1), 1, 8, 1),
+        ((5, 1, 6, 4), (1, 0, 3, 2), 5, 6, 1),
+        ((1, 9, 1, 4), (0, 2, 1, 3), 1, 1, 36),
+        ((2, 3, 4, 5), (0, 3, 1, 2), 2, 12, 1),
+    ],
+)
+def test_a_transposition_turns_groups_of_elements(
+    shape: tuple[int, ...], perm: tuple[int, ...], outer: int, turned: int, run: int
+) -> None:
+    build = NetworkBuilder("transpose")
+    table = _table(build.finish(build.transpose(build.input("x", shape), perm)), CPU)
+    assert table.families == ("transpose@plain",)
+    names = ("outer_elements", "turned_elements", "contiguous_elements")
+    assert [int(table.column(name)[0]) for name in names] == [outer, turned, run]
+
+
+def _one(
+    op_type: str, shape: tuple[int, ...], axes: tuple[int, ...] | None = None, **options: object
+) -> Network:
+    build = NetworkBuilder(op_type)
+    inputs = [build.input("x", shape)] + ([] if axes is None else [build.int_constant(axes)])
+    return build.finish(build.add(op_type, *inputs, **options))
+
+
+@pytest.mark.parametrize(
+    ("network", "operator", "outer", "inner"),
+    [
+        (_one("Softmax", (2, 8, 6, 4), axis=-1), "Softmax", 48 * 2, 1),
+        (_one("Softmax", (2, 8, 6, 4), axis=2), "SoftmaxAcross", 16, 4),
+        (_one("LogSoftmax", (2, 8, 6), axis=1), "SoftmaxAcross", 2, 6),
+        (_one("ReduceMean", (2, 8, 6), (1,), keepdims=0), "ReduceAcross", 2, 6),
+        (_one("ReduceMean", (2, 8, 6), (2,), keepdims=0), "ReduceMean", 1, 1),
+    ],
+)
+def test_what_runs_across_the_last_axis_is_an_operator_of_its_own(
+    network: Network, operator: str, outer: int, inner: int
+) -> None:
+    table = _table(network, CPU)
+    assert table.column("operator").tolist() == [operator_code(operator)]
+    assert table.column("inner_elements").tolist() == [inner]
+    assert table.column("outer_elements").tolist() == [outer]
+    assert _table(network, ARRAY).column("operator").tolist() == [operator_code(network.layers[0].op_type)]
+
+
+@pytest.mark.parametrize(
+    ("mode", "operator"), [("nearest", "ResizeNearest"), ("linear", "Resize"), ("cubic", "ResizeCubic")]
+)
+def test_each_way_to_interpolate_is_an_operator_of_its_own(mode: str, operator: str) -> None:
+    build = NetworkBuilder("resize")
+    network = build.finish(build.resize(build.input("x", (1, 4, 8, 8)), (16, 16), mode=mode))
+    assert _table(network, CPU).column("operator").tolist() == [operator_code(operator)]
+    assert _table(network, ARRAY).column("operator").tolist() == [operator_code("Resize")]
 
 
 @pytest.mark.parametrize(("dtype", "signed"), [("int8", 1.0), ("uint8", 0.0)])
