@@ -138,8 +138,12 @@ def source_weights(plan: CampaignPlan, needs: Iterable[FamilyNeed]) -> dict[str,
 
 
 def _as_drawn(family: str) -> str:
-    """The name by which `source_families` knows a family key: without its unit, integers marked."""
+    """The name by which `source_families` knows a family key: without its unit, integers marked.
+
+    Transpositions, a family of their own on processors, are drawn with the other copies.
+    """
     name, _, unit = family.partition("@")
+    name = "copy" if name == "transpose" else name
     return f"{name}@int8" if unit == "integer" else name
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import MappingProxyType
+from typing import Any
 
 from annette.graph.network import Layer, Network, Tensor
 
@@ -37,6 +38,8 @@ _SIMPLE_OPERATORS = frozenset(
 _SMALL_EXPONENTS = ((2,), (2.0,), (3,), (3.0,))
 _RESIZE_MODES = MappingProxyType({"nearest": 0.0, "linear": 1.0, "cubic": 2.0})
 _REDUCTIONS = frozenset({"Softmax", "LogSoftmax", "ArgMax", "ArgMin", "TopK", "LpNormalization", "CumSum"})
+_FIRST_AXIS = frozenset({"ArgMax", "ArgMin"})
+"""Reductions over the first axis where they name none."""
 _JOINS = frozenset({"Concat", "Split", "Slice"})
 
 
@@ -69,10 +72,12 @@ def layout_columns(
         mode = _RESIZE_MODES.get(str(layer.attribute("mode", "nearest")), 0.0)
     activations = [item for item in (*operands, *outputs) if not item.is_constant]
     runs = _runs(layer, activations) or (_contiguous_elements(layer, first), 0)
-    inner, moved = _inner_elements(layer, first, outputs), _moved_axes(layer, first)
+    reduced = _reduced_axes(network, layer, first)
+    inner = _product(first.shape[reduced[-1] + 1 :]) if reduced else 1
+    moved = _moved_axes(layer, first)
     outer, turned = 1, 1
     if is_processor:
-        outer, turned = _turned(layer, first, inner)
+        outer, turned = _turned(layer, first, reduced)
         op_type = _kernel_operator(op_type, operands, inner, mode)
         if layer.op_type == "Transpose" and turned == 0:
             runs, moved, turned = (first.size, 0), 1, 1
@@ -104,17 +109,14 @@ def _kernel_operator(op_type: str, operands: list[Tensor], inner: int, mode: flo
     return "ReduceAcross" if inner > 1 and op_type.startswith("Reduce") else op_type
 
 
-def _turned(layer: Layer, first: Tensor, inner: int) -> tuple[int, int]:
+def _turned(layer: Layer, first: Tensor, reduced: tuple[int, ...]) -> tuple[int, int]:
     """Elements before what is turned or reduced, and of the first of the groups that change places.
 
-    Axes of size 1 do not count here, neighbours that stay neighbours are one group. 0 groups change places
-    where a transposition is a copy; of other layers that reduce nothing (1, 1).
+    Axes of size 1 do not count here, neighbours that stay neighbours are one group. 0 elements change places
+    where a transposition is a copy; of layers that neither turn nor reduce (1, 1).
     """
     if layer.op_type != "Transpose":
-        reduced = first.shape[layer.int_attribute("axis", -1)] if layer.op_type in _REDUCTIONS else 0
-        if layer.op_type.startswith("Reduce") and inner > 1 and len(first.shape) > 1:
-            reduced = _product(first.shape[1:]) // inner
-        return (first.size // max(inner * reduced, 1) if reduced else 1), 1
+        return (_product(first.shape[: reduced[0]]) if reduced else 1), 1
     order = layer.ints_attribute("perm") or tuple(reversed(range(len(first.shape))))
     kept = [axis for axis in order if first.shape[axis] != 1]
     if kept == sorted(kept):
@@ -138,7 +140,7 @@ def _product(shape: tuple[int, ...]) -> int:
 def _reduction_size(layer: Layer, first: Tensor, output_size: int) -> float:
     op_type = layer.op_type
     if op_type in _REDUCTIONS and first.shape:
-        axis = layer.int_attribute("axis", -1)
+        axis = layer.int_attribute("axis", 0 if op_type in _FIRST_AXIS else -1)
         return first.shape[axis] if -len(first.shape) <= axis < len(first.shape) else 1
     if op_type in ("LayerNormalization", "RMSNormalization"):
         return _product(first.shape[layer.int_attribute("axis", -1) :])
@@ -149,14 +151,24 @@ def _reduction_size(layer: Layer, first: Tensor, output_size: int) -> float:
     return 1
 
 
-def _inner_elements(layer: Layer, first: Tensor, outputs: list[Tensor]) -> int:
-    """Elements side by side behind the axis that is reduced; 1 where it is the last, or there is none."""
+def _reduced_axes(network: Network, layer: Layer, first: Tensor) -> tuple[int, ...]:
+    """The axes of the first input that a layer reduces or normalises along, ascending; none of other layers.
+
+    Where they are not known before the network runs, all of them count.
+    """
+    rank = len(first.shape)
     if layer.op_type in _REDUCTIONS:
-        axis = layer.int_attribute("axis", -1) % max(len(first.shape), 1)
-        return _product(first.shape[axis + 1 :])
-    if layer.op_type.startswith("Reduce") and outputs and first.shape and outputs[0].shape:
-        return first.shape[-1] if first.shape[-1] == outputs[0].shape[-1] else 1
-    return 1
+        axes: tuple[Any, ...] = (layer.int_attribute("axis", 0 if layer.op_type in _FIRST_AXIS else -1),)
+        if layer.op_type == "CumSum" and len(layer.inputs) > 1:
+            axes = network.tensors[layer.inputs[1]].value or axes
+    elif layer.op_type.startswith("Reduce"):
+        axes = layer.ints_attribute("axes") or ()
+        if not axes and len(layer.inputs) > 1 and layer.inputs[1]:
+            axes = network.tensors[layer.inputs[1]].value or ()
+        axes = axes or tuple(range(rank))
+    else:
+        return ()
+    return tuple(sorted({int(axis) % rank for axis in axes if -rank <= axis < rank})) if rank else ()
 
 
 def _contiguous_elements(layer: Layer, first: Tensor) -> int:
@@ -176,7 +188,7 @@ def _moved_axes(layer: Layer, first: Tensor) -> int:
     """Groups of axes that a transposition keeps side by side: the more, the less it can copy at once.
 
     Two for a matrix, three for a stack of matrices or for rows that swap places. Axes of size 1 count:
-    runtimes look at the order alone. 1 for other layers.
+    runtimes choose by the order alone, once something has to move. 1 for other layers.
     """
     if layer.op_type != "Transpose":
         return 1

@@ -108,7 +108,7 @@ class KernelReader:
         self._eliminated = frozenset(mapping.eliminated_layers)
         self._activation_bytes = device.activation_bytes
         self._weight_bytes = device.weight_bytes
-        self._is_processor = bool(device.cache_bytes)
+        self._is_processor = bool(device.cache_bytes) or device.vector_bytes is not None
         self._inlined: frozenset[str] = frozenset()
         if device.activation_bytes is None:  # only then the tensors' dtypes count
             self._inlined = self._inlined_dequantizers(mapping)

@@ -301,7 +301,7 @@ def fit_layer_models(data: TrainingData, *, seed: int) -> LayerModels:
     if not data.sheet.is_empty:
         weights["mixed"] = weights[OPERATOR_KIND] = _share_weights(data)
         grids["mixed"] = grids[OPERATOR_KIND] = _PROCESSOR_GRID
-        jobs.extend(operator_jobs(table, [item.family for item in parameters.families[1:]]))
+        jobs.extend(operator_jobs(data, [item.family for item in parameters.families[1:]]))
 
     def fit(job: tuple[str, str, NDArray[np.int64]]) -> BoostedFit:
         kind, _, rows = job

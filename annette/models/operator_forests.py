@@ -10,26 +10,30 @@ from numpy.typing import NDArray
 from annette.models.boosting import BoostedFit
 from annette.models.kernel_layout import OPERATORS, operator_code
 from annette.models.kernel_table import KernelTable
+from annette.models.training import TrainingData
 
 __all__ = ["OPERATOR_KIND", "held_out_by_family", "operator_jobs", "operator_key"]
 
 OPERATOR_KIND = "operator"
 """The kind of these forests, beside ``mixed``, ``statistical`` and ``generic``."""
 _MIN_OPERATOR_ROWS = 40
-"""Operators with fewer measured kernels stay with their family."""
+"""Operators with fewer measured kernels stay with their family,"""
+_MIN_OPERATOR_GROUPS = 10
+"""and so do those that fewer benchmark networks hold: folds of cross-validation keep networks whole."""
 _ONE_KERNEL = frozenset(
     {"conv", "depthwise_conv", "grouped_conv", "conv_transpose", "gemm", "matmul", "attention"}
 )
 
 
 def operator_jobs(
-    table: KernelTable, families: Sequence[str]
+    data: TrainingData, families: Sequence[str]
 ) -> Iterator[tuple[str, str, NDArray[np.int64]]]:
-    """The frequent operators of the families that have several, each with its rows.
+    """The frequent operators of the families that have several, each with its rows: (kind, name, rows).
 
     A tree that prices the largest Relus corrects the largest GELUs with them, since few splits ask for the
     operator. Products of matrices and convolutions are one kernel whatever they are called.
     """
+    table = data.table
     for family in families:
         rows = table.rows_of(family)
         operators = table.column("operator")[rows]
@@ -37,7 +41,9 @@ def operator_jobs(
         if family.partition("@")[0] in _ONE_KERNEL or len(codes) < 2:
             continue
         for code in codes[counts >= _MIN_OPERATOR_ROWS]:
-            yield OPERATOR_KIND, operator_key(family, code), rows[operators == code]
+            own = rows[operators == code]
+            if len(np.unique(data.groups[own])) >= _MIN_OPERATOR_GROUPS:
+                yield OPERATOR_KIND, operator_key(family, code), own
 
 
 def operator_key(family: str, code: float) -> str:

@@ -102,8 +102,8 @@ def group_table(document: dict[str, Any]) -> str:
 RESULTS = {
     "real_cpu": "ONNX Runtime",
     "real_cpu_quick": "ONNX Runtime, `cpu-quick`",
-    "real_cpu_two_threads": "ONNX Runtime, 2 threads, `cpu-quick`",
-    "real_cpu_openvino": "OpenVINO, `cpu-quick`",
+    "real_cpu_two_threads": "ONNX Runtime, 2 threads",
+    "real_cpu_openvino": "OpenVINO",
 }
 """What was trained and judged, by the name of the result."""
 

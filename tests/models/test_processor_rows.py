@@ -116,11 +116,19 @@ def _one(
 @pytest.mark.parametrize(
     ("network", "operator", "outer", "inner"),
     [
-        (_one("Softmax", (2, 8, 6, 4), axis=-1), "Softmax", 48 * 2, 1),
+        (_one("Softmax", (2, 8, 6, 4), axis=-1), "Softmax", 2 * 8 * 6, 1),
         (_one("Softmax", (2, 8, 6, 4), axis=2), "SoftmaxAcross", 16, 4),
         (_one("LogSoftmax", (2, 8, 6), axis=1), "SoftmaxAcross", 2, 6),
         (_one("ReduceMean", (2, 8, 6), (1,), keepdims=0), "ReduceAcross", 2, 6),
-        (_one("ReduceMean", (2, 8, 6), (2,), keepdims=0), "ReduceMean", 1, 1),
+        (_one("ReduceMean", (2, 8, 6), (2,), keepdims=0), "ReduceMean", 16, 1),
+        (_one("ReduceMean", (2, 64, 64), (-1,), keepdims=0), "ReduceMean", 128, 1),
+        (_one("ReduceMean", (2, 64, 64), (1,), keepdims=1), "ReduceAcross", 2, 64),
+        (_one("ReduceMean", (1, 7, 7, 7), (2, 3), keepdims=0), "ReduceMean", 7, 1),
+        (_one("ReduceMax", (8, 3, 6), (0,), keepdims=0), "ReduceAcross", 1, 18),
+        (_one("ReduceSum", (2, 8, 6, 4), (0, 2), keepdims=1), "ReduceAcross", 1, 4),
+        (_one("ReduceSum", (2, 8), keepdims=0), "ReduceSum", 1, 1),
+        (_one("ArgMax", (4, 3, 5), keepdims=1), "ArgMax", 1, 15),
+        (_one("Relu", (4, 3, 5)), "Relu", 1, 1),
     ],
 )
 def test_what_runs_across_the_last_axis_is_an_operator_of_its_own(
