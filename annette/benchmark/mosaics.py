@@ -197,8 +197,9 @@ def mosaic_tasks(
     for kind, count in counts:
         found = list(draw_pieces(seed, stream, kind, samplers[kind], count, limits, taken))
         if len(found) < count:
+            where = "mosaics_int8" if quantised else "mosaics"
             raise UsageError(
-                f"mosaics: only {len(found)} of {count} {kind!r} pieces fit half of the limits; raise the "
+                f"{where}: only {len(found)} of {count} {kind!r} pieces fit half of the limits; raise the "
                 "limits or ask for fewer"
             )
         pieces.extend(found)

@@ -25,6 +25,7 @@ explore = typer.Typer(
     invoke_without_command=True,
     rich_markup_mode=None,
 )
+_LEAST_BANDWIDTH, _MOST_BANDWIDTH = 1e-6, 1e12
 _DEFAULT_BANDWIDTHS = "16,32,64,128,256,512,1024,free"
 
 
@@ -80,7 +81,8 @@ def scale(
     convention: Annotated[
         str,
         typer.Option(
-            help="onnx: padding, groups and batch as in the network; scalesim: as SCALE-Sim counts."
+            help="onnx: padding, groups and batch as in the network; scalesim: as SCALE-Sim counts, "
+            "as topologies always are."
         ),
     ] = "onnx",
     show_layers: Annotated[
@@ -88,7 +90,9 @@ def scale(
     ] = False,
     plot: Annotated[
         Path | None,
-        typer.Option("--plot", help="Draw cycles over bandwidth into this file (.png, .svg or .pdf)."),
+        typer.Option(
+            "--plot", help="Draw cycles over the number of arrays into this file (.png, .svg or .pdf)."
+        ),
     ] = None,
     shape: ShapeOption = None,
     batch: BatchOption = None,
@@ -103,8 +107,11 @@ def scale(
     Example: annette explore scale --macs 16384 --network zoo:resnet50
     """
     from annette.explore.scale_out import list_partitions, study_scale
+    from annette.simulator.products import CONVENTIONS
 
     bandwidths = _parse_bandwidths(bandwidth)
+    if convention not in CONVENTIONS:
+        raise UsageError(f"--convention {convention}: expected one of {', '.join(CONVENTIONS)}")
     partitions = list_partitions(macs, least_side=least_side)
     studies = [
         (
@@ -137,7 +144,9 @@ def _open_products(spec: str, convention: str, shape: list[str] | None, batch: i
     from annette.hardware.scalesim_files import read_topology
     from annette.simulator.products import network_products, topology_products
 
-    if spec.endswith(".csv"):
+    if spec.lower().endswith(".csv"):
+        if shape or batch is not None:
+            raise UsageError(f"{spec}: a topology has its sizes, expected no --shape and no --batch with it")
         return topology_products(read_topology(Path(spec)))
     return network_products(open_network_argument(spec, shape, batch), convention)
 
@@ -146,12 +155,13 @@ def _parse_bandwidths(text: str) -> tuple[float, ...]:
     found = []
     for word in text.split(","):
         try:
-            value = math.inf if word.strip() == "free" else float(word)
+            value = math.inf if word.strip().lower() == "free" else float(word)
         except ValueError:
             value = math.nan
-        if not value > 0:
+        if not (_LEAST_BANDWIDTH <= value <= _MOST_BANDWIDTH or value == math.inf):
             raise UsageError(
-                f"--bandwidth {text}: found {word.strip()!r}, expected bytes a cycle above 0, or 'free'"
+                f"--bandwidth {text}: found {word.strip()!r}, expected bytes a cycle from "
+                f"{_LEAST_BANDWIDTH:g} to {_MOST_BANDWIDTH:g}, or 'free'"
             )
         found.append(value)
     return tuple(dict.fromkeys(found))

@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 
 from annette.errors import UsageError
 from annette.simulator.products import MatrixProducts
-from annette.simulator.systolic import DATAFLOWS
+from annette.simulator.systolic import AXES, DATAFLOWS, cycles_per_fold, product_sizes
 from annette.simulator.systolic_traffic import BufferSizes, count_traffic
 
 __all__ = ["Partition", "ScaleStudy", "list_partitions", "study_scale"]
 
 _MOST_MACS = 1 << 24
+_MOST_SIDE = 1 << 16
 _Floats = NDArray[np.float64]
-_AXES = {"OS": ("m", "n", "k"), "WS": ("k", "n", "m"), "IS": ("k", "m", "n")}
-"""By dataflow: the size that lies along the rows of an array, that along its columns, that which streams."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -145,9 +144,6 @@ def _best(cycles: _Floats, dram_bytes: _Floats) -> NDArray[np.int64]:
 def list_partitions(macs: int, *, least_side: int = 8) -> tuple[Partition, ...]:
     """Every partition of at most ``macs`` multiply-accumulates a cycle with powers of two as sizes.
 
-    Those that leave more than half of the budget unused are left out: twice as many arrays of the same size
-    would be there for them.
-
     Raises
     ------
     UsageError
@@ -156,14 +152,15 @@ def list_partitions(macs: int, *, least_side: int = 8) -> tuple[Partition, ...]:
     Examples
     --------
     >>> [item.name for item in list_partitions(128)]
-    ['8x8', '1x2 of 8x8', '2x1 of 8x8', '8x16', '16x8']
+    ['8x8', '8x16', '16x8', '1x2 of 8x8', '2x1 of 8x8']
     """
-    if least_side < 1 or not least_side**2 <= macs <= _MOST_MACS:
+    sides = [1 << power for power in range(_MOST_SIDE.bit_length()) if least_side <= 1 << power]
+    if least_side < 1 or not sides or not sides[0] ** 2 <= macs <= _MOST_MACS:
+        least = sides[0] if sides else _MOST_SIDE
         raise UsageError(
-            f"budget of {macs} MACs with arrays of at least {least_side} x {least_side}: expected "
-            f"{max(least_side, 1) ** 2} to {_MOST_MACS} MACs"
+            f"budget of {macs} MACs with arrays of at least {least_side} x {least_side}, as powers of two: "
+            f"expected sides from 1 to {_MOST_SIDE} and {least**2} to {_MOST_MACS} MACs"
         )
-    sides = [1 << power for power in range(_MOST_MACS.bit_length()) if least_side <= 1 << power]
     parts = [1 << power for power in range(_MOST_MACS.bit_length())]
     found: list[Partition] = []
     for rows in sides:
@@ -179,9 +176,7 @@ def list_partitions(macs: int, *, least_side: int = 8) -> tuple[Partition, ...]:
                     for across in parts
                     if across <= rest
                 )
-    least = 0 if macs == least_side**2 else 1 << (macs.bit_length() - 2)
-    kept = [item for item in found if item.macs_per_cycle >= least]
-    return tuple(sorted(kept, key=lambda item: (item.arrays, item)))
+    return tuple(sorted(found, key=lambda item: (item.arrays, item)))
 
 
 def study_scale(
@@ -197,8 +192,10 @@ def study_scale(
     """Cycles and DRAM traffic of every layer on every partition.
 
     An array gets ``ceil(Sr / P_R)`` of the dimension along rows and ``ceil(Sc / P_C)`` of that along columns.
-    The arrays of a row of partitions need the same rows of one operand, and those of a column the same
-    columns of the other: each keeps a copy in its own share of the buffers and fetches it itself.
+    What several arrays need, each fetches for itself and keeps in its own share of the buffers: of an operand
+    that streams, all arrays side by side need the same part. Where K is cut (weights or inputs stationary),
+    arrays make partial sums of the same results, which are read back and added up. All arrays move as much as
+    the one with the largest share: an upper bound where the shares are unequal.
 
     Parameters
     ----------
@@ -224,22 +221,26 @@ def study_scale(
     """
     if dataflow not in DATAFLOWS:
         raise UsageError(f"dataflow {dataflow!r}, expected one of {', '.join(DATAFLOWS)}")
-    if not partitions or not len(products.m):
+    if not partitions:
+        raise UsageError("scale: no partitions, expected those of a budget of MACs")
+    if not len(products.m):
         raise UsageError("scale: nothing to study; expected a network with convolutions or matrix products")
+    whole = dict(zip("mkn", product_sizes(products.m, products.k, products.n), strict=True))
     table = np.array(
         [(item.rows, item.columns, item.partition_rows, item.partition_columns) for item in partitions],
         dtype=np.int64,
     )
     rows, columns, down, across = (table[None, :, position] for position in range(4))
-    sizes = {"m": products.m[:, None], "k": products.k[:, None], "n": products.n[:, None]}
-    along, across_name, through = _AXES[dataflow]
-    used = np.ones((), dtype=np.int64)
+    sizes = {name: size[:, None] for name, size in whole.items()}
+    along, across_name, through = AXES[dataflow]
+    used = []
     for name, parts in ((along, down), (across_name, across)):
         share = -(-sizes[name] // parts)
-        used = used * -(-sizes[name] // share)  # arrays that have work
+        used.append(-(-sizes[name] // share))  # arrays that have work
         sizes[name] = share
-    fills = rows if dataflow == "OS" and not like_paper else 2 * rows
-    per_fold = fills + columns + sizes[through] - 2
+    per_fold = cycles_per_fold(dataflow, rows, columns, sizes[through])
+    if like_paper and dataflow == "OS":
+        per_fold = per_fold + rows
     folds = -(-sizes[along] // rows) * -(-sizes[across_name] // columns)
     repeats = products.repeats[:, None]
     each = buffer_bytes / 3 / (down * across)
@@ -248,12 +249,15 @@ def study_scale(
         m, k, n, rows=rows, columns=columns, dataflow=dataflow, element_bytes=element_bytes,
         buffers=BufferSizes(input_bytes=each, weight_bytes=each, output_bytes=each),
     )  # fmt: skip
+    arrays, added = used[0] * used[1], np.zeros(())
+    if dataflow != "OS":  # partial sums of the arrays along K
+        added = element_bytes * (whole["m"] * whole["n"])[:, None] * (used[0] - 1.0)
     return ScaleStudy(
         dataflow=dataflow,
         layers=products.names,
         partitions=tuple(partitions),
         bandwidths_bytes_per_cycle=tuple(bandwidths_bytes_per_cycle),
         compute_cycles=(folds * per_fold * repeats).astype(np.float64),
-        dram_bytes=traffic.total_bytes * used * repeats,
-        stall_free_bytes_per_cycle=traffic.peak_bytes_per_fold * used / per_fold,
+        dram_bytes=(traffic.total_bytes * arrays + added) * repeats,
+        stall_free_bytes_per_cycle=traffic.peak_bytes_per_fold * arrays / per_fold,
     )

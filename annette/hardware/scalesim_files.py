@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import configparser
-import csv
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ _CONVOLUTION = (
 _PRODUCT = ("M", "N", "K")
 _MOST_LAYERS = 100_000
 _MOST = 1 << 40
+_MOST_MACS = 1 << 44
 _MARK = "DP"
 """A convolution with this in its name stands for one layer a channel."""
 _DATAFLOWS = ("OS", "WS", "IS")
@@ -72,11 +72,11 @@ def read_topology(path: Path) -> tuple[ScaleSimLayer, ...]:
         For a file that is none, with its line, what was found, and what was expected.
     """
     text = read_text(path, f"topology {path}", kind="CSV file")
-    rows = csv.reader(text.splitlines())
+    rows = (line.split(",") for line in text.removeprefix("\ufeff").splitlines())
     layers: list[ScaleSimLayer] = []
     is_product: bool | None = None
     for number, row in enumerate(rows, start=1):
-        cells = [cell.strip() for cell in row]
+        cells = [cell.strip().strip('"') for cell in row]
         if not any(cells):
             continue
         if is_product is None:
@@ -109,12 +109,13 @@ def _is_product(header: list[str], where: str) -> bool:
 
 def _product(cells: list[str], where: str) -> list[ScaleSimLayer]:
     m, n, k = _numbers(cells, _PRODUCT, where)
-    return [ScaleSimLayer(name=cells[0], m=m, k=k, n=n, input_elements=m * k)]
+    return [_layer(cells[0], m, k, n, m * k, where)]
 
 
 def _convolutions(cells: list[str], where: str) -> list[ScaleSimLayer]:
     in_h, in_w, kernel_h, kernel_w, channels, filters, stride_h = _numbers(cells, _CONVOLUTION, where)
-    stride_w = int(cells[8]) if len(cells) > 8 and cells[8].isdigit() and int(cells[8]) else stride_h
+    second = cells[8] if len(cells) > 8 else ""
+    stride_w = _whole(second, f"{where}: second stride") if second.isdecimal() else stride_h
     out_h = math.ceil((in_h - kernel_h + stride_h) / stride_h)
     out_w = math.ceil((in_w - kernel_w + stride_w) / stride_w)
     if out_h < 1 or out_w < 1:
@@ -125,27 +126,38 @@ def _convolutions(cells: list[str], where: str) -> list[ScaleSimLayer]:
     is_split = _MARK in cells[0]
     depth = 1 if is_split else channels
     return [
-        ScaleSimLayer(
-            name=f"{cells[0]}Channel_{index}" if is_split else cells[0],
-            m=out_h * out_w,
-            k=kernel_h * kernel_w * depth,
-            n=filters,
-            input_elements=in_h * in_w * depth,
+        _layer(
+            f"{cells[0]}Channel_{index}" if is_split else cells[0],
+            out_h * out_w,
+            kernel_h * kernel_w * depth,
+            filters,
+            in_h * in_w * depth,
+            where,
         )
         for index in range(min(channels, _MOST_LAYERS + 1) if is_split else 1)
     ]
 
 
 def _numbers(cells: list[str], names: tuple[str, ...], where: str) -> list[int]:
-    found = []
-    for position, name in enumerate(names, start=1):
-        cell = cells[position] if position < len(cells) else ""
-        if not cell.isascii() or not cell.isdigit() or not 1 <= int(cell[:20]) <= _MOST:
-            raise HardwareError(
-                f"{where}: {name}: found {cell[:40]!r}, expected a whole number from 1 to {_MOST}"
-            )
-        found.append(int(cell))
-    return found
+    return [
+        _whole(cells[position] if position < len(cells) else "", f"{where}: {name}")
+        for position, name in enumerate(names, start=1)
+    ]
+
+
+def _whole(text: str, where: str) -> int:
+    """The whole number from 1 to `_MOST` that ``text`` is."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= 20 and 1 <= int(text) <= _MOST):
+        raise HardwareError(f"{where}: found {text[:40]!r}, expected a whole number from 1 to {_MOST}")
+    return int(text)
+
+
+def _layer(name: str, m: int, k: int, n: int, input_elements: int, where: str) -> ScaleSimLayer:
+    if m * k * n > _MOST_MACS:
+        raise HardwareError(
+            f"{where}: a product of {m} x {k} by {k} x {n}, expected at most 2**44 multiply-accumulates"
+        )
+    return ScaleSimLayer(name=name, m=m, k=k, n=n, input_elements=input_elements)
 
 
 def read_configuration(path: Path) -> ScaleSimConfiguration:
@@ -161,7 +173,7 @@ def read_configuration(path: Path) -> ScaleSimConfiguration:
     where = f"configuration {path}"
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     try:
-        parser.read_string(read_text(path, where, kind=".cfg file"))
+        parser.read_string(read_text(path, where, kind=".cfg file").removeprefix("\ufeff"))
     except configparser.Error as err:
         reason = " ".join(str(err).split())
         raise HardwareError(f"{where}: {reason[:200]}; expected a .cfg of SCALE-Sim") from err
@@ -170,7 +182,7 @@ def read_configuration(path: Path) -> ScaleSimConfiguration:
         raise HardwareError(f"{where}: no section [{section}], expected a .cfg of SCALE-Sim")
     values = {key: value.strip().strip("'\"") for key, value in parser.items(section)}
     sizes = {
-        key: _whole(values, key, where)
+        key: _whole(_value(values, key), f"{where}: {key}")
         for key in ("ArrayHeight", "ArrayWidth", "IfmapSramSzkB", "FilterSramSzkB", "OfmapSramSzkB")
     }
     dataflow = values.get("dataflow", "").upper()
@@ -185,8 +197,7 @@ def read_configuration(path: Path) -> ScaleSimConfiguration:
         )
     bandwidth = None
     if mode == "USER" and "bandwidth" in values:
-        first = {"bandwidth": values["bandwidth"].split(",")[0].strip()}
-        bandwidth = _whole(first, "Bandwidth", where)
+        bandwidth = _whole(values["bandwidth"].split(",")[0].strip(), f"{where}: Bandwidth")
     return ScaleSimConfiguration(
         name=parser.get("general", "run_name", fallback="").strip().strip("'\""),
         rows=sizes["ArrayHeight"],
@@ -199,9 +210,7 @@ def read_configuration(path: Path) -> ScaleSimConfiguration:
     )
 
 
-def _whole(values: dict[str, str], key: str, where: str) -> int:
+def _value(values: dict[str, str], key: str) -> str:
+    """What stands under a key, with or without the unit that later versions write behind it."""
     name = key.lower()
-    text = values.get(name) or values.get(name.removesuffix("kb"), "")
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:20]) <= _MOST:
-        raise HardwareError(f"{where}: {key}: found {text[:40]!r}, expected a whole number >= 1")
-    return int(text)
+    return values.get(name) or values.get(name.removesuffix("kb"), "")

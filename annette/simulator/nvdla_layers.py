@@ -68,8 +68,9 @@ def sheet_network(network: Network) -> SheetNetwork:
     activations, scaling by constants, one operation with a second tensor of the same shape, then one pooling;
     response normalisation at any place. Of two convolutions that feed a sum, the one deeper in the network
     takes it, as on the sheet: the other one must have finished. A fully connected layer behind a map is a
-    convolution as large as the map; a matrix product of many rows is a 1x1 convolution over them. Dilation is
-    no matter of the sheet.
+    convolution as large as the map; a matrix product of many rows is a 1x1 convolution over them. The sheet
+    knows no dilation and no padding beyond that which keeps the size: a dilated convolution is one without
+    Winograd, and a map that is padded further counts as that much larger.
 
     Raises
     ------
@@ -192,6 +193,9 @@ def _rows(facts: NetworkFacts, pipeline: _Pipeline) -> list[SheetLayer]:
     if kind == "fc":
         channels, in_h, in_w = _map_behind(facts, head)
         kernel_h, kernel_w = in_h, in_w
+    in_h = max(in_h, sizes.out_h * sizes.stride_h) if _is_wider(sizes.out_h, in_h, sizes.stride_h) else in_h
+    in_w = max(in_w, sizes.out_w * sizes.stride_w) if _is_wider(sizes.out_w, in_w, sizes.stride_w) else in_w
+    is_dilated = sizes.dilation_h > 1 or sizes.dilation_w > 1
     stored = sizes if pipeline.pool is None else facts.geometry(pipeline.pool)
     row = SheetLayer(
         name=head.name,
@@ -210,8 +214,14 @@ def _rows(facts: NetworkFacts, pipeline: _Pipeline) -> list[SheetLayer]:
         out_w=sizes.out_w,
         stored_h=stored.out_h,
         stored_w=stored.out_w,
+        winograd=False if is_dilated else None,
     )
     return [row] * sizes.groups
+
+
+def _is_wider(windows: int, size: int, stride: int) -> bool:
+    """Whether there are more windows than steps on the map: padding beyond that which keeps the size."""
+    return windows > -(-size // stride)
 
 
 def _exceeds(windows: int, size: int, extent: int, stride: int) -> bool:

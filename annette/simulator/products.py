@@ -19,8 +19,8 @@ from annette.hardware.scalesim_files import ScaleSimLayer
 __all__ = ["CONVENTIONS", "MatrixProducts", "network_products", "topology_products"]
 
 CONVENTIONS = ("onnx", "scalesim")
-"""``onnx``: padding, groups and batch as the network has them. ``scalesim``: no padding, one image, windows
-counted as ``ceil((H - R + s) / s)``; a depthwise convolution is a layer a channel."""
+"""``onnx``: padding, groups and batch as the network has them. ``scalesim``: one image without padding or
+dilation, windows counted as ``ceil((H - R + s) / s)``; a depthwise convolution is a layer a channel."""
 
 _WINDOWED = frozenset({"conv", "depthwise_conv", "grouped_conv"})
 _MATRIX = frozenset({"gemm", "matmul"})

@@ -9,14 +9,25 @@ from numpy.typing import ArrayLike, NDArray
 
 from annette.errors import HardwareError
 
-__all__ = ["DATAFLOWS", "SystolicArray", "SystolicCounts", "count_systolic"]
+__all__ = [
+    "AXES",
+    "DATAFLOWS",
+    "SystolicArray",
+    "SystolicCounts",
+    "count_systolic",
+    "cycles_per_fold",
+    "product_sizes",
+]
 
 DATAFLOWS = ("OS", "WS", "IS")
 """What stays in the array: outputs, weights, inputs."""
+AXES = {"OS": ("m", "n", "k"), "WS": ("k", "n", "m"), "IS": ("k", "m", "n")}
+"""By dataflow: the size of M x K by K x N that lies along the rows of the array, that along its columns, and
+that which streams through it."""
 
-_MAX_SIDE = 1 << 20
-_MOST_MACS = 2.0**40
-"""Of one product; with arrays of 2**20 on a side all counts still fit 64 bits."""
+_MAX_SIDE = 1 << 16
+_MOST_MACS = 1 << 44
+"""Of one product; with arrays of 2**16 on a side all counts still fit 64 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,9 +35,9 @@ class SystolicArray:
     """An array of multiply-accumulate cells that pass operands on to their neighbours."""
 
     rows: int
-    """Cells in a column; 1 to 2**20."""
+    """Cells in a column; 1 to 2**16."""
     columns: int
-    """Cells in a row; 1 to 2**20."""
+    """Cells in a row; 1 to 2**16."""
     dataflow: str
     """One of `DATAFLOWS`."""
 
@@ -97,7 +108,7 @@ def count_systolic(m: ArrayLike, k: ArrayLike, n: ArrayLike, array: SystolicArra
     Raises
     ------
     HardwareError
-        For sizes below 1, or a product of more than 2**40 multiply-accumulates.
+        For sizes below 1, or a product of more than 2**44 multiply-accumulates.
 
     References
     ----------
@@ -111,11 +122,11 @@ def count_systolic(m: ArrayLike, k: ArrayLike, n: ArrayLike, array: SystolicArra
     >>> counts.total_cycles.tolist(), counts.mapping_efficiency.tolist()
     ([5503], [1.0])
     """
-    m, k, n = _sizes(m, k, n)
+    m, k, n = product_sizes(m, k, n)
     rows, columns = array.rows, array.columns
-    down, across, through = {"OS": (m, n, k), "WS": (k, n, m), "IS": (k, m, n)}[array.dataflow]
+    sizes = {"m": m, "k": k, "n": n}
+    down, across, through = (sizes[name] for name in AXES[array.dataflow])
     folds = -(-down // rows) * -(-across // columns)
-    fill = rows + columns - 2 if array.dataflow == "OS" else 2 * rows + columns - 2
     busy = rows + columns - 2 if array.dataflow == "OS" else 2 * rows + 2 * columns - 3
     mapping = down * across / (folds * float(rows * columns))
     over_m, over_n = -(-m // columns), -(-n // columns)
@@ -129,7 +140,7 @@ def count_systolic(m: ArrayLike, k: ArrayLike, n: ArrayLike, array: SystolicArra
     return SystolicCounts(
         macs=m * k * n,
         folds=folds,
-        cycles=folds * (fill + through),
+        cycles=folds * cycles_per_fold(array.dataflow, rows, columns, through),
         mapping_efficiency=mapping,
         compute_efficiency=mapping * through / (through + busy),
         input_reads=reads,
@@ -138,19 +149,34 @@ def count_systolic(m: ArrayLike, k: ArrayLike, n: ArrayLike, array: SystolicArra
     )
 
 
-def _sizes(
+def cycles_per_fold(
+    dataflow: str, rows: NDArray[np.int64] | int, columns: NDArray[np.int64] | int, through: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Cycles of one fold through which so many operands stream, as `count_systolic` has them."""
+    filling = 0 if dataflow == "OS" else rows
+    cycles: NDArray[np.int64] = filling + rows + columns + through - 2
+    return cycles
+
+
+def product_sizes(
     m: ArrayLike, k: ArrayLike, n: ArrayLike
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """The sizes as whole numbers of one shape; refuses what is none."""
+    """The sizes as whole numbers of one shape.
+
+    Raises
+    ------
+    HardwareError
+        For sizes below 1, or a product of more than 2**44 multiply-accumulates.
+    """
     found = []
     for name, values in (("M", m), ("K", k), ("N", n)):
         sizes = np.asarray(values)
         if sizes.size and (not np.issubdtype(sizes.dtype, np.integer) or int(sizes.min()) < 1):
-            raise HardwareError(f"systolic array: {name}: found {values!r}, expected whole numbers >= 1")
-        found.append(sizes.astype(np.int64))
+            raise HardwareError(f"systolic array: {name}: found {sizes.min()}, expected whole numbers >= 1")
+        found.append(sizes)
     m, k, n = np.broadcast_arrays(*found)
     if m.size and float((m.astype(np.float64) * k * n).max()) > _MOST_MACS:
         raise HardwareError(
-            "systolic array: more than 2**40 multiply-accumulates, expected a smaller product"
+            "systolic array: found a product of more than 2**44 multiply-accumulates, expected a smaller one"
         )
-    return m, k, n
+    return m.astype(np.int64), k.astype(np.int64), n.astype(np.int64)

@@ -139,9 +139,8 @@ def _stationary(
     )
     is_row = by_row[0] + by_row[1] < by_column[0] + by_column[1]
     tile = element_bytes * np.minimum(rows, k) * np.minimum(columns, across_size)
-    moved_sums = np.where(
-        np.where(is_row, sums <= halves[1], sums_strip <= halves[1]), sums_strip / down, 2.0 * sums_strip
-    )
+    stays = np.where(is_row, sums <= halves[1], sums_strip <= halves[1])
+    moved_sums = np.where(stays | (down == 1), sums_strip / down, 2.0 * sums_strip)
     return (
         np.where(is_row, by_row[0], by_column[0]),
         np.where(is_row, by_row[1], by_column[1]),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annette.errors import UsageError
+from annette.errors import HardwareError, UsageError
 from annette.explore.scale_out import Partition, ScaleStudy, list_partitions, study_scale
 from annette.explore.scale_plot import draw_scale
 from annette.simulator.products import MatrixProducts, network_products
@@ -44,23 +44,20 @@ def test_all_partitions_of_a_budget_are_tried_once(macs: int) -> None:
     found = list_partitions(macs)
     assert len(set(found)) == len(found)
     powers = [1 << power for power in range(macs.bit_length())]
-    expected = {
+    assert {(p.rows, p.columns, p.partition_rows, p.partition_columns) for p in found} == {
         (rows, columns, down, across)
         for rows in powers
         for columns in powers
         for down in powers
         for across in powers
-        if rows >= 8 and columns >= 8 and macs / 4 < rows * columns * down * across <= macs
-    }
-    assert {(p.rows, p.columns, p.partition_rows, p.partition_columns) for p in found} <= expected
-    largest = max(math.prod(item) for item in expected)
-    assert {item for item in expected if math.prod(item) == largest} <= {
-        (p.rows, p.columns, p.partition_rows, p.partition_columns) for p in found
+        if rows >= 8 and columns >= 8 and rows * columns * down * across <= macs
     }
     assert found == tuple(sorted(found, key=lambda item: (item.arrays, item)))
 
 
-@pytest.mark.parametrize(("macs", "side"), [(63, 8), (0, 8), (2**25, 8), (64, 0), (-1, 8)])
+@pytest.mark.parametrize(
+    ("macs", "side"), [(63, 8), (0, 8), (2**25, 8), (64, 0), (-1, 8), (9, 3), (100, 9), (64, 2**30)]
+)
 def test_impossible_budgets_are_refused(macs: int, side: int) -> None:
     with pytest.raises(UsageError, match="expected"):
         list_partitions(macs, least_side=side)
@@ -129,11 +126,34 @@ def test_with_a_free_memory_many_arrays_win_and_with_a_slow_one_few() -> None:
     assert by_arrays[1][1] > by_arrays[free.arrays][1]
 
 
-def test_where_everything_fits_the_bandwidth_for_no_stalls_is_the_peak() -> None:
-    study = _study(_products((64, 64, 64)), 64, "WS")
-    assert study.stall_free_bytes_per_cycle[0, 0] > 0
-    enough = study.cycles(float(study.stall_free_bytes_per_cycle.max()) * 10)
-    assert (enough == study.compute_cycles).all()
+@given(m=SIZES, k=st.integers(1, 16), n=st.integers(1, 8), dataflow=st.sampled_from(("OS", "WS")))
+def test_a_product_of_one_fold_moves_at_its_peak_what_it_moves_in_all(
+    m: int, k: int, n: int, dataflow: str
+) -> None:
+    m = min(m, 16) if dataflow == "OS" else m
+    for size in (1.0, 1e9):
+        buffers = BufferSizes(input_bytes=size, weight_bytes=size, output_bytes=size)
+        sizes = (np.array([value]) for value in (m, k, n))
+        found = count_traffic(
+            *sizes, rows=16, columns=8, dataflow=dataflow, buffers=buffers, element_bytes=1.0
+        )
+        assert found.peak_bytes_per_fold[0] == found.total_bytes[0] == m * k + k * n + m * n
+
+
+def test_at_the_bandwidth_for_no_stalls_no_layer_waits() -> None:
+    study = _study(network_products(open_network("zoo:alexnet")), 1024, "OS")
+    for position in range(len(study.partitions)):
+        enough = float(study.stall_free_bytes_per_cycle[:, position].max())
+        assert (study.cycles(enough)[:, position] == study.compute_cycles[:, position]).all()
+
+
+def test_partial_sums_of_arrays_along_k_are_added_up() -> None:
+    """8 arrays along K, all operands fit: each writes its sums, and all but the first are read with them."""
+    study = _study(_products((100, 64, 8)), 512, "WS", buffer_bytes=1e9)
+    names = [item.name for item in study.partitions]
+    eight, one = (float(study.dram_bytes[0, names.index(name)]) for name in ("8x1 of 8x8", "64x8"))
+    assert one == 100 * 64 + 64 * 8 + 100 * 8
+    assert eight == 100 * 64 + 64 * 8 + 100 * 8 * (2 * 8 - 1)
 
 
 def test_documents_hold_plain_numbers_for_every_bandwidth() -> None:
@@ -164,3 +184,5 @@ def test_what_cannot_be_studied_is_refused() -> None:
         _study(_products((1, 1, 1)), 64, "XS")
     with pytest.raises(UsageError, match="nothing to study"):
         _study(_products(), 64)
+    with pytest.raises(HardwareError, match=r"more than 2\*\*44"):
+        _study(_products((2**31, 2**31, 1)), 64)

@@ -67,6 +67,12 @@ def test_matrix_products_are_read(tmp_path: Path, header: str, ending: str) -> N
         (HEADER + f"a,10,10,3,3,{'9' * 4000},4,1,\n", "line 2: channels: found '999"),
         (HEADER + "aDP,10,10,3,3,999999999,4,1,\n", "line 2: more than 100000 layers"),
         ("Layer,M,N,K\nx,1,2\n", "line 2: K: found ''"),
+        (HEADER + "a,10,\u0663,3,3,2,4,1,\n", "line 2: IFMAP width: found"),
+        (HEADER + f"a,10,10,3,3,2,4,1,{'9' * 5000},\n", "line 2: second stride: found '999"),
+        (HEADER + f"a,10,10,3,3,2,{'0' * 19}1{'9' * 30},1,\n", "line 2: filters: found '000"),
+        (HEADER + f"{'a' * 140_000},10,10,3,3,2,0,1,\n", "line 2: filters: found '0'"),
+        (HEADER + "a,1000000000,1000000000,1,1,1000,1,1,\n", r"expected at most 2\*\*44"),
+        ("Layer,M,N,K\nx,100000000,100000000,1\n", r"expected at most 2\*\*44"),
     ],
 )
 def test_topologies_that_are_none_are_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -101,6 +107,14 @@ MemoryBanks:   1
 [run_presets]
 InterfaceBandwidth: {mode}
 """
+
+
+def test_marks_of_the_byte_order_and_quotes_are_passed_over(tmp_path: Path) -> None:
+    text = '\ufeff"Layer","M","N","K"\r\n"QKT","4","5","6"\r\n'
+    assert _sizes(tmp_path, text) == [("QKT", 4, 6, 5)]
+    path = tmp_path / "bom.cfg"
+    path.write_text("\ufeff" + OLD.format(mode="CALC"), encoding="utf-8")
+    assert read_configuration(path).rows == 32
 
 
 @pytest.mark.parametrize(("mode", "bandwidth"), [("CALC", None), ("USER", 10)])

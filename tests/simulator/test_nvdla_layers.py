@@ -231,3 +231,21 @@ def test_a_product_of_many_rows_is_a_convolution_over_them() -> None:
 def test_several_images_are_refused() -> None:
     with pytest.raises(UsageError, match="found 2 images, expected one; build the network with batch 1"):
         sheet_network(open_network("zoo:lenet5", batch=2))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "padding", "dilation", "winograd"),
+    [(3, 1, 1, True), (3, 2, 2, False), (1, 1, 1, False), (3, 2, 1, True)],
+)
+def test_no_convolution_is_faster_than_its_multiply_accumulates(
+    kernel: int, padding: int, dilation: int, winograd: bool
+) -> None:
+    build = NetworkBuilder("one")
+    x = build.conv(build.input("x", (1, 64, 14, 14)), 64, kernel=kernel, padding=padding, dilation=dilation)
+    network = build.finish(x)
+    rows = sheet_network(network).layers
+    assert [row.is_winograd for row in rows] == [winograd]
+    cycles = evaluate_sheet(rows, FULL).ceilings.total_cycles
+    gain = 2.25 if winograd else 1.0
+    macs = sum(layer_work(network, layer).macs for layer in network.layers)
+    assert cycles * FULL.macs_per_cycle * gain >= macs
