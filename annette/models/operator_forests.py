@@ -47,6 +47,13 @@ def operator_jobs(
 
 
 def operator_key(family: str, code: float) -> str:
+    """The name of the forest of a family's operator, by its code.
+
+    Examples
+    --------
+    >>> operator_key("activation@plain", operator_code("Relu"))
+    'activation@plain/Relu'
+    """
     return f"{family}/{OPERATORS[int(code) - 1] if code else 'other'}"
 
 
