@@ -41,6 +41,7 @@ def test_plans_presets_platforms_and_types_travel_in_the_wheel(installed: Path) 
         "_data/plans/quick.yaml",
         "_data/trained_models/zcu102-dpu/manifest.json",
         "_data/trained_models/ncs2/manifest.json",
+        "_data/trained_models/onnxruntime-epyc/manifest.json",
         "hardware/presets/zcu102-dpu.yaml",
         "hardware/presets/ncs2.yaml",
         "py.typed",
@@ -63,4 +64,4 @@ def test_the_installed_package_estimates_from_another_folder(installed: Path, tm
 
 def test_shipped_platforms_stay_small() -> None:
     files = (path for path in (ROOT / "trained_models").rglob("*") if path.is_file())
-    assert sum(path.stat().st_size for path in files) < 20e6
+    assert sum(path.stat().st_size for path in files) < 30e6

@@ -1,4 +1,4 @@
-"""The platform of a real processor that lies in data/: it loads, and says what was recorded of it."""
+"""The shipped platform of a real processor: it loads, and says what was recorded of it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from annette.estimation.platform import Platform
 from annette.zoo.registry import open_network
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / "data" / "real-cpu" / "platform"
+FOLDER = ROOT / "trained_models" / "onnxruntime-epyc"
 RESULT = ROOT / "benchmarks" / "results" / "real_cpu.json"
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v1", "vit_tiny", "tc_resnet8"])
-def test_the_platform_in_data_gives_the_estimates_that_were_scored(name: str) -> None:
+def test_the_shipped_platform_gives_the_estimates_that_were_scored(name: str) -> None:
     networks = json.loads(RESULT.read_text(encoding="utf-8"))["networks"]
     recorded = next(item for item in networks if item["name"] == name)
     estimate = Platform.load(FOLDER).estimate(open_network(f"zoo:{name}"))
