@@ -158,7 +158,8 @@ def _parse_bandwidths(text: str) -> tuple[float, ...]:
             value = math.inf if word.strip().lower() == "free" else float(word)
         except ValueError:
             value = math.nan
-        if not (_LEAST_BANDWIDTH <= value <= _MOST_BANDWIDTH or value == math.inf):
+        is_free = word.strip().lower() == "free"
+        if not (is_free or _LEAST_BANDWIDTH <= value <= _MOST_BANDWIDTH):
             raise UsageError(
                 f"--bandwidth {text}: found {word.strip()!r}, expected bytes a cycle from "
                 f"{_LEAST_BANDWIDTH:g} to {_MOST_BANDWIDTH:g}, or 'free'"
@@ -179,6 +180,7 @@ def _print_study(document: dict[str, Any], macs: int, *, show_layers: bool) -> N
             (
                 _bandwidth(item),
                 item["best"]["name"],
+                str(item["best"]["macs_per_cycle"]),
                 format_count(item["cycles"]),
                 format_bytes(item["dram_bytes"]),
                 format_fraction(item["memory_bound_fraction"]),
@@ -186,8 +188,9 @@ def _print_study(document: dict[str, Any], macs: int, *, show_layers: bool) -> N
                 "-" if single is None else f"{single / item['cycles']:.2f}x",
             )
         )
-    columns = ("bandwidth", "best", "cycles", "DRAM", "waits", "best single", "gain over it")
+    columns = ("bandwidth", "best", "MACs", "cycles", "DRAM", "memory-bound", "best single", "gain over it")
     print_table(columns, rows, left=2, title=title)
+    print_line("best: fewest cycles, then fewest bytes; memory-bound: time of layers that the DRAM holds up")
     print_line()
     if show_layers:
         for item in document["bandwidths"]:

@@ -47,6 +47,7 @@ def test_scale_gives_a_document_and_draws_a_plot(tmp_path: Path, capsys: pytest.
         (("--macs", "10"), "budget of 10 MACs"),
         (("--macs", "256", "--bandwidth", "8,fast"), "found 'fast', expected bytes a cycle"),
         (("--macs", "256", "--bandwidth", "nan"), "found 'nan'"),
+        (("--macs", "256", "--bandwidth", "8,inf"), "found 'inf'"),
         (("--macs", "256", "--dataflow", "XS"), "expected one of OS, WS, IS"),
         (("--macs", "256", "--bandwidth", "1e-310"), "found '1e-310', expected bytes a cycle from 1e-06"),
         (("--macs", "256", "--convention", "same"), "--convention same: expected one of onnx, scalesim"),
