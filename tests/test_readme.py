@@ -74,7 +74,7 @@ def test_python_blocks_of_the_readme_run(workplace: Path, monkeypatch: pytest.Mo
 
 
 def test_every_other_command_of_the_readme_is_known_to_this_test() -> None:
-    known = ("annette ", "make ", "git clone ", "cd ", "pip install .", 'pip install ".[')
+    known = ("annette ", "make ", "git clone ", "cd ", "pip install .", 'pip install -e ".[')
     assert [line for line in commands() if not line.startswith(known)] == []
 
 
