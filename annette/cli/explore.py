@@ -154,11 +154,11 @@ def _open_products(spec: str, convention: str, shape: list[str] | None, batch: i
 def _parse_bandwidths(text: str) -> tuple[float, ...]:
     found = []
     for word in text.split(","):
+        is_free = word.strip().lower() == "free"
         try:
-            value = math.inf if word.strip().lower() == "free" else float(word)
+            value = math.inf if is_free else float(word)
         except ValueError:
             value = math.nan
-        is_free = word.strip().lower() == "free"
         if not (is_free or _LEAST_BANDWIDTH <= value <= _MOST_BANDWIDTH):
             raise UsageError(
                 f"--bandwidth {text}: found {word.strip()!r}, expected bytes a cycle from "

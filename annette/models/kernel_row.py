@@ -13,7 +13,7 @@ from annette.graph.work import Work, layer_work
 from annette.measurement import DeviceInfo
 from annette.models.kernel_layout import layout_columns
 
-__all__ = ["COLUMNS", "GEOMETRY_COLUMNS", "UNITS", "KernelReader"]
+__all__ = ["ARRAY_FAMILIES", "COLUMNS", "GEOMETRY_COLUMNS", "UNITS", "KernelReader"]
 
 GEOMETRY_COLUMNS = (
     "batch", "groups", "in_channels", "out_channels", "in_h", "in_w", "out_h", "out_w",
@@ -61,9 +61,10 @@ _OF_THE_TABLE = (0.0, 0.0, 0.0, 0.0)
 _OTHER_UNIT = float(UNITS.index(""))
 _UNIT_CODE = MappingProxyType({name: float(number) for number, name in enumerate(UNITS)})
 
-_ARRAY_FAMILIES = frozenset(
+ARRAY_FAMILIES = frozenset(
     {"conv", "depthwise_conv", "grouped_conv", "conv_transpose", "gemm", "matmul", "attention"}
 )
+"""Families of multiply-accumulates, and attention."""
 
 _FUSED = MappingProxyType(
     {
@@ -125,7 +126,7 @@ class KernelReader:
         family = layer_family(self._network, primary)
         if self._is_processor:
             family = _PROCESSOR_FAMILIES.get(primary.op_type, family)
-        usual = "array" if family in _ARRAY_FAMILIES else "vector"
+        usual = "array" if family in ARRAY_FAMILIES else "vector"
         return family if kernel.unit == usual else f"{family}@{kernel.unit}"
 
     def row(self, kernel: Kernel) -> tuple[float, ...]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from annette.models.boosting import BoostedFit
 from annette.models.operator_forests import held_out_by_family
 from annette.models.parameters import GENERIC_FAMILY, DeviceParameters
-from annette.models.roofline import refined_terms, roofline_s
+from annette.models.roofline import refined_terms
 from annette.models.training import TrainingData
 
 __all__ = ["score_families"]
@@ -33,7 +33,7 @@ def score_families(
         if not len(rows):
             continue
         predicted = {
-            "roofline": roofline_s(table, parameters)[rows],
+            "roofline": bases["statistical"][rows],
             "refined_roofline": refined[rows],
             "generic": generic[rows],
         }

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from annette.models.boosting import BoostedFit
 from annette.models.kernel_layout import OPERATORS, operator_code
+from annette.models.kernel_row import ARRAY_FAMILIES
 from annette.models.kernel_table import KernelTable
 from annette.models.training import TrainingData
 
@@ -20,9 +21,6 @@ _MIN_OPERATOR_ROWS = 40
 """Operators with fewer measured kernels stay with their family,"""
 _MIN_OPERATOR_GROUPS = 10
 """and so do those that fewer benchmark networks hold: folds of cross-validation keep networks whole."""
-_ONE_KERNEL = frozenset(
-    {"conv", "depthwise_conv", "grouped_conv", "conv_transpose", "gemm", "matmul", "attention"}
-)
 
 
 def operator_jobs(
@@ -38,7 +36,7 @@ def operator_jobs(
         rows = table.rows_of(family)
         operators = table.column("operator")[rows]
         codes, counts = np.unique(operators, return_counts=True)
-        if family.partition("@")[0] in _ONE_KERNEL or len(codes) < 2:
+        if family.partition("@")[0] in ARRAY_FAMILIES or len(codes) < 2:
             continue
         for code in codes[counts >= _MIN_OPERATOR_ROWS]:
             own = rows[operators == code]

@@ -193,8 +193,8 @@ def _rows(facts: NetworkFacts, pipeline: _Pipeline) -> list[SheetLayer]:
     if kind == "fc":
         channels, in_h, in_w = _map_behind(facts, head)
         kernel_h, kernel_w = in_h, in_w
-    in_h = max(in_h, sizes.out_h * sizes.stride_h) if _is_wider(sizes.out_h, in_h, sizes.stride_h) else in_h
-    in_w = max(in_w, sizes.out_w * sizes.stride_w) if _is_wider(sizes.out_w, in_w, sizes.stride_w) else in_w
+    in_h = sizes.out_h * sizes.stride_h if _is_wider(sizes.out_h, in_h, sizes.stride_h) else in_h
+    in_w = sizes.out_w * sizes.stride_w if _is_wider(sizes.out_w, in_w, sizes.stride_w) else in_w
     is_dilated = sizes.dilation_h > 1 or sizes.dilation_w > 1
     stored = sizes if pipeline.pool is None else facts.geometry(pipeline.pool)
     row = SheetLayer(
