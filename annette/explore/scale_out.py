@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annette.errors import UsageError
+from annette.hardware.systolic_array import DATAFLOWS
 from annette.simulator.products import MatrixProducts
-from annette.simulator.systolic import AXES, DATAFLOWS, cycles_per_fold, product_sizes
+from annette.simulator.systolic import AXES, cycles_per_fold, product_sizes
 from annette.simulator.systolic_traffic import BufferSizes, count_traffic
 
 __all__ = ["Partition", "ScaleStudy", "list_partitions", "study_scale"]

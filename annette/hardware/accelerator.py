@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from annette.errors import HardwareError
 from annette.hardware.checks import FieldFault, check_fields, quantity
 from annette.hardware.rules import CompilerRules
+from annette.hardware.systolic_array import SystolicArray
 
 __all__ = [
     "OPERANDS",
@@ -76,10 +77,17 @@ class Unroll:
 class MacArray:
     """The unit that does convolutions and matrix products."""
 
-    unroll: Unroll
-    """Loops done in parallel."""
+    unroll: Unroll | None = None
+    """Loops done in parallel; ``None``: a systolic array, see `systolic`."""
     depthwise_unroll: Unroll | None = None
     """Loops done in parallel where a group has one input channel; ``None``: as `unroll`."""
+    alternative_unrolls: tuple[Unroll, ...] | None = None
+    """Further ways to spread the loops over the same cells; each kernel takes the fastest of all."""
+    stride_folding: str | None = None
+    """``channels``: where it is faster, positions within a stride count as input channels, so that layers of
+    few channels and a large stride fill the array (NVDLA does so). ``None``: never."""
+    systolic: SystolicArray | None = None
+    """A systolic array, which runs matrix products fold by fold; in place of `unroll`."""
     pass_cycles: float = quantity(at_least=0, at_most=_MAX_CYCLES, default=0.0)
     """Cycles to fill and drain the pipeline, once per block of output channels of a tile."""
     weight_switch_cycles: float = quantity(at_least=0, at_most=_MAX_CYCLES, default=0.0)
@@ -93,6 +101,33 @@ class MacArray:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if (self.unroll is None) == (self.systolic is None):
+            found = "neither" if self.unroll is None else "both"
+            raise FieldFault(
+                "unroll", f"found {found} of unroll and systolic, expected one; keep the one that fits"
+            )
+        if self.systolic is not None:
+            for name in ("depthwise_unroll", "alternative_unrolls", "stride_folding"):
+                if getattr(self, name) is not None:
+                    raise FieldFault(name, "found beside systolic, expected it beside unroll only; remove it")
+        if self.stride_folding not in (None, "channels"):
+            raise FieldFault(
+                "stride_folding", f"found {self.stride_folding!r}, expected channels; or leave it away"
+            )
+
+    @property
+    def unrolls(self) -> tuple[Unroll, ...]:
+        """All ways to spread the loops of a convolution; empty for a systolic array."""
+        return () if self.unroll is None else (self.unroll, *(self.alternative_unrolls or ()))
+
+    @property
+    def macs_per_cycle(self) -> int:
+        """Multiply-accumulates a cycle at most, by whichever of its unrolls does most."""
+        if self.systolic is not None:
+            return self.systolic.macs_per_cycle
+        depthwise = () if self.depthwise_unroll is None else (self.depthwise_unroll,)
+        counts: list[int] = [item.macs_per_cycle for item in (*self.unrolls, *depthwise)]
+        return max(counts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,9 +313,8 @@ class Accelerator:
 
     @property
     def peak_ops_per_s(self) -> float:
-        """Peak of the array (1 MAC = 2 ops), by whichever of its unrolls does more."""
-        unrolls = (self.array.unroll, self.array.depthwise_unroll or self.array.unroll)
-        return 2.0 * max(item.macs_per_cycle for item in unrolls) * self.clock_hz
+        """Peak of the array (1 MAC = 2 ops)."""
+        return 2.0 * self.array.macs_per_cycle * self.clock_hz
 
     @property
     def assumed_fields(self) -> tuple[str, ...]:

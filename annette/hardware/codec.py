@@ -7,6 +7,7 @@ import difflib
 import hashlib
 import json
 import os
+import re
 import types
 import typing
 from functools import cache
@@ -18,6 +19,7 @@ from annette.errors import HardwareError, UsageError
 from annette.hardware.accelerator import Accelerator, Precision, Provenance
 from annette.hardware.checks import FieldFault
 from annette.hardware.rules import FEATURES, Condition
+from annette.hardware.systolic_array import SystolicArray
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -28,14 +30,19 @@ __all__ = [
     "load_accelerator",
 ]
 
+_STATIONARY = {"os": "output", "ws": "weight", "is": "input"}
 SCHEMA_VERSION = 1
 """Version of the YAML schema; a text of another version is refused."""
 
+_SYSTOLIC = re.compile(r"systolic-([0-9]{1,6})x([0-9]{1,6})-(os|ws|is)")
 _PROVENANCE_KEYS = {"value", "source", "assumed"}
 
 
 def load_accelerator(name_or_path: str | Path) -> Accelerator:
     """The accelerator of that preset name, or described by that YAML file.
+
+    ``systolic-RxC-DATAFLOW`` is a preset for any number of rows and columns and each dataflow (``os``,
+    ``ws``, ``is``), for example ``systolic-128x64-ws``.
 
     Raises
     ------
@@ -46,12 +53,15 @@ def load_accelerator(name_or_path: str | Path) -> Accelerator:
 
     Examples
     --------
-    >>> load_accelerator("zcu102-dpu").array.unroll.macs_per_cycle
+    >>> load_accelerator("zcu102-dpu").array.macs_per_cycle
     2048
     """
     text = str(name_or_path)
     if text in _preset_names():
         return _preset(text)
+    sized = _SYSTOLIC.fullmatch(text)
+    if sized is not None:
+        return _systolic_preset(int(sized[1]), int(sized[2]), sized[3])
     path = Path(name_or_path)
     if not os.path.exists(path) or path.is_dir():  # unlike `Path.exists` it never raises, whatever the name
         nearest = difflib.get_close_matches(text, _preset_names(), n=1, cutoff=0.4)
@@ -70,7 +80,7 @@ def list_accelerators() -> tuple[tuple[str, str], ...]:
     Examples
     --------
     >>> [name for name, _ in list_accelerators()]
-    ['ncs2', 'zcu102-dpu']
+    ['ncs2', 'systolic-32x32-ws', 'zcu102-dpu']
     """
     return tuple((name, _preset(name).description) for name in _preset_names())
 
@@ -130,6 +140,22 @@ def _preset_names() -> tuple[str, ...]:
 def _preset(name: str) -> Accelerator:
     file = resources.files("annette.hardware").joinpath("presets", f"{name}.yaml")
     return accelerator_from_yaml(file.read_text(encoding="utf-8"), f"preset {name}")
+
+
+@cache
+def _systolic_preset(rows: int, columns: int, dataflow: str) -> Accelerator:
+    """The preset ``systolic-32x32-ws`` with an array of another size or dataflow."""
+    name, template = f"systolic-{rows}x{columns}-{dataflow}", _preset("systolic-32x32-ws")
+    try:
+        systolic = SystolicArray(rows=rows, columns=columns, dataflow=dataflow.upper())
+    except FieldFault as err:
+        raise UsageError(f"accelerator {name!r}: {err}") from err
+    return dataclasses.replace(
+        template,
+        name=name,
+        description=f"Systolic array of {rows} x {columns} cells, {_STATIONARY[dataflow]} stationary (int8)",
+        array=dataclasses.replace(template.array, systolic=systolic),
+    )
 
 
 # Reading -------------------------------------------------------------------------------------------

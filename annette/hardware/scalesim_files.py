@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from annette.errors import HardwareError
+from annette.hardware.systolic_array import DATAFLOWS, MOST_PRODUCT_MACS, SystolicArray
 from annette.hardware.yaml_text import read_text
 
 __all__ = ["ScaleSimConfiguration", "ScaleSimLayer", "read_configuration", "read_topology"]
@@ -18,10 +19,8 @@ _CONVOLUTION = (
 _PRODUCT = ("M", "N", "K")
 _MOST_LAYERS = 100_000
 _MOST = 1 << 40
-_MOST_MACS = 1 << 44
 _MARK = "DP"
 """A convolution with this in its name stands for one layer a channel."""
-_DATAFLOWS = ("OS", "WS", "IS")
 _MODES = ("CALC", "USER")
 _KIB = 1024
 
@@ -47,10 +46,7 @@ class ScaleSimConfiguration:
 
     name: str
     """Of the run; empty where the file has none."""
-    rows: int
-    columns: int
-    dataflow: str
-    """``OS``, ``WS`` or ``IS``."""
+    array: SystolicArray
     input_buffer_bytes: int
     weight_buffer_bytes: int
     output_buffer_bytes: int
@@ -153,7 +149,7 @@ def _whole(text: str, where: str) -> int:
 
 
 def _layer(name: str, m: int, k: int, n: int, input_elements: int, where: str) -> ScaleSimLayer:
-    if m * k * n > _MOST_MACS:
+    if m * k * n > MOST_PRODUCT_MACS:
         raise HardwareError(
             f"{where}: a product of {m} x {k} by {k} x {n}, expected at most 2**44 multiply-accumulates"
         )
@@ -186,10 +182,14 @@ def read_configuration(path: Path) -> ScaleSimConfiguration:
         for key in ("ArrayHeight", "ArrayWidth", "IfmapSramSzkB", "FilterSramSzkB", "OfmapSramSzkB")
     }
     dataflow = values.get("dataflow", "").upper()
-    if dataflow not in _DATAFLOWS:
+    if dataflow not in DATAFLOWS:
         raise HardwareError(
-            f"{where}: Dataflow: found {values.get('dataflow')!r}, expected one of {', '.join(_DATAFLOWS)}"
+            f"{where}: Dataflow: found {values.get('dataflow')!r}, expected one of {', '.join(DATAFLOWS)}"
         )
+    try:
+        array = SystolicArray(rows=sizes["ArrayHeight"], columns=sizes["ArrayWidth"], dataflow=dataflow)
+    except HardwareError as err:
+        raise HardwareError(f"{where}: [{section}]: {err}") from err
     mode = parser.get("run_presets", "InterfaceBandwidth", fallback="CALC").strip().upper()
     if mode not in _MODES:
         raise HardwareError(
@@ -200,9 +200,7 @@ def read_configuration(path: Path) -> ScaleSimConfiguration:
         bandwidth = _whole(values["bandwidth"].split(",")[0].strip(), f"{where}: Bandwidth")
     return ScaleSimConfiguration(
         name=parser.get("general", "run_name", fallback="").strip().strip("'\""),
-        rows=sizes["ArrayHeight"],
-        columns=sizes["ArrayWidth"],
-        dataflow=dataflow,
+        array=array,
         input_buffer_bytes=sizes["IfmapSramSzkB"] * _KIB,
         weight_buffer_bytes=sizes["FilterSramSzkB"] * _KIB,
         output_buffer_bytes=sizes["OfmapSramSzkB"] * _KIB,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from annette.errors import HardwareError
 from annette.hardware.accelerator import Accelerator, ExternalMemory, Unroll
+from annette.hardware.systolic_array import SystolicArray
 from annette.simulator.nests import ArrayNest, KernelTime
 from annette.simulator.tiling import Tiles, tile_grid
 
@@ -28,8 +29,12 @@ class ArrayMachine:
     """What the array engine needs of an accelerator."""
 
     clock_hz: float
-    unroll: Unroll
-    depthwise_unroll: Unroll
+    unrolls: tuple[Unroll, ...]
+    """Ways to spread the loops; the fastest is taken."""
+    depthwise_unrolls: tuple[Unroll, ...]
+    """The same where a group has one input channel."""
+    folds_strides: bool
+    """Whether positions within a stride may count as input channels."""
     pass_cycles: float
     weight_switch_cycles: float
     tile_cycles: float
@@ -43,6 +48,8 @@ class ArrayMachine:
     holders: tuple[int, int, int]
     """Which memory holds input, weight and output."""
     external: ExternalMemory
+    systolic: SystolicArray | None
+    """In place of unrolls; see `annette.simulator.systolic_engine`."""
 
 
 def array_machine(accelerator: Accelerator) -> ArrayMachine:
@@ -50,8 +57,9 @@ def array_machine(accelerator: Accelerator) -> ArrayMachine:
     array, precision = accelerator.array, accelerator.precision
     return ArrayMachine(
         clock_hz=accelerator.clock_hz,
-        unroll=array.unroll,
-        depthwise_unroll=array.depthwise_unroll or array.unroll,
+        unrolls=array.unrolls,
+        depthwise_unrolls=array.unrolls if array.depthwise_unroll is None else (array.depthwise_unroll,),
+        folds_strides=array.stride_folding is not None,
         pass_cycles=array.pass_cycles,
         weight_switch_cycles=array.weight_switch_cycles,
         tile_cycles=array.tile_cycles,
@@ -67,12 +75,13 @@ def array_machine(accelerator: Accelerator) -> ArrayMachine:
             accelerator.memory_index("output"),
         ),
         external=accelerator.external_memory,
+        systolic=array.systolic,
     )
 
 
 @lru_cache(maxsize=65536)
 def time_array(nest: ArrayNest, machine: ArrayMachine) -> KernelTime:
-    """The time of ``nest`` with the fastest tiling of the grid, launch included.
+    """The time of ``nest`` with the fastest unroll and tiling of the grid, launch included.
 
     The loops over tiles run either with the weights outside (a block of weights stays while the positions
     stream by) or with the positions outside (a block of input stays while the weights stream by); the
@@ -84,18 +93,57 @@ def time_array(nest: ArrayNest, machine: ArrayMachine) -> KernelTime:
     HardwareError
         If not even the smallest tile fits the on-chip memories.
     """
-    unroll = machine.depthwise_unroll if nest.is_depthwise else machine.unroll
-    tiles = tile_grid(nest, unroll)
-    traffic = _traffic(nest, machine, tiles)
-    cycles = _cycles(nest, machine, unroll, traffic)
-    best = _fastest(nest, machine, tiles, traffic, cycles)
-    if best is None:
+    unrolls = machine.depthwise_unrolls if nest.is_depthwise else machine.unrolls
+    nests = (nest, *_folded(nest)) if machine.folds_strides else (nest,)
+    times = [_unrolled_time(item, machine, unroll) for item in nests for unroll in unrolls]
+    possible = [time for time in times if time is not None]
+    if not possible:
         raise HardwareError(
             f"a window of {nest.kernel_h}x{nest.kernel_w} over {nest.in_channels} channels: its smallest "
             f"tile exceeds the on-chip memories, found {' and '.join(map(str, machine.sizes_bytes))} bytes, "
             "expected room for one block of the array; enlarge memories[].size_bytes or place it on another "
             "unit"
         )
+    return replace(min(possible, key=lambda time: time.latency_s), macs=nest.macs)
+
+
+def _folded(nest: ArrayNest) -> tuple[ArrayNest, ...]:
+    """The same convolution with the positions within a stride as input channels, if it has a stride.
+
+    The input is stored with them side by side, and the kernel is padded with zeros to whole strides. Kernels
+    with gaps (dilated, or smaller than the stride) gain nothing and are left as they are.
+    """
+    step_h, step_w = nest.step_h, nest.step_w
+    is_dense = nest.kernel_h - step_h == nest.halo_h and nest.kernel_w - step_w == nest.halo_w
+    if step_h * step_w == 1 or not is_dense or nest.is_transposed or nest.is_depthwise:
+        return ()
+    kernel_h, kernel_w = -(-nest.kernel_h // step_h), -(-nest.kernel_w // step_w)
+    taps = kernel_h * step_h * kernel_w * step_w
+    return (
+        replace(
+            nest,
+            in_channels=nest.in_channels * step_h * step_w,
+            kernel_h=kernel_h,
+            kernel_w=kernel_w,
+            in_h=-(-nest.in_h // step_h),
+            in_w=-(-nest.in_w // step_w),
+            halo_h=kernel_h - 1,
+            halo_w=kernel_w - 1,
+            step_h=1,
+            step_w=1,
+            weight_elements=-(-nest.weight_elements * taps // (nest.kernel_h * nest.kernel_w)),
+        ),
+    )
+
+
+def _unrolled_time(nest: ArrayNest, machine: ArrayMachine, unroll: Unroll) -> KernelTime | None:
+    """The time with one way to spread the loops; ``None`` if not even the smallest tile fits."""
+    tiles = tile_grid(nest, unroll)
+    traffic = _traffic(nest, machine, tiles)
+    cycles = _cycles(nest, machine, unroll, traffic)
+    best = _fastest(nest, machine, tiles, traffic, cycles)
+    if best is None:
+        return None
     pipeline_s, bus_s, overhead_cycles, moved = best
     parts = {
         "compute": cycles.useful / machine.clock_hz,

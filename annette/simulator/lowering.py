@@ -77,6 +77,7 @@ def lower_to_array(facts: NetworkFacts, layers: Sequence[Layer]) -> ArrayNest:
         halo_w=max(reach_w - step_w, 0),
         step_h=step_h,
         step_w=step_w,
+        is_transposed=transposed,
         store_h=last.out_h,
         store_w=last.out_w,
         weight_elements=other + extra_weights,

@@ -44,6 +44,8 @@ class ArrayNest:
     """Elements read beside the first input: residuals."""
     store_elements: int
     """Elements written."""
+    is_transposed: bool
+    """Whether a position is an input pixel, which meets every tap of the kernel."""
     post_elements: int
     """Elements that pass the post-processor more than for free: merged adds and pools."""
 

@@ -16,6 +16,7 @@ from annette.simulator.facts import NetworkFacts
 from annette.simulator.lowering import is_free_after_array, lower_to_array, lower_to_stream
 from annette.simulator.nests import KernelTime
 from annette.simulator.stream_engine import time_host, time_vector
+from annette.simulator.systolic_engine import time_systolic
 
 __all__ = ["SimulatedKernel", "SimulatedRun", "simulate"]
 
@@ -165,7 +166,12 @@ def _unit_time(facts: NetworkFacts, units: _Units, unit: str, layers: Sequence[L
     """The time of a kernel on its unit as the engines say it."""
     accelerator = units.accelerator
     if unit == "array":
-        return time_array(lower_to_array(facts, layers), units.machine)
+        nest, machine = lower_to_array(facts, layers), units.machine
+        return (
+            time_array(nest, machine)
+            if machine.systolic is None
+            else time_systolic(nest, machine.systolic, machine)
+        )
     stream = lower_to_stream(facts, layers, accelerator.external_memory)
     precision = accelerator.precision
     if unit == "vector" and accelerator.vector is not None:

@@ -8,55 +8,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from annette.errors import HardwareError
+from annette.hardware.systolic_array import MOST_PRODUCT_MACS, SystolicArray
 
 __all__ = [
     "AXES",
-    "DATAFLOWS",
-    "SystolicArray",
     "SystolicCounts",
     "count_systolic",
     "cycles_per_fold",
     "product_sizes",
 ]
 
-DATAFLOWS = ("OS", "WS", "IS")
-"""What stays in the array: outputs, weights, inputs."""
 AXES = {"OS": ("m", "n", "k"), "WS": ("k", "n", "m"), "IS": ("k", "m", "n")}
 """By dataflow: the size of M x K by K x N that lies along the rows of the array, that along its columns, and
 that which streams through it."""
-
-_MAX_SIDE = 1 << 16
-_MOST_MACS = 1 << 44
-"""Of one product; with arrays of 2**16 on a side all counts still fit 64 bits."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SystolicArray:
-    """An array of multiply-accumulate cells that pass operands on to their neighbours."""
-
-    rows: int
-    """Cells in a column; 1 to 2**16."""
-    columns: int
-    """Cells in a row; 1 to 2**16."""
-    dataflow: str
-    """One of `DATAFLOWS`."""
-
-    def __post_init__(self) -> None:
-        for name in ("rows", "columns"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _MAX_SIDE:
-                raise HardwareError(
-                    f"systolic array: {name}: found {value!r}, expected a whole number from 1 to {_MAX_SIDE}"
-                )
-        if self.dataflow not in DATAFLOWS:
-            raise HardwareError(
-                f"systolic array: dataflow: found {self.dataflow!r}, expected one of {', '.join(DATAFLOWS)}"
-            )
-
-    @property
-    def macs_per_cycle(self) -> int:
-        """Multiply-accumulates a cycle when every cell is at work."""
-        return self.rows * self.columns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -118,6 +82,7 @@ def count_systolic(m: ArrayLike, k: ArrayLike, n: ArrayLike, array: SystolicArra
 
     Examples
     --------
+    >>> from annette.hardware.systolic_array import SystolicArray
     >>> counts = count_systolic([64], [64], [64], SystolicArray(rows=8, columns=8, dataflow="WS"))
     >>> counts.total_cycles.tolist(), counts.mapping_efficiency.tolist()
     ([5503], [1.0])
@@ -175,7 +140,7 @@ def product_sizes(
             raise HardwareError(f"systolic array: {name}: found {sizes.min()}, expected whole numbers >= 1")
         found.append(sizes)
     m, k, n = np.broadcast_arrays(*found)
-    if m.size and float((m.astype(np.float64) * k * n).max()) > _MOST_MACS:
+    if m.size and float((m.astype(np.float64) * k * n).max()) > MOST_PRODUCT_MACS:
         raise HardwareError(
             "systolic array: found a product of more than 2**44 multiply-accumulates, expected a smaller one"
         )

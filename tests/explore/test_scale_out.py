@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from annette.errors import HardwareError, UsageError
 from annette.explore.scale_out import Partition, ScaleStudy, list_partitions, study_scale
 from annette.explore.scale_plot import draw_scale
+from annette.hardware.systolic_array import DATAFLOWS, SystolicArray
 from annette.simulator.products import MatrixProducts, network_products
-from annette.simulator.systolic import DATAFLOWS, SystolicArray, count_systolic
+from annette.simulator.systolic import count_systolic
 from annette.simulator.systolic_traffic import BufferSizes, count_traffic
 from annette.zoo.registry import open_network
 

@@ -212,7 +212,7 @@ def test_a_number_may_carry_its_source_anywhere(tmp_path: Path) -> None:
 def test_an_unknown_preset_suggests_the_nearest() -> None:
     with pytest.raises(UsageError, match="did you mean 'zcu102-dpu'"):
         load_accelerator("zcu102")
-    with pytest.raises(UsageError, match="presets: ncs2, zcu102-dpu"):
+    with pytest.raises(UsageError, match=r"presets: .*ncs2.*zcu102-dpu"):
         load_accelerator("/nowhere/at/all.yaml")
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from annette.errors import HardwareError
 from annette.hardware.scalesim_files import ScaleSimConfiguration, read_configuration, read_topology
+from annette.hardware.systolic_array import SystolicArray
 
 HEADER = (
     "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,\n"
@@ -114,7 +115,7 @@ def test_marks_of_the_byte_order_and_quotes_are_passed_over(tmp_path: Path) -> N
     assert _sizes(tmp_path, text) == [("QKT", 4, 6, 5)]
     path = tmp_path / "bom.cfg"
     path.write_text("\ufeff" + OLD.format(mode="CALC"), encoding="utf-8")
-    assert read_configuration(path).rows == 32
+    assert read_configuration(path).array.rows == 32
 
 
 @pytest.mark.parametrize(("mode", "bandwidth"), [("CALC", None), ("USER", 10)])
@@ -123,9 +124,7 @@ def test_configurations_of_older_versions_are_read(tmp_path: Path, mode: str, ba
     path.write_text(OLD.format(mode=mode), encoding="utf-8")
     assert read_configuration(path) == ScaleSimConfiguration(
         name="scale_example_run",
-        rows=32,
-        columns=16,
-        dataflow="WS",
+        array=SystolicArray(rows=32, columns=16, dataflow="WS"),
         input_buffer_bytes=65536,
         weight_buffer_bytes=32768,
         output_buffer_bytes=8192,

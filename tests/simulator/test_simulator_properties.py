@@ -18,6 +18,7 @@ from annette.graph.work import layer_work, network_work
 from annette.hardware.accelerator import Accelerator, ExternalMemory, Memory, Unroll
 from annette.hardware.codec import load_accelerator
 from annette.hardware.rules import PlacementRule
+from annette.hardware.systolic_array import DATAFLOWS, SystolicArray
 from annette.simulator.array_engine import time_array
 from annette.simulator.compiler import compile_network
 from annette.simulator.run import SimulatedRun, simulate
@@ -42,10 +43,25 @@ def accelerators(draw: Draw) -> Accelerator:
         out_h=draw(sizes), out_w=draw(sizes), in_channels=draw(sizes), out_channels=draw(sizes),
         kernel_h=draw(st.sampled_from((1, 1, 3))),
     )  # fmt: skip
+    if draw(st.integers(0, 3)) == 0:
+        sides = st.sampled_from((1, 4, 12, 32))
+        ways: dict[str, object] = {
+            "unroll": None,
+            "depthwise_unroll": None,
+            "systolic": SystolicArray(
+                rows=draw(sides), columns=draw(sides), dataflow=draw(st.sampled_from(DATAFLOWS))
+            ),
+        }
+    else:
+        ways = {
+            "unroll": unroll,
+            "depthwise_unroll": draw(st.sampled_from((None, Unroll(groups=8), Unroll(out_h=4, groups=4)))),
+            "alternative_unrolls": draw(st.sampled_from((None, (Unroll(out_w=16, out_channels=4),)))),
+            "stride_folding": draw(st.sampled_from((None, "channels"))),
+        }
     array = replace(
         base.array,
-        unroll=unroll,
-        depthwise_unroll=draw(st.sampled_from((None, Unroll(groups=8), Unroll(out_h=4, groups=4)))),
+        **ways,  # type: ignore[arg-type]
         pass_cycles=draw(st.floats(0, 500)),
         weight_switch_cycles=draw(st.floats(0, 50)),
         tile_cycles=draw(st.floats(0, 2000)),
@@ -161,8 +177,7 @@ def floor_s(network: Network, accelerator: Accelerator, unit: str) -> float:
         peak = accelerator.vector.rates.macs * accelerator.vector.clock_hz
     else:
         array = accelerator.array
-        unrolls = (array.unroll, array.depthwise_unroll or array.unroll)
-        peak = max(item.macs_per_cycle for item in unrolls) * accelerator.clock_hz
+        peak = array.macs_per_cycle * accelerator.clock_hz
     return max(work.macs / peak, data / accelerator.external_memory.bandwidth_bytes_per_s)
 
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annette.errors import HardwareError
-from annette.simulator.systolic import DATAFLOWS, SystolicArray, count_systolic
+from annette.hardware.systolic_array import DATAFLOWS, SystolicArray
+from annette.simulator.systolic import count_systolic
 
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "data" / "scalesim"
 SIZES = st.integers(1, 300)
@@ -109,7 +110,7 @@ def test_many_products_at_once_equal_one_by_one() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"rows": 0}, "rows: found 0, expected a whole number from 1"),
+        ({"rows": 0}, "rows: found 0, expected an integer >= 1 and <= 65536"),
         ({"columns": 2**17}, "columns: found 131072"),
         ({"rows": 2.0}, r"rows: found 2\.0"),
         ({"dataflow": "ws"}, "dataflow: found 'ws', expected one of OS, WS, IS"),

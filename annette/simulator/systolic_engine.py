@@ -1,0 +1,117 @@
+"""Times a loop nest on a systolic array: the closed form of its folds, and the memory behind its buffers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from annette.hardware.systolic_array import SystolicArray
+from annette.simulator.array_engine import ArrayMachine
+from annette.simulator.nests import ArrayNest, KernelTime
+from annette.simulator.systolic import count_systolic
+from annette.simulator.systolic_traffic import BufferSizes, SystolicTraffic, count_traffic
+
+__all__ = ["NestProduct", "nest_product", "product_traffic", "time_systolic"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NestProduct:
+    """A loop nest as matrix products of M x K by K x N, done so many times with operands of their own."""
+
+    m: int
+    k: int
+    n: int
+    repeats: int
+
+
+def nest_product(nest: ArrayNest) -> NestProduct:
+    """The matrix products that ``nest`` is, one a group."""
+    taps = nest.kernel_h * nest.kernel_w
+    positions = nest.batch * nest.positions_h * nest.positions_w
+    if nest.is_transposed:  # every input position meets every tap; the results are added up behind
+        return NestProduct(m=positions, k=nest.in_channels, n=nest.out_channels * taps, repeats=nest.groups)
+    return NestProduct(m=positions, k=nest.in_channels * taps, n=nest.out_channels, repeats=nest.groups)
+
+
+def product_traffic(product: NestProduct, array: SystolicArray, machine: ArrayMachine) -> SystolicTraffic:
+    """What one of the products moves between the buffers and the external memory.
+
+    A memory that holds several operands is shared out evenly among them.
+    """
+    m, k, n = (np.array([size], dtype=np.int64) for size in (product.m, product.k, product.n))
+    shares = [machine.sizes_bytes[holder] / machine.holders.count(holder) for holder in machine.holders]
+    return count_traffic(
+        m, k, n,
+        rows=array.rows,
+        columns=array.columns,
+        dataflow=array.dataflow,
+        buffers=BufferSizes(input_bytes=shares[0], weight_bytes=shares[1], output_bytes=shares[2]),
+        element_bytes=machine.activation_bytes,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=65536)
+def time_systolic(nest: ArrayNest, array: SystolicArray, machine: ArrayMachine) -> KernelTime:
+    """The time of ``nest``, launch included.
+
+    The folds follow one another without a gap, in the cycles of `count_systolic`, as long as the memory keeps
+    up: operands are fetched one fold ahead, so that the first fold waits for its own and the rest takes as
+    long as its cycles or its bytes ask for, whichever is longer.
+
+    Convolutions are products of their windows, read from the buffers window by window. The external memory
+    holds the feature map itself: it crosses the bus as often as the product reads its left matrix.
+    """
+    product = nest_product(nest)
+    counts = count_systolic([product.m], [product.k], [product.n], array)
+    traffic = product_traffic(product, array, machine)
+    bandwidth, clock_hz = machine.external.bandwidth_bytes_per_s, machine.clock_hz
+    moved = _moved_bytes(nest, product, traffic, machine)
+    folds = int(counts.folds[0]) * product.repeats
+    useful = float(counts.cycles[0]) * product.repeats
+    overhead = (
+        machine.pass_cycles + machine.weight_switch_cycles
+    ) * folds + machine.tile_cycles * product.repeats
+    post = nest.post_elements / machine.post_elements_per_cycle
+    compute_s = max(useful + overhead, post) / clock_hz
+    first_s = machine.external.latency_s + moved / folds / bandwidth
+    pipeline_s = (
+        first_s + max(compute_s, moved * (folds - 1) / folds / bandwidth) + machine.external.latency_s
+    )
+    parts = {
+        "compute": useful / clock_hz,
+        "memory": moved / bandwidth,
+        "overhead": machine.launch_s + overhead / clock_hz,
+    }
+    return KernelTime(
+        latency_s=machine.launch_s + pipeline_s,
+        bound=max(parts, key=lambda name: parts[name]),
+        compute_s=parts["compute"],
+        memory_s=parts["memory"],
+        overhead_s=parts["overhead"],
+        moved_bytes=moved,
+        macs=nest.macs,
+    )
+
+
+def _moved_bytes(
+    nest: ArrayNest, product: NestProduct, traffic: SystolicTraffic, machine: ArrayMachine
+) -> float:
+    """Bytes over the bus: the nest's own tensors, as often as the product moves its matrices.
+
+    Windows share elements, a bias comes beside the weights, a merged pool shrinks what is stored; only
+    partial sums that leave the array and come back are as many as the product says.
+    """
+    activation_bytes = machine.activation_bytes
+    weight_bytes = activation_bytes if nest.has_computed_weights else machine.weight_bytes
+    left, right = product.m * product.k * activation_bytes, product.k * product.n * activation_bytes
+    results = product.m * product.n * activation_bytes
+    input_loads, weight_loads = float(traffic.input_bytes[0]) / left, float(traffic.weight_bytes[0]) / right
+    spilled = (float(traffic.output_bytes[0]) / results - 1.0) * product.m * product.n * product.repeats
+    return (
+        nest.input_elements * activation_bytes * input_loads
+        + nest.weight_elements * weight_bytes * weight_loads
+        + (nest.extra_elements + nest.store_elements) * activation_bytes
+        + spilled * machine.accumulator_bytes
+    )
