@@ -92,6 +92,9 @@ class MacArray:
     """Cycles to fill and drain the pipeline, once per block of output channels of a tile."""
     weight_switch_cycles: float = quantity(at_least=0, at_most=_MAX_CYCLES, default=0.0)
     """Cycles to exchange the array's weights, once per block of weights of a tile."""
+    weight_load_cycles: float | None = quantity(at_least=0, at_most=_MAX_CYCLES, is_optional=True)
+    """Cycles to bring the next block of weights to the array while it works on this one: each block of
+    weights of a tile takes so many at least, however few positions it meets. ``None``: never in the way."""
     tile_cycles: float = quantity(at_least=0, at_most=_MAX_CYCLES, default=0.0)
     """Cycles to decode and synchronise, once per tile."""
     post_elements_per_cycle: float = quantity(at_least=1e-9, at_most=_MAX_RATE, default=64.0)
@@ -107,7 +110,7 @@ class MacArray:
                 "unroll", f"found {found} of unroll and systolic, expected one; keep the one that fits"
             )
         if self.systolic is not None:
-            for name in ("depthwise_unroll", "alternative_unrolls", "stride_folding"):
+            for name in ("depthwise_unroll", "alternative_unrolls", "stride_folding", "weight_load_cycles"):
                 if getattr(self, name) is not None:
                     raise FieldFault(name, "found beside systolic, expected it beside unroll only; remove it")
         if self.stride_folding not in (None, "channels"):

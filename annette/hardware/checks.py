@@ -63,11 +63,15 @@ def quantity(
     at_least: float | None = None,
     at_most: float | None = None,
     default: float | None = None,
+    is_optional: bool = False,
     hint: str = "",
 ) -> Any:
-    """A dataclass field for a number within bounds; without ``default`` it must be given."""
+    """A dataclass field for a number within bounds; without ``default`` it must be given.
+
+    ``is_optional``: the default is ``None``, which the bounds do not concern.
+    """
     metadata = {_KEY: Bounds(above=above, at_least=at_least, at_most=at_most, hint=hint)}
-    if default is None:
+    if default is None and not is_optional:
         return dataclasses.field(metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -85,6 +89,8 @@ def check_fields(instance: Any) -> None:
         if bounds is None:
             continue
         value = getattr(instance, item.name)
+        if value is None and item.default is None:
+            continue
         wants_integer = item.type == "int"
         is_number = isinstance(value, int if wants_integer else (int, float)) and not isinstance(value, bool)
         if not is_number or not bounds.allows(value):

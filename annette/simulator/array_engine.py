@@ -37,6 +37,8 @@ class ArrayMachine:
     """Whether positions within a stride may count as input channels."""
     pass_cycles: float
     weight_switch_cycles: float
+    weight_load_cycles: float
+    """What a block of weights takes at least; 0: no such bound."""
     tile_cycles: float
     post_elements_per_cycle: float
     launch_s: float
@@ -62,6 +64,7 @@ def array_machine(accelerator: Accelerator) -> ArrayMachine:
         folds_strides=array.stride_folding is not None,
         pass_cycles=array.pass_cycles,
         weight_switch_cycles=array.weight_switch_cycles,
+        weight_load_cycles=array.weight_load_cycles or 0.0,
         tile_cycles=array.tile_cycles,
         post_elements_per_cycle=array.post_elements_per_cycle,
         launch_s=array.launch_s,
@@ -297,9 +300,11 @@ def _cycles(nest: ArrayNest, machine: ArrayMachine, unroll: Unroll, traffic: _Tr
     )
     useful = float(positions * weight_blocks)
     n_tiles = traffic.n_positions * traffic.n_groups * traffic.n_out * traffic.n_in
+    waits = np.maximum(machine.weight_load_cycles * traffic.n_positions - positions, 0.0)
     overhead = (
         machine.pass_cycles * out_blocks * traffic.n_positions * traffic.n_in
         + machine.weight_switch_cycles * weight_blocks * traffic.n_positions
+        + waits * weight_blocks
         + machine.tile_cycles * n_tiles
     )
     post = nest.post_elements / machine.post_elements_per_cycle

@@ -58,6 +58,7 @@ def accelerators(draw: Draw) -> Accelerator:
             "depthwise_unroll": draw(st.sampled_from((None, Unroll(groups=8), Unroll(out_h=4, groups=4)))),
             "alternative_unrolls": draw(st.sampled_from((None, (Unroll(out_w=16, out_channels=4),)))),
             "stride_folding": draw(st.sampled_from((None, "channels"))),
+            "weight_load_cycles": draw(st.sampled_from((None, 7.5, 40.0))),
         }
     array = replace(
         base.array,
