@@ -76,6 +76,15 @@ def test_caffes_alexnet_takes_what_the_sheet_says() -> None:
     assert cropped.total_cycles == 895_443.5625 + 51_472.265625 - 49_617.5625
 
 
+@pytest.mark.parametrize("spec", ["zoo:alexnet,two_towers=true", "zoo:resnet50,v1=true"])
+def test_the_zoo_has_the_networks_of_the_sheet(spec: str) -> None:
+    caffe, npu = (_caffe_alexnet(224), FULL) if "alexnet" in spec else (_caffe_resnet50(), RESNET50)
+    found, expected = (
+        evaluate_sheet(sheet_network(network).layers, npu) for network in (open_network(spec), caffe)
+    )
+    assert sorted(found.ceilings.cycles.tolist()) == sorted(expected.ceilings.cycles.tolist())
+
+
 def test_caffes_resnet50_takes_what_the_sheet_says_but_for_one_row() -> None:
     """7,113,691 cycles: NVDLA's published performance sheet, ResNet-50 without second memory.
 

@@ -104,6 +104,24 @@ def test_parameters_and_macs_are_the_published_ones(published: Published) -> Non
     assert round(network_work(network).macs / 1e9, published.digits) == published.gmacs, published.source
 
 
+def test_alexnet_of_2012_is_caffes() -> None:
+    """60,965,224 parameters: bvlc_alexnet; its MACs are those of its ONNX export but for the larger crop."""
+    network = alexnet(two_towers=True, resolution=227)
+    shapes = {item.name: network.tensors[item.outputs[0]].shape for item in network.layers}
+    assert network_work(network).params == 60_965_224
+    assert round(network_work(network).macs / 1e9, 3) == 0.724
+    assert [shapes[f"conv_{index}"][1:] for index in range(1, 6)] == [
+        (96, 55, 55), (256, 27, 27), (384, 13, 13), (384, 13, 13), (256, 13, 13),
+    ]  # fmt: skip
+    assert shapes["maxpool_3"] == (1, 256, 6, 6)
+
+
+def test_resnet50_of_the_paper_has_its_macs() -> None:
+    """3.8e9 multiply-adds in table 1; v1.5 has as many parameters and 4.1e9."""
+    work = network_work(resnet50(v1=True))
+    assert (work.params, round(work.macs / 1e9, 2)) == (25_557_032, 3.86)
+
+
 @pytest.mark.parametrize(
     ("make", "width", "params"),
     [
@@ -209,8 +227,9 @@ def test_a_network_is_called_like_its_function_which_is_described_in_one_line(
     lines = inspect.getdoc(make).splitlines()
     assert lines[0].endswith(".")
     assert len(lines) == 1 or lines[1] == ""
-    parameters = inspect.signature(make).parameters.values()
-    assert [parameter.name for parameter in parameters] == ["resolution", "batch", "classes", "width"]
+    parameters = tuple(inspect.signature(make).parameters.values())
+    assert [parameter.name for parameter in parameters[:4]] == ["resolution", "batch", "classes", "width"]
+    assert all(parameter.default is False for parameter in parameters[4:]), "variants are asked for"
     assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in parameters)
     assert all(isinstance(parameter.default, int | float) for parameter in parameters)
 
