@@ -1,0 +1,1 @@
+"""Kernels as programs of instructions, timed cycle for cycle: the cross-check of the tile engines."""
