@@ -12,10 +12,11 @@ import numpy.typing as npt
 from annette.errors import HardwareError
 from annette.hardware.accelerator import Accelerator, ExternalMemory, Unroll
 from annette.hardware.systolic_array import SystolicArray
+from annette.simulator.array_traffic import TileTraffic, input_extent, tile_traffic, weight_bytes
 from annette.simulator.nests import ArrayNest, KernelTime
-from annette.simulator.tiling import Tiles, tile_grid
+from annette.simulator.tiling import Tile, Tiles, tile_grid
 
-__all__ = ["ArrayMachine", "array_machine", "time_array"]
+__all__ = ["ArrayMachine", "ArrayTiling", "array_machine", "choose_tiling", "time_array"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -82,6 +83,16 @@ def array_machine(accelerator: Accelerator) -> ArrayMachine:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrayTiling:
+    """How a loop nest runs on the array."""
+
+    nest: ArrayNest
+    """The nest, with strides folded into channels where that is faster."""
+    unroll: Unroll
+    tile: Tile
+
+
 @lru_cache(maxsize=65536)
 def time_array(nest: ArrayNest, machine: ArrayMachine) -> KernelTime:
     """The time of ``nest`` with the fastest unroll and tiling of the grid, launch included.
@@ -96,10 +107,26 @@ def time_array(nest: ArrayNest, machine: ArrayMachine) -> KernelTime:
     HardwareError
         If not even the smallest tile fits the on-chip memories.
     """
+    return replace(_best(nest, machine)[0], macs=nest.macs)
+
+
+@lru_cache(maxsize=4096)
+def choose_tiling(nest: ArrayNest, machine: ArrayMachine) -> ArrayTiling:
+    """The unroll and the tiling that `time_array` takes for ``nest``.
+
+    Raises
+    ------
+    HardwareError
+        If not even the smallest tile fits the on-chip memories.
+    """
+    return _best(nest, machine)[1]
+
+
+def _best(nest: ArrayNest, machine: ArrayMachine) -> tuple[KernelTime, ArrayTiling]:
     unrolls = machine.depthwise_unrolls if nest.is_depthwise else machine.unrolls
     nests = (nest, *_folded(nest)) if machine.folds_strides else (nest,)
-    times = [_unrolled_time(item, machine, unroll) for item in nests for unroll in unrolls]
-    possible = [time for time in times if time is not None]
+    found = [_unrolled(item, machine, unroll) for item in nests for unroll in unrolls]
+    possible = [item for item in found if item is not None]
     if not possible:
         raise HardwareError(
             f"a window of {nest.kernel_h}x{nest.kernel_w} over {nest.in_channels} channels: its smallest "
@@ -107,7 +134,7 @@ def time_array(nest: ArrayNest, machine: ArrayMachine) -> KernelTime:
             "expected room for one block of the array; enlarge memories[].size_bytes or place it on another "
             "unit"
         )
-    return replace(min(possible, key=lambda time: time.latency_s), macs=nest.macs)
+    return min(possible, key=lambda item: item[0].latency_s)
 
 
 def _folded(nest: ArrayNest) -> tuple[ArrayNest, ...]:
@@ -139,21 +166,23 @@ def _folded(nest: ArrayNest) -> tuple[ArrayNest, ...]:
     )
 
 
-def _unrolled_time(nest: ArrayNest, machine: ArrayMachine, unroll: Unroll) -> KernelTime | None:
-    """The time with one way to spread the loops; ``None`` if not even the smallest tile fits."""
+def _unrolled(
+    nest: ArrayNest, machine: ArrayMachine, unroll: Unroll
+) -> tuple[KernelTime, ArrayTiling] | None:
+    """Time and tiling of one way to spread the loops; ``None`` if not even the smallest tile fits."""
     tiles = tile_grid(nest, unroll)
-    traffic = _traffic(nest, machine, tiles)
+    traffic = tile_traffic(nest, machine, tiles)
     cycles = _cycles(nest, machine, unroll, traffic)
     best = _fastest(nest, machine, tiles, traffic, cycles)
     if best is None:
         return None
-    pipeline_s, bus_s, overhead_cycles, moved = best
+    pipeline_s, bus_s, overhead_cycles, moved, tile = best
     parts = {
         "compute": cycles.useful / machine.clock_hz,
         "memory": bus_s,
         "overhead": machine.launch_s + overhead_cycles / machine.clock_hz,
     }
-    return KernelTime(
+    time = KernelTime(
         latency_s=machine.launch_s + pipeline_s,
         bound=max(parts, key=lambda name: parts[name]),
         compute_s=parts["compute"],
@@ -162,25 +191,7 @@ def _unrolled_time(nest: ArrayNest, machine: ArrayMachine, unroll: Unroll) -> Ke
         moved_bytes=moved,
         macs=nest.macs,
     )
-
-
-@dataclass(slots=True, kw_only=True)
-class _Traffic:
-    """Tile counts, payload bytes of one pass, and what bursts make of them."""
-
-    n_positions: Floats
-    n_groups: Floats
-    n_out: Floats
-    """Tiles of output channels within a group."""
-    n_in: Floats
-    input_bytes: Floats
-    """All of the input once, rows shared by neighbouring tiles counted for each."""
-    input_factor: Floats
-    """Bytes on the bus per byte of input."""
-    store_factor: Floats
-    """Bytes on the bus per byte of output."""
-    last_fraction: Floats
-    """Share of the output in the last tile."""
+    return time, ArrayTiling(nest=nest, unroll=unroll, tile=tile)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -193,99 +204,7 @@ class _Cycles:
     """Both, or the post-processor's cycles where these are more."""
 
 
-def _traffic(nest: ArrayNest, machine: ArrayMachine, tiles: Tiles) -> _Traffic:
-    n_batch, n_h, n_w = (
-        np.ceil(size / tile)
-        for size, tile in (
-            (nest.batch, tiles.batch),
-            (nest.positions_h, tiles.positions_h),
-            (nest.positions_w, tiles.positions_w),
-        )
-    )
-    n_groups = np.ceil(nest.groups / tiles.groups)
-    n_out = np.ceil(nest.out_channels / tiles.out_channels)
-    rows = nest.in_h + (n_h - 1) * nest.halo_h
-    columns = nest.in_w + (n_w - 1) * nest.halo_w
-    tile_h, tile_w = _input_extent(nest, tiles)
-    ab = machine.activation_bytes
-    out_h = nest.store_h / n_h
-    out_w = nest.store_w / n_w
-    last = np.ones_like(n_batch)
-    for size, tile, count in (
-        (nest.batch, tiles.batch, n_batch),
-        (nest.positions_h, tiles.positions_h, n_h),
-        (nest.positions_w, tiles.positions_w, n_w),
-        (nest.groups, tiles.groups, n_groups),
-        (nest.out_channels, tiles.out_channels, n_out),
-    ):
-        last = last * ((size - (count - 1) * tile) / size)
-    return _Traffic(
-        n_positions=n_batch * n_h * n_w,
-        n_groups=n_groups,
-        n_out=n_out,
-        n_in=np.ceil(nest.in_channels / tiles.in_channels),
-        input_bytes=nest.batch * rows * columns * (nest.groups * nest.in_channels * ab),
-        input_factor=_burst_factor(
-            machine,
-            nest.groups * nest.in_channels,
-            tiles.groups * tiles.in_channels,
-            tile_h,
-            tile_w,
-            n_h,
-            n_w,
-        ),
-        store_factor=_burst_factor(
-            machine,
-            nest.groups * nest.out_channels,
-            tiles.groups * tiles.out_channels,
-            out_h,
-            out_w,
-            n_h,
-            n_w,
-        ),
-        last_fraction=last,
-    )
-
-
-def _input_extent(nest: ArrayNest, tiles: Tiles) -> tuple[Floats, Floats]:
-    """Rows and columns of input that one tile of positions reads."""
-    return (
-        np.minimum(nest.in_h, tiles.positions_h * nest.step_h + nest.halo_h),
-        np.minimum(nest.in_w, tiles.positions_w * nest.step_w + nest.halo_w),
-    )
-
-
-def _weight_bytes(nest: ArrayNest, machine: ArrayMachine) -> float:
-    """Bytes of one element of what stays in the array."""
-    return machine.activation_bytes if nest.has_computed_weights else machine.weight_bytes
-
-
-def _burst_factor(
-    machine: ArrayMachine,
-    all_channels: int,
-    channels: Floats,
-    tile_h: Floats,
-    tile_w: Floats,
-    n_h: Floats,
-    n_w: Floats,
-) -> Floats:
-    """Bytes on the bus per payload byte: contiguous runs fill whole bursts, channels are padded."""
-    external = machine.external
-    is_wide, is_high = n_w == 1, n_h == 1
-    if external.layout == "channels_last":
-        padded = math.ceil(all_channels / external.channel_alignment) * external.channel_alignment
-        padding = padded / all_channels
-        is_deep = channels >= all_channels
-        run = channels * np.where(is_deep, tile_w * np.where(is_wide, tile_h, 1.0), 1.0)
-    else:
-        padding = 1.0
-        run = tile_w * np.where(is_wide, tile_h * np.where(is_high, channels, 1.0), 1.0)
-    run_bytes = run * (machine.activation_bytes * padding)
-    burst = external.burst_bytes
-    return np.asarray(padding * np.ceil(run_bytes / burst) * burst / run_bytes)
-
-
-def _cycles(nest: ArrayNest, machine: ArrayMachine, unroll: Unroll, traffic: _Traffic) -> _Cycles:
+def _cycles(nest: ArrayNest, machine: ArrayMachine, unroll: Unroll, traffic: TileTraffic) -> _Cycles:
     positions = (
         math.ceil(nest.batch / unroll.batch)
         * math.ceil(nest.positions_h / unroll.out_h)
@@ -312,9 +231,9 @@ def _cycles(nest: ArrayNest, machine: ArrayMachine, unroll: Unroll, traffic: _Tr
 
 
 def _fastest(
-    nest: ArrayNest, machine: ArrayMachine, tiles: Tiles, traffic: _Traffic, cycles: _Cycles
-) -> tuple[float, float, float, float] | None:
-    """Pipeline seconds, bus seconds, overhead cycles and moved bytes of the best tiling and loop order."""
+    nest: ArrayNest, machine: ArrayMachine, tiles: Tiles, traffic: TileTraffic, cycles: _Cycles
+) -> tuple[float, float, float, float, Tile] | None:
+    """Pipeline seconds, bus seconds, overhead cycles and moved bytes of the best tiling, and the tiling."""
     n_positions, n_channels = traffic.n_positions, traffic.n_groups * traffic.n_out
     n_tiles = n_positions * n_channels * traffic.n_in
     splits = traffic.n_in > 1  # partial sums stay on chip; nothing else can stay with them
@@ -327,7 +246,7 @@ def _fastest(
         return None
     bandwidth, latency_s = machine.external.bandwidth_bytes_per_s, machine.external.latency_s
     input_s = traffic.input_bytes * traffic.input_factor / bandwidth * input_loads
-    weight_s = nest.weight_elements * _weight_bytes(nest, machine) / bandwidth * weight_loads
+    weight_s = nest.weight_elements * weight_bytes(nest, machine) / bandwidth * weight_loads
     scale = traffic.store_factor * (machine.activation_bytes / bandwidth)
     extra_s, store_s = nest.extra_elements * scale, nest.store_elements * scale
     kept_s = np.where(_WEIGHTS_OUTSIDE, weight_s, input_s)
@@ -347,16 +266,26 @@ def _fastest(
     total_s = np.where(overlapped, overlap_s, serial_s) + last_store_s + latency_s
     best = np.unravel_index(int(np.argmin(np.where(possible, total_s, np.inf))), total_s.shape)
 
-    def picked(values: Floats) -> float:
+    def picked(values: Floats | Bools) -> float:
         axes = zip(best[-values.ndim :], values.shape, strict=True)
         return float(values[tuple(index if size > 1 else 0 for index, size in axes)])
 
     moved = (
         picked(traffic.input_bytes * input_loads)
-        + picked(weight_loads) * nest.weight_elements * _weight_bytes(nest, machine)
+        + picked(weight_loads) * nest.weight_elements * weight_bytes(nest, machine)
         + (nest.extra_elements + nest.store_elements) * machine.activation_bytes
     )
-    return picked(total_s), picked(loads_s) + picked(store_s), picked(cycles.overhead), moved
+    tile = Tile(
+        batch=int(picked(tiles.batch)),
+        positions_h=int(picked(tiles.positions_h)),
+        positions_w=int(picked(tiles.positions_w)),
+        groups=int(picked(tiles.groups)),
+        out_channels=int(picked(tiles.out_channels)),
+        in_channels=int(picked(tiles.in_channels)),
+        weights_outside=bool(picked(_WEIGHTS_OUTSIDE)),
+        overlaps=bool(picked(overlapped)),
+    )
+    return picked(total_s), picked(loads_s) + picked(store_s), picked(cycles.overhead), moved, tile
 
 
 def _fit(
@@ -368,10 +297,10 @@ def _fit(
     n_stores: Floats,
 ) -> tuple[Bools, Bools]:
     """Where two tiles of what changes fit the memories, and where at least one does."""
-    tile_h, tile_w = _input_extent(nest, tiles)
+    tile_h, tile_w = input_extent(nest, tiles)
     channels = tiles.groups * tiles.out_channels
     input_tile = tiles.batch * tile_h * tile_w * (tiles.groups * tiles.in_channels * machine.activation_bytes)
-    window_bytes = nest.kernel_h * nest.kernel_w * _weight_bytes(nest, machine)
+    window_bytes = nest.kernel_h * nest.kernel_w * weight_bytes(nest, machine)
     weight_tile = channels * tiles.in_channels * window_bytes
     is_partial = tiles.in_channels < nest.in_channels
     element = np.where(is_partial, machine.accumulator_bytes, machine.activation_bytes)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from annette.hardware.accelerator import Unroll
 from annette.simulator.nests import ArrayNest
 
-__all__ = ["Tiles", "tile_grid"]
+__all__ = ["Tile", "Tiles", "tile_grid"]
 
 _FINE, _COARSE = 4, 1
 """Numbers of tiles tried per doubling; trying all instead gains 0.1 % on average over random convolutions.
@@ -34,6 +34,24 @@ class Tiles:
     groups: Floats
     out_channels: Floats
     in_channels: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tile:
+    """One tiling: the sizes of its full tiles, and how the loops over tiles run."""
+
+    batch: int
+    positions_h: int
+    positions_w: int
+    groups: int
+    out_channels: int
+    """Within one group."""
+    in_channels: int
+    """Within one group."""
+    weights_outside: bool
+    """Whether a block of weights stays while positions stream by, or the other way round."""
+    overlaps: bool
+    """Whether two tiles of what changes fit, so that loads, computation and stores overlap."""
 
 
 def tile_grid(nest: ArrayNest, unroll: Unroll) -> Tiles:
