@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -12,7 +13,23 @@ from annette.errors import HardwareError
 from annette.hardware.accelerator import ExternalMemory, Host, Rates, VectorUnit
 from annette.simulator.nests import KernelTime, Stream
 
-__all__ = ["time_host", "time_vector"]
+__all__ = ["StreamTiling", "choose_stream_tiling", "time_host", "time_vector"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamTiling:
+    """How a stream runs on the vector unit."""
+
+    tiles: int
+    """Equal tiles it is cut into; >= 1."""
+    overlaps: bool
+    """Whether two tiles fit, so that loads, work and stores overlap."""
+    load_s: float
+    """Seconds on the bus to load all tiles."""
+    store_s: float
+    """Seconds on the bus to store all tiles."""
+    work_cycles: float
+    """Cycles of the unit for all tiles, their starts not counted."""
 
 
 @lru_cache(maxsize=65536)
@@ -33,6 +50,53 @@ def time_vector(
     HardwareError
         If not even one element fits the buffer.
     """
+    tiling, pipeline_s = _fastest(stream, unit, external, activation_bytes, weight_bytes)
+    parts = {
+        "compute": tiling.work_cycles / unit.clock_hz,
+        "memory": tiling.load_s + tiling.store_s,
+        "overhead": unit.launch_s + float(tiling.tiles) * unit.tile_cycles / unit.clock_hz,
+    }
+    return KernelTime(
+        latency_s=unit.launch_s + pipeline_s,
+        bound=max(parts, key=lambda name: parts[name]),
+        compute_s=parts["compute"],
+        memory_s=parts["memory"],
+        overhead_s=parts["overhead"],
+        moved_bytes=_moved_bytes(stream, activation_bytes, weight_bytes),
+        macs=stream.macs,
+    )
+
+
+def choose_stream_tiling(
+    stream: Stream,
+    unit: VectorUnit,
+    external: ExternalMemory,
+    activation_bytes: float,
+    weight_bytes: float,
+) -> StreamTiling:
+    """The tiling that `time_vector` takes for ``stream``.
+
+    Raises
+    ------
+    HardwareError
+        If not even one element fits the buffer.
+    """
+    return _fastest(stream, unit, external, activation_bytes, weight_bytes)[0]
+
+
+def _moved_bytes(stream: Stream, activation_bytes: float, weight_bytes: float) -> float:
+    load, constants = stream.load_elements * activation_bytes, stream.weight_elements * weight_bytes
+    return load + constants + stream.store_elements * activation_bytes
+
+
+def _fastest(
+    stream: Stream,
+    unit: VectorUnit,
+    external: ExternalMemory,
+    activation_bytes: float,
+    weight_bytes: float,
+) -> tuple[StreamTiling, float]:
+    """The fastest tiling and the seconds of its pipeline."""
     load = stream.load_elements * activation_bytes
     constants = stream.weight_elements * weight_bytes
     store = stream.store_elements * activation_bytes
@@ -56,20 +120,14 @@ def time_vector(
     serial_s = tiles * (fetch_s + compute_s + put_s)
     total_s = np.where(possible, np.where(overlapped, overlap_s, serial_s), np.inf) + external.latency_s
     index = int(np.argmin(total_s))
-    parts = {
-        "compute": work_cycles / unit.clock_hz,
-        "memory": load_s + store_s,
-        "overhead": unit.launch_s + float(tiles[index]) * unit.tile_cycles / unit.clock_hz,
-    }
-    return KernelTime(
-        latency_s=unit.launch_s + float(total_s[index]),
-        bound=max(parts, key=lambda name: parts[name]),
-        compute_s=parts["compute"],
-        memory_s=parts["memory"],
-        overhead_s=parts["overhead"],
-        moved_bytes=load + constants + store,
-        macs=stream.macs,
+    tiling = StreamTiling(
+        tiles=int(tiles[index]),
+        overlaps=bool(overlapped[index]),
+        load_s=load_s,
+        store_s=store_s,
+        work_cycles=work_cycles,
     )
+    return tiling, float(total_s[index])
 
 
 @lru_cache(maxsize=65536)

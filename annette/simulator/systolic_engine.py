@@ -13,7 +13,7 @@ from annette.simulator.nests import ArrayNest, KernelTime
 from annette.simulator.systolic import count_systolic
 from annette.simulator.systolic_traffic import BufferSizes, SystolicTraffic, count_traffic
 
-__all__ = ["NestProduct", "nest_product", "product_traffic", "time_systolic"]
+__all__ = ["NestProduct", "moved_bytes", "nest_product", "product_traffic", "time_systolic"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ def time_systolic(nest: ArrayNest, array: SystolicArray, machine: ArrayMachine) 
     counts = count_systolic([product.m], [product.k], [product.n], array)
     traffic = product_traffic(product, array, machine)
     bandwidth, clock_hz = machine.external.bandwidth_bytes_per_s, machine.clock_hz
-    moved = _moved_bytes(nest, product, traffic, machine)
+    moved = moved_bytes(nest, product, traffic, machine)
     folds = int(counts.folds[0]) * product.repeats
     useful = float(counts.cycles[0]) * product.repeats
     overhead = (
@@ -95,7 +95,7 @@ def time_systolic(nest: ArrayNest, array: SystolicArray, machine: ArrayMachine) 
     )
 
 
-def _moved_bytes(
+def moved_bytes(
     nest: ArrayNest, product: NestProduct, traffic: SystolicTraffic, machine: ArrayMachine
 ) -> float:
     """Bytes over the bus: the nest's own tensors, as often as the product moves its matrices.
