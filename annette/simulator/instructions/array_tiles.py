@@ -37,7 +37,7 @@ def lower_nest(nest: ArrayNest, machine: ArrayMachine) -> Program:
     engine = lowering.engine
     tiles = lowering.tiles()
     body = pipelined(tiles) if engine.overlaps else serial(tiles)
-    return Program(machine=engine.machine, body=(engine.launch(machine.launch_s), *body))
+    return Program(machine=engine.machine, body=(engine.launch(machine.launch_s), *body, engine.settle()))
 
 
 class _Lowering:

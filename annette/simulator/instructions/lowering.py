@@ -45,7 +45,7 @@ def lower_program(nest: ArrayNest, machine: ArrayMachine) -> Program:
     >>> network = build.finish(build.conv(build.input("x", (1, 64, 32, 32)), 64, kernel=3, padding=1))
     >>> nest = lower_to_array(NetworkFacts(network), network.layers)
     >>> lower_program(nest, array_machine(load_accelerator("zcu102-dpu"))).instructions
-    18453
+    18454
     """
     if machine.systolic is not None:
         return _lower_systolic(nest, machine.systolic, machine)
@@ -81,7 +81,7 @@ def lower_stream(stream: Stream, unit: VectorUnit, accelerator: Accelerator) -> 
         tiles.append(Repeat(count=count, body=(tile,)))
     nest: TileNest = tuple(tiles)
     body = pipelined(nest) if engine.overlaps else serial(nest)
-    return Program(machine=engine.machine, body=(engine.launch(unit.launch_s), *body))
+    return Program(machine=engine.machine, body=(engine.launch(unit.launch_s), *body, engine.settle()))
 
 
 def _lower_systolic(nest: ArrayNest, array: SystolicArray, machine: ArrayMachine) -> Program:
@@ -122,7 +122,7 @@ def _lower_systolic(nest: ArrayNest, array: SystolicArray, machine: ArrayMachine
             store=engine.store(store * scale, "finish", *(("post",) if post else ())),
         )
         tiles.append(Repeat(count=count, body=(tile,)))
-    body = (engine.launch(machine.launch_s), engine.request(), *pipelined(tuple(tiles)))
+    body = (engine.launch(machine.launch_s), engine.request(), *pipelined(tuple(tiles)), engine.settle())
     return Program(machine=engine.machine, body=body)
 
 

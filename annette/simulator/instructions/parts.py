@@ -46,14 +46,13 @@ class Engine:
     def machine(self) -> InstructionMachine:
         """DMA engines for loads and stores on one bus, the array (or vector unit), its post-processor."""
         slots = 2 if self.overlaps else 1
-        latency = self.cycles(self.external.latency_s)
         return InstructionMachine(
             units=(
                 FunctionalUnit(name="control", queue=_QUEUE),
                 FunctionalUnit(name="dma-load", queue=_LOAD_QUEUE),
                 FunctionalUnit(name="array", queue=_QUEUE),
                 FunctionalUnit(name="post-processor", queue=_QUEUE),
-                FunctionalUnit(name="dma-store", latency=latency, queue=_QUEUE),
+                FunctionalUnit(name="dma-store", queue=_QUEUE),
             ),
             buffers=tuple(Buffer(name=name, slots=slots) for name in (*self.buffers, "output")),
             ports=("bus", "weight-registers"),
@@ -108,6 +107,11 @@ class Engine:
                 after=tuple(Dependency(on=name) for name in after),
             ),
         )
+
+    def settle(self) -> Instruction:
+        """Waits until the memory has what was stored last; slots come free when their data has left."""
+        cycles = self.cycles(self.external.latency_s)
+        return Instruction(name="settle", kind="configure", unit="dma-store", cycles=cycles)
 
     @staticmethod
     def sync(cycles: float, operands: tuple[str, ...], *, takes_room: bool = True) -> Block:
