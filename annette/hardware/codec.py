@@ -79,8 +79,8 @@ def list_accelerators() -> tuple[tuple[str, str], ...]:
 
     Examples
     --------
-    >>> [name for name, _ in list_accelerators()]
-    ['ncs2', 'systolic-32x32-ws', 'zcu102-dpu']
+    >>> {"ncs2", "zcu102-dpu"} <= {name for name, _ in list_accelerators()}
+    True
     """
     return tuple((name, _preset(name).description) for name in _preset_names())
 
@@ -150,12 +150,16 @@ def _systolic_preset(rows: int, columns: int, dataflow: str) -> Accelerator:
         systolic = SystolicArray(rows=rows, columns=columns, dataflow=dataflow.upper())
     except FieldFault as err:
         raise UsageError(f"accelerator {name!r}: {err}") from err
-    return dataclasses.replace(
+    sized = dataclasses.replace(
         template,
         name=name,
         description=f"Systolic array of {rows} x {columns} cells, {_STATIONARY[dataflow]} stationary (int8)",
         array=dataclasses.replace(template.array, systolic=systolic),
     )
+    if sized.energy is None or sized.area_mm2 is None or not template.area_mm2:
+        return sized
+    leakage_w = sized.energy.leakage_w * sized.area_mm2 / template.area_mm2  # it goes with the area
+    return dataclasses.replace(sized, energy=dataclasses.replace(sized.energy, leakage_w=leakage_w))
 
 
 # Reading -------------------------------------------------------------------------------------------
