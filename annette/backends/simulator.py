@@ -110,6 +110,7 @@ def _kernel_measurements(run: SimulatedRun, values_s: list[list[float]]) -> tupl
                 "cycles": item.cycles,
                 "moved_bytes": item.moved_bytes,
                 "utilisation_fraction": item.utilisation_fraction,
+                **({} if item.energy_j is None else {"energy_j": item.energy_j}),
             },
         )
         for item, values in zip(run.kernels, values_s, strict=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from annette.errors import HardwareError
 from annette.hardware.checks import FieldFault, check_fields, quantity
+from annette.hardware.energy import AreaTable, EnergyTable
 from annette.hardware.rules import CompilerRules
 from annette.hardware.systolic_array import SystolicArray
 
@@ -27,10 +29,14 @@ __all__ = [
 
 _MAX_HZ, _MAX_RATE, _MAX_BYTES_PER_S, _MAX_BYTES = 1e12, 1e12, 1e18, 2**60
 _MAX_S, _MAX_CYCLES, _MAX_UNROLL = 1e3, 1e9, 2**16
+_MAX_J, _MAX_MM2 = 1e-6, 1e4
 """Far beyond any device, and tight enough that no time over- or underflows."""
 
 OPERANDS = ("input", "weight", "output")
 """What an on-chip memory may hold."""
+_BESIDE_UNROLL = (
+    "depthwise_unroll", "alternative_unrolls", "stride_folding", "window_reuse", "weight_load_cycles"
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +92,9 @@ class MacArray:
     stride_folding: str | None = None
     """``channels``: where it is faster, positions within a stride count as input channels, so that layers of
     few channels and a large stride fill the array (NVDLA does so). ``None``: never."""
+    window_reuse: str | None = None
+    """``registers``: the cells keep the window they work on, so that an element of the input is read from its
+    memory once for each block of output channels; ``None``: once for each block of taps as well."""
     systolic: SystolicArray | None = None
     """A systolic array, which runs matrix products fold by fold; in place of `unroll`."""
     pass_cycles: float = quantity(at_least=0, at_most=_MAX_CYCLES, default=0.0)
@@ -110,12 +119,16 @@ class MacArray:
                 "unroll", f"found {found} of unroll and systolic, expected one; keep the one that fits"
             )
         if self.systolic is not None:
-            for name in ("depthwise_unroll", "alternative_unrolls", "stride_folding", "weight_load_cycles"):
+            for name in _BESIDE_UNROLL:
                 if getattr(self, name) is not None:
                     raise FieldFault(name, "found beside systolic, expected it beside unroll only; remove it")
         if self.stride_folding not in (None, "channels"):
             raise FieldFault(
                 "stride_folding", f"found {self.stride_folding!r}, expected channels; or leave it away"
+            )
+        if self.window_reuse not in (None, "registers"):
+            raise FieldFault(
+                "window_reuse", f"found {self.window_reuse!r}, expected registers; or leave it away"
             )
 
     @property
@@ -211,6 +224,17 @@ class Memory:
     holds: tuple[str, ...]
     """Some of `OPERANDS`."""
     size_bytes: int = quantity(above=0, at_most=_MAX_BYTES, hint="give the capacity for tiles in bytes")
+    read_bytes_per_cycle: float | None = quantity(at_least=1e-9, at_most=_MAX_RATE, is_optional=True)
+    """Bytes that its ports give in a cycle of the array's clock, to the array and to the external memory;
+    ``None``: never in the way. Partial sums are not counted."""
+    write_bytes_per_cycle: float | None = quantity(at_least=1e-9, at_most=_MAX_RATE, is_optional=True)
+    """Bytes that its ports take in a cycle; ``None``: never in the way."""
+    read_j_per_byte: float | None = quantity(at_least=0, at_most=_MAX_J, is_optional=True)
+    """Joules to read a byte; known where the accelerator has a table of energies."""
+    write_j_per_byte: float | None = quantity(at_least=0, at_most=_MAX_J, is_optional=True)
+    """Joules to write a byte; likewise."""
+    area_mm2: float | None = quantity(at_least=0, at_most=_MAX_MM2, is_optional=True)
+    """Square millimetres; known where the accelerator has a table of areas."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -292,6 +316,10 @@ class Accelerator:
     """``None``: nothing to fall back to."""
     compiler: CompilerRules
     noise: Noise = field(default_factory=Noise)
+    energy: EnergyTable | None = None
+    """Joules of its actions; ``None``: not known."""
+    area: AreaTable | None = None
+    """Square millimetres of its parts; ``None``: not known."""
     provenance: tuple[Provenance, ...] = field(default=(), compare=False)
     """Of the numbers whose description says so."""
 
@@ -313,11 +341,39 @@ class Accelerator:
                     f"compiler.placement[{index}].unit",
                     f"found {rule.unit!r}, expected a unit the description has ({', '.join(sorted(units))})",
                 )
+        for beside, is_there, path, value in self._costs():
+            if is_there and value is None:
+                raise FieldFault(path, f"missing beside {beside}, expected a number; add the key")
+            if not is_there and value is not None:
+                raise FieldFault(
+                    path, f"found without {beside}, expected both or none; add it or remove this"
+                )
+
+    def _costs(self) -> Iterator[tuple[str, bool, str, float | None]]:
+        """Costs that are known exactly where something else is: its name, if it is there, path, value."""
+        has_energy, has_area = self.energy is not None, self.area is not None
+        for index, memory in enumerate(self.memories):
+            where = f"memories[{index}]"
+            yield "energy", has_energy, f"{where}.read_j_per_byte", memory.read_j_per_byte
+            yield "energy", has_energy, f"{where}.write_j_per_byte", memory.write_j_per_byte
+            yield "area", has_area, f"{where}.area_mm2", memory.area_mm2
+        if self.energy is not None:
+            buffer_j_per_byte, host_w = self.energy.vector_buffer_j_per_byte, self.energy.host_w
+            yield "vector", self.vector is not None, "energy.vector_buffer_j_per_byte", buffer_j_per_byte
+            yield "host", self.host is not None, "energy.host_w", host_w
 
     @property
     def peak_ops_per_s(self) -> float:
         """Peak of the array (1 MAC = 2 ops)."""
         return 2.0 * self.array.macs_per_cycle * self.clock_hz
+
+    @property
+    def area_mm2(self) -> float | None:
+        """Square millimetres of array, on-chip memories and all else; ``None`` without a table of areas."""
+        if self.area is None:
+            return None
+        memories = sum(memory.area_mm2 or 0.0 for memory in self.memories)  # known beside the table
+        return self.array.macs_per_cycle * self.area.mac_mm2 + memories + self.area.other_mm2
 
     @property
     def assumed_fields(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -12,6 +13,14 @@ import numpy.typing as npt
 from annette.errors import HardwareError
 from annette.hardware.accelerator import Accelerator, ExternalMemory, Unroll
 from annette.hardware.systolic_array import SystolicArray
+from annette.simulator.array_accesses import (
+    Bytes,
+    buffer_bytes,
+    loads,
+    memory_bytes,
+    port_cycles,
+    tile_accesses,
+)
 from annette.simulator.array_traffic import TileTraffic, input_extent, tile_traffic, weight_bytes
 from annette.simulator.nests import ArrayNest, KernelTime
 from annette.simulator.tiling import Tile, Tiles, tile_grid
@@ -48,11 +57,26 @@ class ArrayMachine:
     accumulator_bytes: float
     sizes_bytes: tuple[int, ...]
     """Of the on-chip memories."""
+    read_bytes_per_cycle: tuple[float, ...]
+    """That the ports of each memory give; inf: never in the way."""
+    write_bytes_per_cycle: tuple[float, ...]
+    """That they take."""
+    reuses_windows: bool
+    """Whether the cells keep the window they work on."""
     holders: tuple[int, int, int]
     """Which memory holds input, weight and output."""
     external: ExternalMemory
     systolic: SystolicArray | None
     """In place of unrolls; see `annette.simulator.systolic_engine`."""
+
+    @property
+    def has_ports(self) -> bool:
+        """Whether the ports of any memory have a bound."""
+        return any(rate < math.inf for rate in (*self.read_bytes_per_cycle, *self.write_bytes_per_cycle))
+
+    def port_cycles(self, memories: Iterable[tuple[Bytes, Bytes, Bytes, Bytes]]) -> Floats:
+        """The most cycles that the ports of a memory ask for; see `annette.simulator.array_accesses`."""
+        return port_cycles(memories, self.read_bytes_per_cycle, self.write_bytes_per_cycle)
 
 
 def array_machine(accelerator: Accelerator) -> ArrayMachine:
@@ -73,6 +97,9 @@ def array_machine(accelerator: Accelerator) -> ArrayMachine:
         weight_bytes=precision.weight_bytes,
         accumulator_bytes=precision.accumulator_bytes,
         sizes_bytes=tuple(memory.size_bytes for memory in accelerator.memories),
+        read_bytes_per_cycle=tuple(item.read_bytes_per_cycle or math.inf for item in accelerator.memories),
+        write_bytes_per_cycle=tuple(item.write_bytes_per_cycle or math.inf for item in accelerator.memories),
+        reuses_windows=array.window_reuse is not None,
         holders=(
             accelerator.memory_index("input"),
             accelerator.memory_index("weight"),
@@ -107,7 +134,8 @@ def time_array(nest: ArrayNest, machine: ArrayMachine) -> KernelTime:
     HardwareError
         If not even the smallest tile fits the on-chip memories.
     """
-    return replace(_best(nest, machine)[0], macs=nest.macs)
+    time = _best(nest, machine)[0]  # of a nest with zeros among its taps, where strides are folded
+    return replace(time, macs=nest.macs, accesses=replace(time.accesses, macs=float(nest.macs)))
 
 
 @lru_cache(maxsize=4096)
@@ -177,8 +205,10 @@ def _unrolled(
     if best is None:
         return None
     pipeline_s, bus_s, overhead_cycles, moved, tile = best
+    accesses = tile_accesses(nest, machine, unroll, tile)
+    ports = machine.port_cycles(item.parts for item in accesses.memories) if machine.has_ports else 0.0
     parts = {
-        "compute": cycles.useful / machine.clock_hz,
+        "compute": max(cycles.useful, float(ports)) / machine.clock_hz,
         "memory": bus_s,
         "overhead": machine.launch_s + overhead_cycles / machine.clock_hz,
     }
@@ -190,6 +220,7 @@ def _unrolled(
         overhead_s=parts["overhead"],
         moved_bytes=moved,
         macs=nest.macs,
+        accesses=accesses,
     )
     return time, ArrayTiling(nest=nest, unroll=unroll, tile=tile)
 
@@ -201,7 +232,7 @@ class _Cycles:
     overhead: Floats
     """Fills, exchanges of weights and synchronisation of all tiles, by tiling."""
     total: Floats
-    """Both, or the post-processor's cycles where these are more."""
+    """Both, or the cycles of the post-processor or of the memories' ports where these are more."""
 
 
 def _cycles(nest: ArrayNest, machine: ArrayMachine, unroll: Unroll, traffic: TileTraffic) -> _Cycles:
@@ -227,7 +258,23 @@ def _cycles(nest: ArrayNest, machine: ArrayMachine, unroll: Unroll, traffic: Til
         + machine.tile_cycles * n_tiles
     )
     post = nest.post_elements / machine.post_elements_per_cycle
-    return _Cycles(useful=useful, overhead=overhead, total=np.maximum(useful + overhead, post))
+    total = np.maximum(useful + overhead, post)
+    if machine.has_ports:
+        input_loads, weight_loads = _loads(traffic)
+        found = buffer_bytes(
+            nest, machine, unroll,
+            n_positions=traffic.n_positions,
+            input_bytes=traffic.input_bytes,
+            input_loads=input_loads,
+            weight_loads=weight_loads,
+        )  # fmt: skip
+        total = np.maximum(total, machine.port_cycles(memory_bytes(machine, found)))
+    return _Cycles(useful=useful, overhead=overhead, total=total)
+
+
+def _loads(traffic: TileTraffic) -> tuple[Floats, Floats]:
+    """How often the input and the weights are loaded, for both orders of the loops over tiles."""
+    return loads(_WEIGHTS_OUTSIDE, traffic.n_positions, traffic.n_groups, traffic.n_out, traffic.n_in)
 
 
 def _fastest(
@@ -236,11 +283,9 @@ def _fastest(
     """Pipeline seconds, bus seconds, overhead cycles and moved bytes of the best tiling, and the tiling."""
     n_positions, n_channels = traffic.n_positions, traffic.n_groups * traffic.n_out
     n_tiles = n_positions * n_channels * traffic.n_in
-    splits = traffic.n_in > 1  # partial sums stay on chip; nothing else can stay with them
-    input_loads = np.where(_WEIGHTS_OUTSIDE | splits, traffic.n_out, 1.0)
-    weight_loads = np.where(splits | (~_WEIGHTS_OUTSIDE & (n_channels > 1)), n_positions, 1.0)
+    input_loads, weight_loads = _loads(traffic)
     outer = np.where(_WEIGHTS_OUTSIDE, n_channels, n_positions * traffic.n_groups)
-    n_fresh = np.where(splits, n_tiles, outer)
+    n_fresh = np.where(traffic.n_in > 1, n_tiles, outer)
     overlapped, possible = _fit(nest, machine, tiles, n_tiles, n_fresh, n_positions * n_channels)
     if not possible.any():
         return None

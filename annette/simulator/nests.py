@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from annette.simulator.accesses import Accesses
+
 __all__ = ["ArrayNest", "KernelTime", "Stream"]
 
 
@@ -106,3 +108,5 @@ class KernelTime:
     """Bytes loaded and stored, repeated loads included, paddings not."""
     macs: int
     """Multiply-accumulates done."""
+    accesses: Accesses
+    """What is done on the way, counted."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -10,8 +11,10 @@ from annette.errors import HardwareError
 from annette.graph.mapping import Kernel, Mapping
 from annette.graph.network import Layer, Network
 from annette.hardware.accelerator import Accelerator
+from annette.simulator.accesses import Accesses
 from annette.simulator.array_engine import ArrayMachine, array_machine, time_array
 from annette.simulator.compiler import compile_facts, unit_of
+from annette.simulator.energy import KernelEnergy, kernel_energy
 from annette.simulator.facts import NetworkFacts
 from annette.simulator.lowering import is_free_after_array, lower_to_array, lower_to_stream
 from annette.simulator.nests import KernelTime
@@ -43,6 +46,15 @@ class SimulatedKernel:
     """Bytes loaded and stored, repeated loads included."""
     utilisation_fraction: float
     """MACs done over the MACs the array could have done meanwhile; in [0, 1]."""
+    accesses: Accesses
+    """What it did, counted."""
+    energy: KernelEnergy | None
+    """What that costs; ``None`` where the accelerator has no table of energies."""
+
+    @property
+    def energy_j(self) -> float | None:
+        """Joules, all parts; ``None`` where not known."""
+        return None if self.energy is None else self.energy.total_j
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +70,12 @@ class SimulatedRun:
     def latency_s(self) -> float:
         """Sum over the kernels: the device runs one after the other."""
         return sum(item.latency_s for item in self.kernels)
+
+    @property
+    def energy_j(self) -> float | None:
+        """Joules of all kernels; ``None`` where the accelerator has no table of energies."""
+        found = [item.energy_j for item in self.kernels if item.energy_j is not None]
+        return math.fsum(found) if len(found) == len(self.kernels) else None
 
     @property
     def mapping(self) -> Mapping:
@@ -106,6 +124,8 @@ def simulate(network: Network, accelerator: Accelerator) -> SimulatedRun:
                 overhead_s=time.overhead_s,
                 moved_bytes=time.moved_bytes,
                 utilisation_fraction=min(time.macs / (time.latency_s * peak_macs_per_s), 1.0),
+                accesses=time.accesses,
+                energy=kernel_energy(time.accesses, time.latency_s, accelerator),
             )
         )
     return SimulatedRun(kernels=tuple(kernels), eliminated_layers=mapping.eliminated_layers)

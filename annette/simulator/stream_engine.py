@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from annette.errors import HardwareError
 from annette.hardware.accelerator import ExternalMemory, Host, Rates, VectorUnit
+from annette.simulator.accesses import Accesses
 from annette.simulator.nests import KernelTime, Stream
 
 __all__ = ["StreamTiling", "choose_stream_tiling", "time_host", "time_vector"]
@@ -64,6 +65,7 @@ def time_vector(
         overhead_s=parts["overhead"],
         moved_bytes=_moved_bytes(stream, activation_bytes, weight_bytes),
         macs=stream.macs,
+        accesses=_vector_accesses(stream, activation_bytes, weight_bytes),
     )
 
 
@@ -149,6 +151,23 @@ def time_host(stream: Stream, host: Host, external: ExternalMemory, weight_bytes
         overhead_s=host.round_trip_s,
         moved_bytes=moved + constants,
         macs=stream.macs,
+        accesses=Accesses(
+            external_read_bytes=stream.load_elements * host.activation_bytes + constants,
+            external_write_bytes=stream.store_elements * host.activation_bytes,
+            host_s=host.round_trip_s + memory_s + compute_s,
+        ),
+    )
+
+
+def _vector_accesses(stream: Stream, activation_bytes: float, weight_bytes: float) -> Accesses:
+    """All that is loaded passes the buffer on its way in, and all that is stored on its way out."""
+    loaded = stream.load_elements * activation_bytes + stream.weight_elements * weight_bytes
+    stored = stream.store_elements * activation_bytes
+    return Accesses(
+        external_read_bytes=loaded,
+        external_write_bytes=stored,
+        vector_ops=float(sum(amount for _, amount in stream.work)),
+        vector_buffer_bytes=2.0 * (loaded + stored),
     )
 
 

@@ -11,6 +11,7 @@ from annette.hardware.systolic_array import SystolicArray
 from annette.simulator.array_engine import ArrayMachine
 from annette.simulator.nests import ArrayNest, KernelTime
 from annette.simulator.systolic import count_systolic
+from annette.simulator.systolic_accesses import systolic_accesses
 from annette.simulator.systolic_traffic import BufferSizes, SystolicTraffic, count_traffic
 
 __all__ = ["NestProduct", "moved_bytes", "nest_product", "product_traffic", "time_systolic"]
@@ -74,13 +75,15 @@ def time_systolic(nest: ArrayNest, array: SystolicArray, machine: ArrayMachine) 
         machine.pass_cycles + machine.weight_switch_cycles
     ) * folds + machine.tile_cycles * product.repeats
     post = nest.post_elements / machine.post_elements_per_cycle
-    compute_s = max(useful + overhead, post) / clock_hz
+    accesses = systolic_accesses(nest, product, counts, traffic, machine, array)
+    ports = float(machine.port_cycles(item.parts for item in accesses.memories)) if machine.has_ports else 0.0
+    compute_s = max(useful + overhead, post, ports) / clock_hz
     first_s = machine.external.latency_s + moved / folds / bandwidth
     pipeline_s = (
         first_s + max(compute_s, moved * (folds - 1) / folds / bandwidth) + machine.external.latency_s
     )
     parts = {
-        "compute": useful / clock_hz,
+        "compute": max(useful, ports) / clock_hz,
         "memory": moved / bandwidth,
         "overhead": machine.launch_s + overhead / clock_hz,
     }
@@ -92,6 +95,7 @@ def time_systolic(nest: ArrayNest, array: SystolicArray, machine: ArrayMachine) 
         overhead_s=parts["overhead"],
         moved_bytes=moved,
         macs=nest.macs,
+        accesses=accesses,
     )
 
 
