@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from annette.errors import HardwareError
 from annette.graph.mapping import Kernel, Mapping
-from annette.graph.network import Layer, Network
+from annette.graph.network import Network
 from annette.hardware.accelerator import Accelerator
 from annette.simulator.accesses import Accesses
 from annette.simulator.array_engine import ArrayMachine, array_machine, time_array
-from annette.simulator.compiler import compile_facts, unit_of
+from annette.simulator.compiled import CompiledNetwork, PreparedNetwork
 from annette.simulator.energy import KernelEnergy, kernel_energy
-from annette.simulator.facts import NetworkFacts
-from annette.simulator.lowering import is_free_after_array, lower_to_array, lower_to_stream
+from annette.simulator.lowering import is_free_after_array
 from annette.simulator.nests import KernelTime
 from annette.simulator.stream_engine import time_host, time_vector
 from annette.simulator.systolic_engine import time_systolic
@@ -84,8 +82,10 @@ class SimulatedRun:
         return Mapping(kernels=kernels, eliminated_layers=self.eliminated_layers)
 
 
-def simulate(network: Network, accelerator: Accelerator) -> SimulatedRun:
+def simulate(network: Network | PreparedNetwork, accelerator: Accelerator) -> SimulatedRun:
     """Run ``network`` on ``accelerator`` without noise; the same answer every time.
+
+    A `PreparedNetwork` spares what does not change from one accelerator to the next.
 
     Raises
     ------
@@ -102,15 +102,14 @@ def simulate(network: Network, accelerator: Accelerator) -> SimulatedRun:
     >>> [(item.kernel.name, item.bound) for item in run.kernels]
     [('conv_1+relu_1', 'compute')]
     """
-    facts = NetworkFacts(network)
-    mapping = compile_facts(facts, accelerator)
+    prepared = network if isinstance(network, PreparedNetwork) else PreparedNetwork(network)
+    compiled = prepared.compiled(accelerator)
     units = _units(accelerator)
     peak_macs_per_s = accelerator.peak_ops_per_s / 2
     kernels = []
-    for kernel in mapping.kernels:
-        layers = [network.layer(name) for name in kernel.layers]
+    for kernel in compiled.mapping.kernels:
         try:
-            time = _fused_time(facts, units, kernel.unit, layers)
+            time = _fused_time(compiled, units, kernel.unit, kernel.layers)
         except HardwareError as err:
             raise HardwareError(f"accelerator {accelerator.name!r}: kernel {kernel.name!r}: {err}") from err
         kernels.append(
@@ -128,7 +127,7 @@ def simulate(network: Network, accelerator: Accelerator) -> SimulatedRun:
                 energy=kernel_energy(time.accesses, time.latency_s, accelerator),
             )
         )
-    return SimulatedRun(kernels=tuple(kernels), eliminated_layers=mapping.eliminated_layers)
+    return SimulatedRun(kernels=tuple(kernels), eliminated_layers=compiled.mapping.eliminated_layers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +141,7 @@ def _units(accelerator: Accelerator) -> _Units:
     return _Units(accelerator=accelerator, machine=array_machine(accelerator))
 
 
-def _fused_time(facts: NetworkFacts, units: _Units, unit: str, layers: Sequence[Layer]) -> KernelTime:
+def _fused_time(compiled: CompiledNetwork, units: _Units, unit: str, layers: tuple[str, ...]) -> KernelTime:
     """The time of layers merged into one kernel.
 
     Layers are merged one by one, and each may only add time, at most as much as it takes as a kernel of its
@@ -150,18 +149,19 @@ def _fused_time(facts: NetworkFacts, units: _Units, unit: str, layers: Sequence[
     which shrinks the output, does not give the array back the time its accumulators need to drain, and a
     compiler that sees no gain in merging runs the layer separately under the same launch.
     """
-    time = _unit_time(facts, units, unit, layers[:1])
+    time = _unit_time(compiled, units, unit, layers[:1])
     for count in range(2, len(layers) + 1):
-        if unit == "array" and is_free_after_array(layers[count - 1]):
+        name = layers[count - 1]
+        if unit == "array" and is_free_after_array(compiled.facts.network.layer(name)):
             continue
-        merged = _unit_time(facts, units, unit, layers[:count])
+        merged = _unit_time(compiled, units, unit, layers[:count])
         if merged.latency_s <= time.latency_s:
             time = _with_latency(merged, time.latency_s)
             continue
         latency_s = merged.latency_s
-        alone = unit_of(facts, units.accelerator, layers[count - 1])
+        alone = compiled.unit_of(name)
         if alone is not None and latency_s - time.latency_s > _launch_s(units.accelerator, alone):
-            own = _unit_time(facts, units, alone, layers[count - 1 : count])
+            own = _unit_time(compiled, units, alone, (name,))
             latency_s = min(latency_s, time.latency_s + own.latency_s)
         time = _with_latency(merged, latency_s)
     return time
@@ -182,17 +182,17 @@ def _with_latency(time: KernelTime, latency_s: float) -> KernelTime:
     return replace(time, latency_s=latency_s)
 
 
-def _unit_time(facts: NetworkFacts, units: _Units, unit: str, layers: Sequence[Layer]) -> KernelTime:
+def _unit_time(compiled: CompiledNetwork, units: _Units, unit: str, layers: tuple[str, ...]) -> KernelTime:
     """The time of a kernel on its unit as the engines say it."""
     accelerator = units.accelerator
     if unit == "array":
-        nest, machine = lower_to_array(facts, layers), units.machine
+        nest, machine = compiled.nest(layers), units.machine
         return (
             time_array(nest, machine)
             if machine.systolic is None
             else time_systolic(nest, machine.systolic, machine)
         )
-    stream = lower_to_stream(facts, layers, accelerator.external_memory)
+    stream = compiled.stream(layers, accelerator.external_memory)
     precision = accelerator.precision
     if unit == "vector" and accelerator.vector is not None:
         return time_vector(
