@@ -77,7 +77,7 @@ class SimulatorBackend:
             activation_bytes=accelerator.precision.activation_bytes,
             weight_bytes=accelerator.precision.weight_bytes,
             peak_ops_per_s=accelerator.peak_ops_per_s,
-            bandwidth_bytes_per_s=accelerator.external_memory.bandwidth_bytes_per_s,
+            bandwidth_bytes_per_s=accelerator.peak_bandwidth_bytes_per_s,
             environment=(
                 ("accelerator", accelerator_id(accelerator)),
                 ("noise", "on" if self.noise else "off"),

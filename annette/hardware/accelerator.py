@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from annette.errors import HardwareError
 from annette.hardware.checks import FieldFault, check_fields, quantity
 from annette.hardware.energy import AreaTable, EnergyTable
+from annette.hardware.kept_memory import KeptMemory
 from annette.hardware.rules import CompilerRules
 from annette.hardware.systolic_array import SystolicArray
 
@@ -35,7 +36,8 @@ _MAX_J, _MAX_MM2 = 1e-6, 1e4
 OPERANDS = ("input", "weight", "output")
 """What an on-chip memory may hold."""
 _BESIDE_UNROLL = (
-    "depthwise_unroll", "alternative_unrolls", "stride_folding", "window_reuse", "weight_load_cycles"
+    "depthwise_unroll", "alternative_unrolls", "stride_folding", "window_reuse", "weight_load_cycles",
+    "cycle_efficiency",
 )  # fmt: skip
 
 
@@ -104,6 +106,9 @@ class MacArray:
     weight_load_cycles: float | None = quantity(at_least=0, at_most=_MAX_CYCLES, is_optional=True)
     """Cycles to bring the next block of weights to the array while it works on this one: each block of
     weights of a tile takes so many at least, however few positions it meets. ``None``: never in the way."""
+    cycle_efficiency: float | None = quantity(above=0, at_most=1, is_optional=True)
+    """Share of its cycles in which the array multiplies when nothing else keeps it; the rest goes into
+    hand-overs between its cells. ``None``: all of them."""
     tile_cycles: float = quantity(at_least=0, at_most=_MAX_CYCLES, default=0.0)
     """Cycles to decode and synchronise, once per tile."""
     post_elements_per_cycle: float = quantity(at_least=1e-9, at_most=_MAX_RATE, default=64.0)
@@ -224,6 +229,9 @@ class Memory:
     holds: tuple[str, ...]
     """Some of `OPERANDS`."""
     size_bytes: int = quantity(above=0, at_most=_MAX_BYTES, hint="give the capacity for tiles in bytes")
+    keeps_partial_sums: bool | None = None
+    """Whether results lie in it at the accumulators' precision until they are stored; ``None``: only those
+    that are not complete yet do."""
     read_bytes_per_cycle: float | None = quantity(at_least=1e-9, at_most=_MAX_RATE, is_optional=True)
     """Bytes that its ports give in a cycle of the array's clock, to the array and to the external memory;
     ``None``: never in the way. Partial sums are not counted."""
@@ -310,6 +318,12 @@ class Accelerator:
     memories: tuple[Memory, ...]
     """On-chip memories; each of `OPERANDS` is held by exactly one."""
     external_memory: ExternalMemory
+    activation_memory: KeptMemory | None = None
+    """Keeps the activations of every kernel whose inputs and outputs fit together; ``None``: they lie in the
+    external memory."""
+    weight_memory: KeptMemory | None = None
+    """Keeps the weights of the first kernels of a network, as many as fit, from run to run; ``None``: they
+    come from the external memory each time."""
     vector: VectorUnit | None = None
     """``None``: no such unit."""
     host: Host | None = None
@@ -366,6 +380,13 @@ class Accelerator:
     def peak_ops_per_s(self) -> float:
         """Peak of the array (1 MAC = 2 ops)."""
         return 2.0 * self.array.macs_per_cycle * self.clock_hz
+
+    @property
+    def peak_bandwidth_bytes_per_s(self) -> float:
+        """Of the fastest memory that whole tensors lie in."""
+        kept = (self.activation_memory, self.weight_memory)
+        found = [item.bandwidth_bytes_per_s for item in (self.external_memory, *kept) if item is not None]
+        return max(found)
 
     @property
     def area_mm2(self) -> float | None:

@@ -21,7 +21,13 @@ from annette.simulator.array_accesses import (
     port_cycles,
     tile_accesses,
 )
-from annette.simulator.array_traffic import TileTraffic, input_extent, tile_traffic, weight_bytes
+from annette.simulator.array_traffic import (
+    TileTraffic,
+    input_extent,
+    tile_traffic,
+    weight_bus_bytes,
+    weight_bytes,
+)
 from annette.simulator.nests import ArrayNest, KernelTime
 from annette.simulator.tiling import Tile, Tiles, tile_grid
 
@@ -49,6 +55,8 @@ class ArrayMachine:
     weight_switch_cycles: float
     weight_load_cycles: float
     """What a block of weights takes at least; 0: no such bound."""
+    stalls_per_cycle: float
+    """Cycles lost inside the array for each one it multiplies in."""
     tile_cycles: float
     post_elements_per_cycle: float
     launch_s: float
@@ -65,7 +73,11 @@ class ArrayMachine:
     """Whether the cells keep the window they work on."""
     holders: tuple[int, int, int]
     """Which memory holds input, weight and output."""
+    keeps_partial_sums: bool
+    """Whether results lie on the chip at the accumulators' precision until they are stored."""
     external: ExternalMemory
+    weight_bus_factor: float
+    """How much longer a byte of weights takes than a byte of activations, which `external` holds."""
     systolic: SystolicArray | None
     """In place of unrolls; see `annette.simulator.systolic_engine`."""
 
@@ -79,8 +91,8 @@ class ArrayMachine:
         return port_cycles(memories, self.read_bytes_per_cycle, self.write_bytes_per_cycle)
 
 
-def array_machine(accelerator: Accelerator) -> ArrayMachine:
-    """The part of ``accelerator`` that the array engine looks at."""
+def array_machine(accelerator: Accelerator, weight_bus_factor: float = 1.0) -> ArrayMachine:
+    """The part of ``accelerator`` that the array engine looks at; see `annette.simulator.kept_tensors`."""
     array, precision = accelerator.array, accelerator.precision
     return ArrayMachine(
         clock_hz=accelerator.clock_hz,
@@ -90,6 +102,7 @@ def array_machine(accelerator: Accelerator) -> ArrayMachine:
         pass_cycles=array.pass_cycles,
         weight_switch_cycles=array.weight_switch_cycles,
         weight_load_cycles=array.weight_load_cycles or 0.0,
+        stalls_per_cycle=1.0 / (array.cycle_efficiency or 1.0) - 1.0,
         tile_cycles=array.tile_cycles,
         post_elements_per_cycle=array.post_elements_per_cycle,
         launch_s=array.launch_s,
@@ -105,7 +118,9 @@ def array_machine(accelerator: Accelerator) -> ArrayMachine:
             accelerator.memory_index("weight"),
             accelerator.memory_index("output"),
         ),
+        keeps_partial_sums=bool(accelerator.memories[accelerator.memory_index("output")].keeps_partial_sums),
         external=accelerator.external_memory,
+        weight_bus_factor=weight_bus_factor,
         systolic=array.systolic,
     )
 
@@ -255,6 +270,7 @@ def _cycles(nest: ArrayNest, machine: ArrayMachine, unroll: Unroll, traffic: Til
         machine.pass_cycles * out_blocks * traffic.n_positions * traffic.n_in
         + machine.weight_switch_cycles * weight_blocks * traffic.n_positions
         + waits * weight_blocks
+        + machine.stalls_per_cycle * useful
         + machine.tile_cycles * n_tiles
     )
     post = nest.post_elements / machine.post_elements_per_cycle
@@ -291,7 +307,7 @@ def _fastest(
         return None
     bandwidth, latency_s = machine.external.bandwidth_bytes_per_s, machine.external.latency_s
     input_s = traffic.input_bytes * traffic.input_factor / bandwidth * input_loads
-    weight_s = nest.weight_elements * weight_bytes(nest, machine) / bandwidth * weight_loads
+    weight_s = nest.weight_elements * weight_bus_bytes(nest, machine) / bandwidth * weight_loads
     scale = traffic.store_factor * (machine.activation_bytes / bandwidth)
     extra_s, store_s = nest.extra_elements * scale, nest.store_elements * scale
     kept_s = np.where(_WEIGHTS_OUTSIDE, weight_s, input_s)
@@ -347,7 +363,7 @@ def _fit(
     input_tile = tiles.batch * tile_h * tile_w * (tiles.groups * tiles.in_channels * machine.activation_bytes)
     window_bytes = nest.kernel_h * nest.kernel_w * weight_bytes(nest, machine)
     weight_tile = channels * tiles.in_channels * window_bytes
-    is_partial = tiles.in_channels < nest.in_channels
+    is_partial = (tiles.in_channels < nest.in_channels) | machine.keeps_partial_sums
     element = np.where(is_partial, machine.accumulator_bytes, machine.activation_bytes)
     output_tile = tiles.batch * tiles.positions_h * tiles.positions_w * (channels * element)
     kept, streamed = 1.0 + (n_fresh > 1), 1.0 + (n_tiles > 1)

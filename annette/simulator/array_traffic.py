@@ -15,7 +15,7 @@ from annette.simulator.tiling import Tiles
 if TYPE_CHECKING:
     from annette.simulator.array_engine import ArrayMachine
 
-__all__ = ["TileTraffic", "input_extent", "tile_traffic", "weight_bytes"]
+__all__ = ["TileTraffic", "input_extent", "tile_traffic", "weight_bus_bytes", "weight_bytes"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -105,6 +105,12 @@ def input_extent(nest: ArrayNest, tiles: Tiles) -> tuple[Floats, Floats]:
 def weight_bytes(nest: ArrayNest, machine: ArrayMachine) -> float:
     """Bytes of one element of what stays in the array."""
     return machine.activation_bytes if nest.has_computed_weights else machine.weight_bytes
+
+
+def weight_bus_bytes(nest: ArrayNest, machine: ArrayMachine) -> float:
+    """The same as the bytes of activations that take as long on the bus."""
+    found = weight_bytes(nest, machine)
+    return found if nest.has_computed_weights else found * machine.weight_bus_factor
 
 
 def _burst_factor(

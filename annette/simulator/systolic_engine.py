@@ -14,7 +14,7 @@ from annette.simulator.systolic import count_systolic
 from annette.simulator.systolic_accesses import systolic_accesses
 from annette.simulator.systolic_traffic import BufferSizes, SystolicTraffic, count_traffic
 
-__all__ = ["NestProduct", "moved_bytes", "nest_product", "product_traffic", "time_systolic"]
+__all__ = ["NestProduct", "bus_bytes", "moved_bytes", "nest_product", "product_traffic", "time_systolic"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ def time_systolic(nest: ArrayNest, array: SystolicArray, machine: ArrayMachine) 
     counts = count_systolic([product.m], [product.k], [product.n], array)
     traffic = product_traffic(product, array, machine)
     bandwidth, clock_hz = machine.external.bandwidth_bytes_per_s, machine.clock_hz
-    moved = moved_bytes(nest, product, traffic, machine)
+    moved, bus = (count(nest, product, traffic, machine) for count in (moved_bytes, bus_bytes))
     folds = int(counts.folds[0]) * product.repeats
     useful = float(counts.cycles[0]) * product.repeats
     overhead = (
@@ -78,13 +78,11 @@ def time_systolic(nest: ArrayNest, array: SystolicArray, machine: ArrayMachine) 
     accesses = systolic_accesses(nest, product, counts, traffic, machine, array)
     ports = float(machine.port_cycles(item.parts for item in accesses.memories)) if machine.has_ports else 0.0
     compute_s = max(useful + overhead, post, ports) / clock_hz
-    first_s = machine.external.latency_s + moved / folds / bandwidth
-    pipeline_s = (
-        first_s + max(compute_s, moved * (folds - 1) / folds / bandwidth) + machine.external.latency_s
-    )
+    first_s = machine.external.latency_s + bus / folds / bandwidth
+    pipeline_s = first_s + max(compute_s, bus * (folds - 1) / folds / bandwidth) + machine.external.latency_s
     parts = {
         "compute": max(useful, ports) / clock_hz,
-        "memory": moved / bandwidth,
+        "memory": bus / bandwidth,
         "overhead": machine.launch_s + overhead / clock_hz,
     }
     return KernelTime(
@@ -102,20 +100,35 @@ def time_systolic(nest: ArrayNest, array: SystolicArray, machine: ArrayMachine) 
 def moved_bytes(
     nest: ArrayNest, product: NestProduct, traffic: SystolicTraffic, machine: ArrayMachine
 ) -> float:
-    """Bytes over the bus: the nest's own tensors, as often as the product moves its matrices.
+    """Bytes moved: the nest's own tensors, as often as the product moves its matrices.
 
     Windows share elements, a bias comes beside the weights, a merged pool shrinks what is stored; only
     partial sums that leave the array and come back are as many as the product says.
     """
+    return sum(_moved_parts(nest, product, traffic, machine))
+
+
+def bus_bytes(
+    nest: ArrayNest, product: NestProduct, traffic: SystolicTraffic, machine: ArrayMachine
+) -> float:
+    """The same as the bytes of activations that take as long: weights may come from another memory."""
+    weights, others = _moved_parts(nest, product, traffic, machine)
+    return others + weights * (1.0 if nest.has_computed_weights else machine.weight_bus_factor)
+
+
+def _moved_parts(
+    nest: ArrayNest, product: NestProduct, traffic: SystolicTraffic, machine: ArrayMachine
+) -> tuple[float, float]:
+    """Bytes of weights, and of everything else."""
     activation_bytes = machine.activation_bytes
     weight_bytes = activation_bytes if nest.has_computed_weights else machine.weight_bytes
     left, right = product.m * product.k * activation_bytes, product.k * product.n * activation_bytes
     results = product.m * product.n * activation_bytes
     input_loads, weight_loads = float(traffic.input_bytes[0]) / left, float(traffic.weight_bytes[0]) / right
     spilled = (float(traffic.output_bytes[0]) / results - 1.0) * product.m * product.n * product.repeats
-    return (
+    others = (
         nest.input_elements * activation_bytes * input_loads
-        + nest.weight_elements * weight_bytes * weight_loads
         + (nest.extra_elements + nest.store_elements) * activation_bytes
         + spilled * machine.accumulator_bytes
     )
+    return nest.weight_elements * weight_bytes * weight_loads, others

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from annette.simulator.array_engine import ArrayMachine, ArrayTiling, choose_tiling
-from annette.simulator.array_traffic import TileTraffic, tile_traffic, weight_bytes
+from annette.simulator.array_traffic import TileTraffic, tile_traffic, weight_bus_bytes
 from annette.simulator.instructions.machine import Block, Instruction
 from annette.simulator.instructions.parts import Engine
 from annette.simulator.instructions.program import Program
@@ -149,7 +149,8 @@ class _Lowering:
         switch = engine.configure(
             "switch", machine.weight_switch_cycles, weight_load=math.ceil(machine.weight_load_cycles)
         )
-        block = (*switch, *repeat(positions, (engine.step("multiply"),)))
+        stalls = engine.configure("hand over", positions * machine.stalls_per_cycle)
+        block = (*switch, *repeat(positions, (engine.step("multiply"),)), *stalls)
         start = engine.configure("pass", machine.pass_cycles)
         return repeat(
             passes,
@@ -166,7 +167,7 @@ class _Lowering:
 
     def _weight_bytes(self, sizes: Sizes) -> float:
         share = self._fraction(sizes, (*_CHANNELS, "in_channels"))
-        return share * self.nest.weight_elements * weight_bytes(self.nest, self.machine)
+        return share * self.nest.weight_elements * weight_bus_bytes(self.nest, self.machine)
 
     def _input_bytes(self, sizes: Sizes) -> float:
         """Of a tile's positions and channels; rows shared with its neighbours are loaded for each."""

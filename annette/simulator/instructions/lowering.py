@@ -21,7 +21,7 @@ from annette.simulator.instructions.tiles import Repeat, Tile, TileNest, pipelin
 from annette.simulator.nests import ArrayNest, Stream
 from annette.simulator.stream_engine import choose_stream_tiling
 from annette.simulator.systolic import AXES
-from annette.simulator.systolic_engine import moved_bytes, nest_product, product_traffic
+from annette.simulator.systolic_engine import bus_bytes, nest_product, product_traffic
 
 __all__ = ["lower_program", "lower_stream"]
 
@@ -94,7 +94,7 @@ def _lower_systolic(nest: ArrayNest, array: SystolicArray, machine: ArrayMachine
     sizes = {"m": product.m, "k": product.k, "n": product.n}
     down, across, through = (sizes[name] for name in AXES[array.dataflow])
     folds = math.ceil(down / array.rows) * math.ceil(across / array.columns)
-    moved = moved_bytes(nest, product, product_traffic(product, array, machine), machine)
+    moved = bus_bytes(nest, product, product_traffic(product, array, machine), machine)
     stored = nest.store_elements * machine.activation_bytes
     engine = Engine(clock_hz=machine.clock_hz, external=machine.external, overlaps=True, buffers=("input",))
     scale = machine.external.bandwidth_bytes_per_s / machine.clock_hz

@@ -17,7 +17,9 @@ from annette.simulator.instructions.engine import evaluate_program
 from annette.simulator.instructions.evaluation import Evaluation
 from annette.simulator.instructions.lowering import lower_program, lower_stream
 from annette.simulator.instructions.program import Program
+from annette.simulator.kept_tensors import kernel_views
 from annette.simulator.lowering import lower_to_array, lower_to_stream
+from annette.simulator.nests import Stream
 from annette.simulator.stream_engine import time_vector
 from annette.simulator.systolic_engine import time_systolic
 
@@ -84,16 +86,26 @@ def evaluate_network(
     """
     facts = NetworkFacts(network)
     found = []
-    for kernel in compile_facts(facts, accelerator).kernels:
+    kernels = compile_facts(facts, accelerator).kernels
+
+    def stream_of(kernel: Kernel) -> Stream:
+        layers = [network.layer(name) for name in kernel.layers]
+        return lower_to_stream(facts, layers, accelerator.external_memory)
+
+    for kernel, view in zip(kernels, kernel_views(kernels, accelerator, stream_of), strict=True):
         if kernel.unit == "host":
             continue
         layers = [network.layer(name) for name in kernel.layers]
         started = clock()
         try:
-            program = kernel_program(facts, accelerator, kernel.unit, layers)
+            program = kernel_program(
+                facts, view.accelerator, kernel.unit, layers, weight_bus_factor=view.weight_bus_factor
+            )
             evaluation = evaluate_program(program)
             elapsed_s = clock() - started
-            clock_hz, tile_s = _tile_time(facts, accelerator, kernel.unit, layers)
+            clock_hz, tile_s = _tile_time(
+                facts, view.accelerator, kernel.unit, layers, weight_bus_factor=view.weight_bus_factor
+            )
         except HardwareError as err:
             raise HardwareError(f"accelerator {accelerator.name!r}: kernel {kernel.name!r}: {err}") from err
         found.append(
@@ -109,7 +121,12 @@ def evaluate_network(
 
 
 def kernel_program(
-    facts: NetworkFacts, accelerator: Accelerator, unit: str, layers: Sequence[Layer]
+    facts: NetworkFacts,
+    accelerator: Accelerator,
+    unit: str,
+    layers: Sequence[Layer],
+    *,
+    weight_bus_factor: float = 1.0,
 ) -> Program:
     """The program of layers merged into one kernel of the array or the vector unit.
 
@@ -119,7 +136,8 @@ def kernel_program(
         If the unit cannot run them.
     """
     if unit == "array":
-        return lower_program(lower_to_array(facts, layers), array_machine(accelerator))
+        machine = array_machine(accelerator, weight_bus_factor)
+        return lower_program(lower_to_array(facts, layers), machine)
     if unit == "vector" and accelerator.vector is not None:
         stream = lower_to_stream(facts, layers, accelerator.external_memory)
         return lower_stream(stream, accelerator.vector, accelerator)
@@ -127,11 +145,16 @@ def kernel_program(
 
 
 def _tile_time(
-    facts: NetworkFacts, accelerator: Accelerator, unit: str, layers: Sequence[Layer]
+    facts: NetworkFacts,
+    accelerator: Accelerator,
+    unit: str,
+    layers: Sequence[Layer],
+    *,
+    weight_bus_factor: float,
 ) -> tuple[float, float]:
     """Clock of the unit, and seconds by its tile engine."""
     if unit == "array":
-        machine, nest = array_machine(accelerator), lower_to_array(facts, layers)
+        machine, nest = array_machine(accelerator, weight_bus_factor), lower_to_array(facts, layers)
         timed = (
             time_array(nest, machine)
             if machine.systolic is None

@@ -1,0 +1,75 @@
+"""Which kernels find their tensors in memories that keep them, and the accelerator as each kernel sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from annette.graph.mapping import Kernel
+from annette.hardware.accelerator import Accelerator
+from annette.simulator.nests import Stream
+
+__all__ = ["KernelView", "kernel_views"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelView:
+    """The accelerator as one kernel sees it."""
+
+    accelerator: Accelerator
+    """Its external memory is the one in which the kernel's activations lie."""
+    weight_bus_factor: float
+    """How much longer a byte of weights takes than a byte of activations; > 0."""
+
+
+def kernel_views(
+    kernels: Sequence[Kernel], accelerator: Accelerator, stream_of: Callable[[Kernel], Stream]
+) -> tuple[KernelView, ...]:
+    """What each of ``kernels`` sees, in their order; ``stream_of`` says what one of them moves.
+
+    The activations of a kernel stay in ``accelerator.activation_memory`` where all it reads and writes fits
+    there together; else they all lie in the external memory. Weights stay in ``accelerator.weight_memory``
+    from one run of the network to the next: those of the first kernels, as long as there is room. Kernels of
+    the host see the external memory.
+    """
+    plain = KernelView(accelerator=accelerator, weight_bus_factor=1.0)
+    if accelerator.activation_memory is None and accelerator.weight_memory is None:
+        return (plain,) * len(kernels)
+    room = 0.0 if accelerator.weight_memory is None else float(accelerator.weight_memory.size_bytes)
+    views = []
+    for kernel in kernels:
+        if kernel.unit == "host":
+            views.append(plain)
+            continue
+        stream = stream_of(kernel)
+        weights = stream.weight_elements * accelerator.precision.weight_bytes
+        activations = (stream.load_elements + stream.store_elements) * accelerator.precision.activation_bytes
+        keeps_weights = 0 < weights <= room
+        room -= weights if keeps_weights else 0.0
+        memory = accelerator.activation_memory
+        keeps_activations = memory is not None and activations <= memory.size_bytes
+        views.append(_view(accelerator, keeps_activations, keeps_weights, weights > 0))
+    return tuple(views)
+
+
+@lru_cache(maxsize=256)
+def _view(
+    accelerator: Accelerator, keeps_activations: bool, keeps_weights: bool, has_weights: bool
+) -> KernelView:
+    external = weights = accelerator.external_memory
+    if keeps_activations and accelerator.activation_memory is not None:
+        kept = accelerator.activation_memory
+        external = replace(
+            external,
+            bandwidth_bytes_per_s=kept.bandwidth_bytes_per_s,
+            latency_s=kept.latency_s,
+            burst_bytes=kept.burst_bytes,
+        )
+    source = accelerator.weight_memory if keeps_weights and accelerator.weight_memory is not None else weights
+    if has_weights and source.latency_s > external.latency_s:
+        external = replace(external, latency_s=source.latency_s)
+    return KernelView(
+        accelerator=replace(accelerator, external_memory=external),
+        weight_bus_factor=external.bandwidth_bytes_per_s / source.bandwidth_bytes_per_s,
+    )
