@@ -130,10 +130,12 @@ def port_cycles(
     read_bytes_per_cycle, write_bytes_per_cycle
         What its ports give and take; inf: never in the way.
     """
-    most = np.zeros(1)
+    most: Floats = np.zeros(())
     rates = zip(read_bytes_per_cycle, write_bytes_per_cycle, strict=True)
     for (read, write, fill, drain), (read_rate, write_rate) in zip(memories, rates, strict=True):
-        most = np.maximum(most, np.maximum((read + drain) / read_rate, (write + fill) / write_rate))
+        most = np.asarray(
+            np.maximum(most, np.maximum((read + drain) / read_rate, (write + fill) / write_rate))
+        )
     return most
 
 
