@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ _MOST_LAYERS = 100_000
 _MOST = 1 << 40
 _MARK = "DP"
 """A convolution with this in its name stands for one layer a channel."""
+_MISPLACED_COMMA = re.compile(r",\s*,\s*(\d+)\s+(?=\d)")
 _MODES = ("CALC", "USER")
 _KIB = 1024
 
@@ -58,9 +60,10 @@ def read_topology(path: Path) -> tuple[ScaleSimLayer, ...]:
     """The layers of a topology file.
 
     Convolutions become products in SCALE-Sim's way: no padding, one stride for both axes unless the file has
-    a column for each, ``ceil((H - R + s) / s)`` output rows. Rows may end in a comma, in remarks or in
-    densities (2:4); these, empty rows and rows of commas are passed over. The first line says which form a
-    file has.
+    a column for each, ``ceil((H - R + s) / s)`` output rows. Columns are parted by commas or by tabs; a comma
+    that stands before its number instead of behind it (``, ,1 2,``) is put right. Rows may end in a comma, in
+    remarks or in densities (2:4); these, empty rows, rows of commas and titles (a name alone) are passed
+    over. The first line says which form a file has, and what its ninth column is.
 
     Raises
     ------
@@ -68,18 +71,20 @@ def read_topology(path: Path) -> tuple[ScaleSimLayer, ...]:
         For a file that is none, with its line, what was found, and what was expected.
     """
     text = read_text(path, f"topology {path}", kind="CSV file")
-    rows = (line.split(",") for line in text.removeprefix("\ufeff").splitlines())
     layers: list[ScaleSimLayer] = []
-    is_product: bool | None = None
-    for number, row in enumerate(rows, start=1):
-        cells = [cell.strip().strip('"') for cell in row]
+    header: list[str] = []
+    separator, is_product = ",", False
+    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
+        where = f"topology {path}: line {number}"
+        if not header:
+            separator = "," if "," in line else "\t"
+        cells = [cell.strip().strip('"') for cell in _MISPLACED_COMMA.sub(r",\1,", line).split(separator)]
         if not any(cells):
             continue
-        if is_product is None:
-            is_product = _is_product(cells, f"topology {path}: line {number}")
-            continue
-        where = f"topology {path}: line {number}"
-        layers.extend(_product(cells, where) if is_product else _convolutions(cells, where))
+        if not header:
+            header, is_product = cells, _is_product(cells, where)
+        elif any(cells[1:]):  # else a title
+            layers.extend(_product(cells, where) if is_product else _convolutions(cells, header, where))
         if len(layers) > _MOST_LAYERS:
             raise HardwareError(f"{where}: more than {_MOST_LAYERS} layers, expected a smaller network")
     if not layers:
@@ -108,10 +113,9 @@ def _product(cells: list[str], where: str) -> list[ScaleSimLayer]:
     return [_layer(cells[0], m, k, n, m * k, where)]
 
 
-def _convolutions(cells: list[str], where: str) -> list[ScaleSimLayer]:
+def _convolutions(cells: list[str], header: list[str], where: str) -> list[ScaleSimLayer]:
     in_h, in_w, kernel_h, kernel_w, channels, filters, stride_h = _numbers(cells, _CONVOLUTION, where)
-    second = cells[8] if len(cells) > 8 else ""
-    stride_w = _whole(second, f"{where}: second stride") if second.isdecimal() else stride_h
+    stride_w = _second_stride(cells, header, where) or stride_h
     out_h = math.ceil((in_h - kernel_h + stride_h) / stride_h)
     out_w = math.ceil((in_w - kernel_w + stride_w) / stride_w)
     if out_h < 1 or out_w < 1:
@@ -132,6 +136,16 @@ def _convolutions(cells: list[str], where: str) -> list[ScaleSimLayer]:
         )
         for index in range(min(channels, _MOST_LAYERS + 1) if is_split else 1)
     ]
+
+
+def _second_stride(cells: list[str], header: list[str], where: str) -> int | None:
+    """What stands behind the first stride, if it is another: a number under that name or under none."""
+    cell, name = (row[8] if len(row) > 8 else "" for row in (cells, header))
+    if "batch" in name.lower() and cell not in ("", "1"):
+        raise HardwareError(f"{where}: {name}: found {cell[:40]!r}, expected 1: SCALE-Sim has no batches")
+    if not cell.isdecimal() or (name and "stride" not in name.lower()):
+        return None
+    return _whole(cell, f"{where}: second stride")
 
 
 def _numbers(cells: list[str], names: tuple[str, ...], where: str) -> list[int]:

@@ -39,6 +39,33 @@ def test_a_second_stride_is_that_of_the_columns(tmp_path: Path) -> None:
     assert _sizes(tmp_path, HEADER + "a,9,9,3,3,2,4,1,2,\n") == [("a", 7 * 4, 18, 4)]
 
 
+@pytest.mark.parametrize("name", ["Batch Size", "Sparsity"])
+def test_a_ninth_column_of_another_name_is_no_stride(tmp_path: Path, name: str) -> None:
+    header = HEADER.replace("Strides,", f"Strides, {name},")
+    assert _sizes(tmp_path, header + "a,9,9,3,3,2,4,2,1,\n") == [("a", 4 * 4, 18, 4)]
+
+
+def test_columns_may_be_parted_by_tabs(tmp_path: Path) -> None:
+    text = f"\n{HEADER}Conv1_1,572,572,3,3,1,64,1,\nTR,28,28,2,2,1024,512,1,\n".replace(",", "\t")
+    assert _sizes(tmp_path, text) == [("Conv1_1", 570 * 570, 9, 64), ("TR", 27 * 27, 4096, 512)]
+
+
+def test_titles_and_rows_of_commas_are_passed_over(tmp_path: Path) -> None:
+    text = (
+        f"{HEADER}\nAlphaGoZero,\nConv, 19, 19, 3, 3, 17, 256, 1,\n,,,,,,,,\nNext net\nFC,1,1,1,1,361,256,1\n"
+    )
+    assert _sizes(tmp_path, text) == [("Conv", 17 * 17, 153, 256), ("FC", 1, 361, 256)]
+
+
+@pytest.mark.parametrize("row", ["FC, 1, 1, 1, ,1 2, 3, 1,", "FC,1,1,1,1,2,3,1"])
+def test_a_comma_before_its_number_is_put_right(tmp_path: Path, row: str) -> None:
+    assert _sizes(tmp_path, f"{HEADER}{row}\n") == [("FC", 1, 2, 3)]
+
+
+def test_matrix_products_may_have_numbers_as_names(tmp_path: Path) -> None:
+    assert _sizes(tmp_path, "Layer,M,N,K\n1,2048,4096,32\n") == [("1", 2048, 32, 4096)]
+
+
 def test_a_depthwise_convolution_is_a_layer_a_channel(tmp_path: Path) -> None:
     found = _sizes(tmp_path, HEADER + "DP1,8,8,3,3,3,1,1,\nb,8,8,1,1,3,5,1,\n")
     assert found == [
@@ -56,6 +83,11 @@ def test_matrix_products_are_read(tmp_path: Path, header: str, ending: str) -> N
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (
+            HEADER.replace("Strides", "Strides, Batch") + "a,9,9,3,3,2,4,2,8,\n",
+            "Batch: found '8', expected 1",
+        ),
+        (HEADER + "LSTM_igate_h, 1, B, 1, 1, H, H, 1,\n", "line 2: IFMAP width: found 'B'"),
         ("", "no layers; expected a first line of names"),
         (HEADER, "no layers"),
         ("a,10,10,3,3,2,4,1,\n", "line 1: found .*expected the names of the columns"),
