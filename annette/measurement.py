@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from annette.errors import MeasurementError
 from annette.graph.mapping import Kernel, Mapping
 
-__all__ = ["DeviceInfo", "KernelMeasurement", "Measurement"]
+__all__ = ["ENERGY_COUNTER", "DeviceInfo", "KernelMeasurement", "Measurement"]
+
+ENERGY_COUNTER = "energy_j"
+"""The counter of a kernel that holds its energy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,15 +65,26 @@ class KernelMeasurement:
     bound: str | None = None
     """What limits it, where the device tells: ``compute``, ``memory``, ``overhead`` or ``host``."""
     counters: MappingType[str, float] = field(default_factory=dict)
-    """Whatever else the device counts, the unit in the name: ``cycles``, ``moved_bytes``, ..."""
+    """Whatever else the device counts, the unit in the name: ``cycles``, ``moved_bytes``, ... A device that
+    knows energy says it here, as ``energy_j`` of every kernel: joules, >= 0."""
 
     def __post_init__(self) -> None:
         _require_values(self.values_s, f"kernel {self.kernel.name!r}")
+        energy_j = self.counters.get(ENERGY_COUNTER, 0.0)
+        if not (math.isfinite(energy_j) and energy_j >= 0):
+            raise MeasurementError(
+                f"kernel {self.kernel.name!r}: {ENERGY_COUNTER} {energy_j}, expected finite joules >= 0"
+            )
 
     @property
     def latency_s(self) -> float:
         """Median over the runs, in seconds."""
         return statistics.median(self.values_s)
+
+    @property
+    def energy_j(self) -> float | None:
+        """Joules; ``None`` if the device does not tell."""
+        return self.counters.get(ENERGY_COUNTER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +139,13 @@ class Measurement:
         if self.values_s is None:
             raise MeasurementError(f"no latency: the measurement failed: {self.error}")
         return statistics.median(self.values_s)
+
+    @property
+    def energy_j(self) -> float | None:
+        """Joules of the network: the sum over its kernels; ``None`` unless the device tells each one's."""
+        known = [item.energy_j for item in self.kernels or ()]
+        found = [value for value in known if value is not None]
+        return math.fsum(found) if found and len(found) == len(known) else None
 
     @property
     def mapping(self) -> Mapping | None:

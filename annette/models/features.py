@@ -109,7 +109,8 @@ def _log2_columns(table: KernelTable, names: tuple[str, ...]) -> NDArray[np.floa
 def _term_columns(table: KernelTable, terms: PhysicalTerms) -> NDArray[np.float64]:
     """The analytic terms and the quantised sizes, shape (n_kernels, len(_MIXED_TERMS))."""
     refined = terms.refined
-    compute, memory, total = terms.compute_s + 1e-9, terms.memory_s + 1e-9, terms.total_s
+    least = refined.target.least
+    compute, memory, total = terms.compute_s + least, terms.memory_s + least, terms.total_s
     log_compute, log_memory = np.log2(compute), np.log2(memory)
     input_bytes, weight_bytes = table.column("input_bytes"), table.column("weight_bytes")
     kernel_area = table.column("kernel_h") * table.column("kernel_w")
@@ -159,7 +160,7 @@ def _sheet_columns(table: KernelTable, terms: PhysicalTerms, sheet: DataSheet) -
         np.log2((table.moved_bytes + 1.0) / cache),
         np.log2((activations + 1.0) / cache),
         np.log2((depth * np.minimum(lanes, out_channels) * element_bytes + 1.0) / cache),
-        np.log2(terms.transfers_s[:, 4:].sum(axis=1) + 1e-9),
+        np.log2(terms.transfers_s[:, 4:].sum(axis=1) + terms.refined.target.least),
         np.log2(table.column("batch") * table.column("out_h") * table.column("out_w")),
         np.log2(out_channels),
         1.0 / lane_padding(np.where(is_depthwise, groups, out_channels), lanes),

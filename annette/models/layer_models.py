@@ -25,8 +25,9 @@ from annette.models.parameters import GENERIC_FAMILY, DeviceParameters, fit_para
 from annette.models.physics import PhysicalFit, Physics, physical_terms
 from annette.models.physics_fit import fit_physics
 from annette.models.ranges import RANGE_COLUMNS, FamilyRange, measure_ranges, outside_mask
-from annette.models.roofline import MIN_LATENCY_S, refined_terms, roofline_s
+from annette.models.roofline import refined_terms, roofline_s
 from annette.models.stand_ins import StandIn, borrow_models, find_stand_ins
+from annette.models.target import ENERGY, LATENCY, Target
 from annette.models.training import TrainingData
 from annette.store.strict_json import parse_strict_json, shorten
 
@@ -62,7 +63,7 @@ with a quarter of them at each split the trees lean on none of them alone."""
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LayerModels:
-    """Everything learned about the cost of a device's kernels.
+    """Everything learned about the cost of a device's kernels: their latency, or their energy.
 
     A family that was measured too seldom, or never, is priced by the generic model: the refined roofline of
     all kernels together, corrected by a forest on operations and bytes.
@@ -105,27 +106,42 @@ class LayerModels:
                 "train the platform again"
             )
 
+    @property
+    def target(self) -> Target:
+        """What the models predict."""
+        return self.parameters.target
+
     def predict_s(self, table: KernelTable, model: str) -> NDArray[np.float64]:
         """Seconds of each kernel, shape (n_kernels,); > 0 and finite; a row does not depend on the others.
 
         Raises
         ------
         ModelError
-            For a name that is not in `MODEL_NAMES`, and where a file of the models is damaged.
+            For a name that is not in `MODEL_NAMES`, where a file of the models is damaged, and for models of
+            energy.
         """
+        return self._predict(table, model, LATENCY)
+
+    def predict_j(self, table: KernelTable, model: str) -> NDArray[np.float64]:
+        """Joules of each kernel, as `predict_s`; ModelError for models of latency."""
+        return self._predict(table, model, ENERGY)
+
+    def _predict(self, table: KernelTable, model: str, target: Target) -> NDArray[np.float64]:
+        if target is not self.target:
+            raise ModelError(f"layer models: asked for {target.name}, fitted to {self.target.name}")
         if model not in MODEL_NAMES:
             raise ModelError(f"layer model {model!r}, expected one of {', '.join(MODEL_NAMES)}")
         if not len(table):
             return np.empty(0)
         distinct, inverse = _distinct_rows(table)
         with np.errstate(all="ignore"):  # what overflows is found below
-            seconds = self._predict_distinct(distinct, model)
-        if not np.isfinite(seconds).all():
+            costs = self._predict_distinct(distinct, model)
+        if not np.isfinite(costs).all():
             raise ModelError(
-                f"layer models: the {model} model gives a time that is not finite, expected seconds > 0; "
+                f"layer models: the {model} model of {target.name} gives a number that is not finite; "
                 "the platform is damaged: restore a copy or train it again"
             )
-        return seconds if inverse is None else seconds[inverse]
+        return costs if inverse is None else costs[inverse]
 
     def _predict_distinct(self, table: KernelTable, model: str) -> NDArray[np.float64]:
         if model == "roofline":
@@ -153,7 +169,7 @@ class LayerModels:
             features = feature_matrix("generic", part, nameless)
             log_ratio[rows] = self._forest("generic", GENERIC_FAMILY).predict(features)
         ratio = np.exp(np.clip(log_ratio, -_MAX_LOG_RATIO, _MAX_LOG_RATIO))
-        return np.maximum(base * ratio * factor, MIN_LATENCY_S)
+        return np.maximum(base * ratio * factor, self.target.least)
 
     def _forests_of(
         self, model: str, family: str, table: KernelTable, rows: NDArray[np.int64]
@@ -210,7 +226,7 @@ class LayerModels:
         index = {
             "schema_version": SCHEMA_VERSION,
             "parameters": self.parameters.to_json(),
-            "physics": [fit.to_json() for fit in self.physics.fits],
+            "physics": self.target.to_own_names([fit.to_json() for fit in self.physics.fits]),
             "features": {kind: list(names) for kind, names in feature_names(self.physics.sheet).items()},
             "range_columns": list(RANGE_COLUMNS),
             "ranges": {family: item.to_json() for family, item in sorted(self.ranges.items())},
@@ -243,7 +259,8 @@ class LayerModels:
             }
             ranges = {str(key): FamilyRange.from_json(item) for key, item in index["ranges"].items()}
             parameters = DeviceParameters.from_json(index["parameters"])
-            fits = tuple(PhysicalFit.from_json(item) for item in index["physics"])
+            laws = parameters.target.from_own_names(index["physics"])
+            fits = tuple(PhysicalFit.from_json(item) for item in laws)
             physics = Physics(fits=fits, sheet=sheet)
             return cls(
                 parameters=parameters,
@@ -269,6 +286,8 @@ class LayerModels:
 
 def fit_layer_models(data: TrainingData, *, seed: int) -> LayerModels:
     """The layer models of a device from its measured kernels; the same data and seed give the same files.
+
+    They predict the data's target, latency or energy.
 
     Raises
     ------
@@ -306,7 +325,7 @@ def fit_layer_models(data: TrainingData, *, seed: int) -> LayerModels:
     def fit(job: tuple[str, str, NDArray[np.int64]]) -> BoostedFit:
         kind, _, rows = job
         counts = weights[kind]
-        target = np.log(data.latency_s[rows] / bases[kind][rows])
+        target = np.log(data.cost[rows] / bases[kind][rows])
         return fit_boosted(
             matrices[kind][rows], target, data.groups[rows], names[kind], seed=seed, grid=grids[kind],
             weights=None if counts is None else counts[rows] / counts[rows].mean(),
@@ -324,20 +343,21 @@ def fit_layer_models(data: TrainingData, *, seed: int) -> LayerModels:
     )
     if data.sheet.is_empty:  # units of an accelerator differ too much to stand in for each other
         return models
+    predict = models.predict_s if data.target is LATENCY else models.predict_j
     generic_s = bases["generic"] * np.exp(fits["generic", GENERIC_FAMILY].held_out)
-    return replace(models, stand_ins=find_stand_ins(data, models.predict_s, parameters, generic_s))
+    return replace(models, stand_ins=find_stand_ins(data, predict, parameters, generic_s))
 
 
 def _share_weights(data: TrainingData) -> NDArray[np.float64]:
     """How much each kernel counts in the fit of a processor's mixed models, shape (n_kernels,).
 
     A network's time is a sum, so that an error matters by the kernel's share of its network. With the root of
-    the share, long kernels count more and short ones are still learned from.
+    the share, long kernels count more and short ones are still learned from. So it is with energy.
     """
     network = data.table.network_index
-    total_s = np.bincount(network, data.latency_s, data.table.n_networks)
+    total = np.bincount(network, data.cost, data.table.n_networks)
     counts = np.ones(len(data)) if data.weights is None else data.weights
-    return np.asarray(counts * np.sqrt(data.latency_s / total_s[network]))
+    return np.asarray(counts * np.sqrt(data.cost / total[network]))
 
 
 def _distinct_rows(table: KernelTable) -> tuple[KernelTable, NDArray[np.int64] | None]:

@@ -40,7 +40,7 @@ def score_families(
         for kind in ("statistical", "mixed"):
             if (kind, key) in fits:
                 predicted[kind] = bases[kind][rows] * np.exp(held_out[kind, key])
-        measured = data.latency_s[rows]
+        measured = data.cost[rows]
         scores[key] = {
             kind: _score(values, measured) for kind, values in predicted.items() if np.isfinite(values).all()
         }

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from annette.errors import ModelError
 from annette.models.kernel_table import KernelTable
+from annette.models.target import LATENCY, Target, target_of
 from annette.models.training import TrainingData
 from annette.models.unroll import DIMENSIONS, Sweep, UnrollFit, fit_unroll, softened_efficiency
 from annette.store.strict_json import shorten
@@ -102,6 +103,8 @@ class DeviceParameters:
     """The highest rate of moving bytes that any kernel reached."""
     families: tuple[FamilyParameters, ...]
     """Sorted by family; the first is `GENERIC_FAMILY`."""
+    target: Target = LATENCY
+    """What they price. Of energy rates are per joule, and the device's own are those of all its kernels."""
 
     def __post_init__(self) -> None:
         if not self.families or self.families[0].family != GENERIC_FAMILY:
@@ -115,12 +118,15 @@ class DeviceParameters:
         return next((item for item in self.families if item.family == key), self.families[0])
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for a JSON file."""
-        return {
+        """Plain values for a JSON file, the target's unit in their names."""
+        document = {
             "peak_ops_per_s": self.peak_ops_per_s,
             "bandwidth_bytes_per_s": self.bandwidth_bytes_per_s,
             "families": [family.to_json() for family in self.families],
         }
+        if self.target is LATENCY:
+            return document
+        return {"target": self.target.name, **self.target.to_own_names(document)}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> DeviceParameters:
@@ -132,10 +138,13 @@ class DeviceParameters:
             If a field is missing, unknown or out of range.
         """
         try:
+            target = target_of(document.get("target", LATENCY.name))
+            document = target.from_own_names(document)
             return cls(
                 peak_ops_per_s=float(document["peak_ops_per_s"]),
                 bandwidth_bytes_per_s=float(document["bandwidth_bytes_per_s"]),
                 families=tuple(FamilyParameters.from_json(item) for item in document["families"]),
+                target=target,
             )
         except (KeyError, TypeError, ValueError) as err:
             if isinstance(err, ModelError):
@@ -171,7 +180,8 @@ def fit_parameters(data: TrainingData) -> DeviceParameters:
     The device's roofline is what its best kernels reach (the 99.5th percentile of ops per second and of
     bytes per second). A family's parameters minimise the relative error of
     ``t = overhead + max(ops / (peak * prod u_a), bytes / bandwidth)`` over all its rows, robustly; its
-    unroll factors come from the sweeps.
+    unroll factors come from the sweeps. Of energy the two are added in place of the maximum, and the device's
+    rates are those of all its kernels together: energy has no roof that the best reach.
 
     Raises
     ------
@@ -180,7 +190,7 @@ def fit_parameters(data: TrainingData) -> DeviceParameters:
     """
     if not len(data):
         raise ModelError("parameters: no measured kernels")
-    table, latency = data.table, data.latency_s
+    table, cost = data.table, data.cost
     ops, size_bytes = table.column("ops"), table.moved_bytes
     keys = [key for key in sorted(table.family_names) if len(table.rows_of(key)) >= MIN_FAMILY_ROWS]
     unrolls = {key: _fit_unrolls(data.take(table.rows_of(key))) for key in keys}
@@ -189,10 +199,15 @@ def fit_parameters(data: TrainingData) -> DeviceParameters:
         donors = [unrolls[donor] for donor in _UNROLL_DONORS.get(key, ()) if unrolls.get(donor)]
         candidates = [unrolls[key]] if unrolls[key] else [(), *map(_inherited, donors)]
         families.append(_fit_family(key, data.take(table.rows_of(key)), candidates))
+    peak = max(float(np.quantile(ops / cost, 0.995)), 1.0)
+    bandwidth = max(float(np.quantile(size_bytes / cost, 0.995)), 1.0)
+    if data.target.is_sum:
+        peak, bandwidth = families[0].peak_ops_per_s or peak, families[0].bandwidth_bytes_per_s
     return DeviceParameters(
-        peak_ops_per_s=max(float(np.quantile(ops / latency, 0.995)), 1.0),
-        bandwidth_bytes_per_s=max(float(np.quantile(size_bytes / latency, 0.995)), 1.0),
+        peak_ops_per_s=peak,
+        bandwidth_bytes_per_s=bandwidth,
         families=tuple(families),
+        target=data.target,
     )
 
 
@@ -212,7 +227,8 @@ def _fit_family(
             _fit_rates(
                 table.column("ops") / unroll_efficiency(table, unrolls),
                 table.moved_bytes,
-                data.latency_s,
+                data.cost,
+                data.target,
                 data.weights,
             ),
         )
@@ -248,7 +264,7 @@ def _fit_unrolls(data: TrainingData) -> tuple[UnrollFit, ...]:
                 members.setdefault(sweep, []).append(row)
         sizes = dimension_sizes(data.table, dimension)
         sweeps = [
-            Sweep(sizes=sizes[rows], latency_s=data.latency_s[rows])
+            Sweep(sizes=sizes[rows], latency_s=data.cost[rows])
             for rows in members.values()
             if len(np.unique(sizes[rows])) >= 6
         ]
@@ -260,7 +276,8 @@ def _fit_unrolls(data: TrainingData) -> tuple[UnrollFit, ...]:
 def _fit_rates(
     ops: NDArray[np.float64],
     size_bytes: NDArray[np.float64],
-    latency_s: NDArray[np.float64],
+    cost: NDArray[np.float64],
+    target: Target,
     weights: NDArray[np.float64] | None = None,
 ) -> _Rates:
     """Peak (``None`` without ops), bandwidth, overhead and median relative error."""
@@ -268,7 +285,7 @@ def _fit_rates(
 
     has_ops = bool((ops > 0).any())
     n_unknowns = 3 if has_ops else 2
-    overhead = max(float(np.quantile(latency_s, 0.02)), 1e-9)
+    overhead = max(float(np.quantile(cost, 0.02)), target.least)
     scale = None if weights is None else np.sqrt(weights)
 
     def residuals(logs: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
@@ -277,25 +294,30 @@ def _fit_rates(
         larger = np.maximum(np.maximum(compute, memory), 1e-30)
         if math.isfinite(exponent):
             larger = larger * (1.0 + (np.minimum(compute, memory) / larger) ** exponent) ** (1.0 / exponent)
-        difference: NDArray[np.float64] = np.log((np.exp(logs[1]) + larger) / latency_s)
+        difference: NDArray[np.float64] = np.log((np.exp(logs[1]) + larger) / cost)
         return difference
 
     def weighted(logs: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
         return residuals(logs, exponent) if scale is None else residuals(logs, exponent) * scale
 
+    # From the sum, which has one minimum, to the maximum.
+    exponents = (1.0,) if target.is_sum else (1.0, 4.0, math.inf)
     tried = []
     for quantile in (0.5, 0.8, 0.95, 0.99):  # several starts: the maximum of two rates has local minima
-        rates = [max(float(np.quantile(amount / latency_s, quantile)), 1.0) for amount in (size_bytes, ops)]
+        rates = [max(float(np.quantile(amount / cost, quantile)), 1.0) for amount in (size_bytes, ops)]
         point = np.log([rates[0], overhead, rates[1]])[:n_unknowns]
-        for exponent in (1.0, 4.0, math.inf):  # from the sum, which has one minimum, to the maximum
+        for exponent in exponents:
             found = least_squares(weighted, point, args=(exponent,), loss="soft_l1", f_scale=0.1, max_nfev=60)
             point = found.x
         tried.append(found)
     best = min(tried, key=lambda item: float(item.cost))
-    error = float(np.median(np.abs(np.expm1(residuals(best.x, math.inf)))))
+    error = float(np.median(np.abs(np.expm1(residuals(best.x, exponents[-1])))))
     bandwidth, overhead = float(np.exp(best.x[0])), float(np.exp(best.x[1]))
     peak = float(np.exp(best.x[2])) if has_ops else None
-    if (
+    if target.is_sum:  # what costs next to nothing: the rates stay finite, the prediction is the same
+        bandwidth = min(bandwidth, max(float(size_bytes.max()), 1.0) / target.least)
+        peak = None if peak is None else min(peak, float(ops.max()) / target.least)
+    elif (
         peak is not None
     ):  # a roof that no kernel touches is as low as the data allow: the prediction is the same
         peak = min(peak, float(np.max(ops / np.maximum(size_bytes / bandwidth, 1e-15))))

@@ -15,7 +15,7 @@ from annette.models.data_sheet import FILLS, DataSheet, inside_fraction, lane_pa
 from annette.models.kernel_layout import OPERATORS, operator_code
 from annette.models.kernel_table import KernelTable
 from annette.models.parameters import GENERIC_FAMILY, DeviceParameters, dimension_sizes
-from annette.models.roofline import MIN_LATENCY_S, RefinedTerms, refined_terms
+from annette.models.roofline import RefinedTerms, refined_terms
 from annette.models.unroll import padded_fraction
 
 __all__ = [
@@ -41,7 +41,8 @@ N_FIXED, COMPUTE, MEMORY = 4, 4, slice(5, None)
 class PhysicalFit:
     """One family's physics: ``t = fixed + (compute**p + memory**p)**(1/p)``.
 
-    ``p`` says how well computing hides transfers: 1 not at all, many: the slower of the two counts.
+    ``p`` says how well computing hides transfers: 1 not at all, many: the slower of the two counts. Of energy
+    it is 1 always: fixed costs, operations and bytes are added.
     """
 
     family: str
@@ -135,7 +136,7 @@ class PhysicalTerms:
     def total_s(self) -> NDArray[np.float64]:
         """Seconds of the kernel; > 0."""
         total = self.fixed_s + blend(self.compute_s, self.memory_s, self.sharpness)
-        return np.maximum(total, MIN_LATENCY_S)
+        return np.maximum(total, self.refined.target.least)
 
 
 def blend(

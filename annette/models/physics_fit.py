@@ -25,7 +25,8 @@ from annette.models.physics import (
     physical_quantities,
     physical_terms,
 )
-from annette.models.roofline import MIN_LATENCY_S, refined_terms
+from annette.models.roofline import refined_terms
+from annette.models.target import Target
 from annette.models.training import TrainingData
 
 __all__ = ["fit_physics"]
@@ -94,7 +95,7 @@ def _scale(
     An element of a Mish takes twenty times that of a Relu, and the trees see too few of either to tell.
     """
     said = physical_terms(data.table, parameters, physics).total_s
-    ratios = np.log(data.latency_s / said)
+    ratios = np.log(data.cost / said)
     factor = math.exp(float(np.median(ratios)) * len(ratios) / (len(ratios) + _PRIOR_ROWS))
     fit = physics.fit_of(family, 0.0)
     coefficients = _bounded(np.array(fit.coefficients) * factor)
@@ -108,7 +109,7 @@ def _fit(family: str, operator: str, data: TrainingData, parameters: DeviceParam
     coefficients and the sharpness minimise the relative error, robustly.
     """
     step = -(-len(data) // _MAX_FIT_ROWS)
-    table, latency_s = data.table.take(np.arange(0, len(data), step)), data.latency_s[::step]
+    table, latency_s = data.table.take(np.arange(0, len(data), step)), data.cost[::step]
     weights = None if data.weights is None else data.weights[::step]
     efficiency = refined_terms(table, parameters).efficiency
     fill, skips = _best_fill(table, efficiency, latency_s, data.sheet, weights)
@@ -126,6 +127,7 @@ def _fit(family: str, operator: str, data: TrainingData, parameters: DeviceParam
             latency_s,
             sums[index][1],
             (2.0,),
+            data.target,
             weights,
         )
         for index in candidates
@@ -136,8 +138,11 @@ def _fit(family: str, operator: str, data: TrainingData, parameters: DeviceParam
     )
     channels, columns = _GRANULES[candidates[best]]
     quantities = _supported(table, efficiency, (channels, columns), data.sheet)
-    other = _fit_blend(quantities, latency_s, sums[candidates[best]][1], _SHARPNESS_STARTS, weights)
-    found = min(blends[best], other, key=lambda item: item.cost)
+    found = blends[best]
+    if not data.target.is_sum:
+        start = sums[candidates[best]][1]
+        other = _fit_blend(quantities, latency_s, start, _SHARPNESS_STARTS, data.target, weights)
+        found = min(found, other, key=lambda item: item.cost)
     return PhysicalFit(
         family=family,
         operator=operator,
@@ -221,9 +226,13 @@ def _fit_blend(
     latency_s: NDArray[np.float64],
     start: NDArray[np.float64],
     exponents: tuple[float, ...],
+    target: Target,
     rows: NDArray[np.float64] | None = None,
 ) -> _Blend:
-    """Coefficients and sharpness of the least robust relative error, from several sharpnesses above 1."""
+    """Coefficients and sharpness of the least robust relative error, from several sharpnesses above 1.
+
+    The sharpness of a sum is 1, and nothing is looked for.
+    """
     from scipy.optimize import least_squares
 
     mean = np.maximum(quantities.mean(axis=0), 1e-30)
@@ -231,13 +240,16 @@ def _fit_blend(
     smallest = 1e-4 * float(np.median(latency_s)) / mean
     logs = np.log(np.maximum(start, smallest))[present]
 
+    def sharpness_at(point: NDArray[np.float64]) -> float:
+        return 1.0 if target.is_sum else 1.0 + float(np.exp(point[-1]))
+
     def residuals(point: NDArray[np.float64]) -> NDArray[np.float64]:
         coefficients = np.zeros(quantities.shape[1])
         coefficients[present] = np.exp(point[:-1])
         parts = quantities * coefficients
-        memory, sharpness = parts[:, MEMORY].sum(axis=1), 1.0 + float(np.exp(point[-1]))
+        memory, sharpness = parts[:, MEMORY].sum(axis=1), sharpness_at(point)
         total = parts[:, :N_FIXED].sum(axis=1) + blend(parts[:, COMPUTE], memory, sharpness)
-        difference: NDArray[np.float64] = np.log(np.maximum(total, MIN_LATENCY_S) / latency_s)
+        difference: NDArray[np.float64] = np.log(np.maximum(total, target.least) / latency_s)
         if rows is None:
             return difference
         return np.append(difference * np.sqrt(rows), _PULL * (point[:-1] - logs))
@@ -258,5 +270,4 @@ def _fit_blend(
     found = min(tried, key=lambda item: float(item.cost))
     coefficients = np.zeros(quantities.shape[1])
     coefficients[present] = np.exp(found.x[:-1])
-    sharpness = 1.0 + float(np.exp(found.x[-1]))
-    return _Blend(cost=float(found.cost), coefficients=coefficients, sharpness=sharpness)
+    return _Blend(cost=float(found.cost), coefficients=coefficients, sharpness=sharpness_at(found.x))

@@ -9,12 +9,10 @@ from numpy.typing import NDArray
 
 from annette.models.kernel_table import KernelTable
 from annette.models.parameters import DeviceParameters, dimension_sizes
+from annette.models.target import LATENCY, Target
 from annette.models.unroll import DIMENSIONS, softened_efficiency
 
-__all__ = ["MIN_LATENCY_S", "RefinedTerms", "refined_terms", "roofline_s"]
-
-MIN_LATENCY_S = 1e-9
-"""No kernel is faster than this: a roofline knows no overhead, and a kernel may move and compute nothing."""
+__all__ = ["RefinedTerms", "refined_terms", "roofline_s"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,6 +31,8 @@ class RefinedTerms:
     """Shape (n_kernels, 4): the family's unroll factors."""
     efficiencies: NDArray[np.float64]
     """Shape (n_kernels, 4): softened unroll efficiencies, in (0, 1]."""
+    target: Target = LATENCY
+    """What the terms are of: they are joules where it is energy."""
 
     @property
     def efficiency(self) -> NDArray[np.float64]:
@@ -47,8 +47,10 @@ class RefinedTerms:
 
     @property
     def total_s(self) -> NDArray[np.float64]:
-        """The refined roofline: ``overhead + max(compute, memory)``; > 0."""
-        return np.maximum(self.overhead_s + np.maximum(self.compute_s, self.memory_s), MIN_LATENCY_S)
+        """The refined roofline: ``overhead + max(compute, memory)``, of energy their sum; > 0."""
+        return np.maximum(
+            self.overhead_s + _together(self.compute_s, self.memory_s, self.target), self.target.least
+        )
 
     @property
     def bounds(self) -> tuple[str, ...]:
@@ -61,7 +63,8 @@ class RefinedTerms:
 def roofline_s(table: KernelTable, parameters: DeviceParameters) -> NDArray[np.float64]:
     """``max(ops / peak, bytes / bandwidth)`` in seconds, shape (n_kernels,), with the device's one roof.
 
-    Without overhead and without families: the baseline as it was published.
+    Without overhead and without families: the baseline as it was published. Of energy it is the sum of the
+    two, ``ops * joules per op + bytes * joules per byte``: see `Target`.
 
     References
     ----------
@@ -70,7 +73,7 @@ def roofline_s(table: KernelTable, parameters: DeviceParameters) -> NDArray[np.f
     """
     compute = table.column("ops") / parameters.peak_ops_per_s
     memory = table.moved_bytes / parameters.bandwidth_bytes_per_s
-    return np.maximum(np.maximum(compute, memory), MIN_LATENCY_S)
+    return np.maximum(_together(compute, memory, parameters.target), parameters.target.least)
 
 
 def refined_terms(table: KernelTable, parameters: DeviceParameters) -> RefinedTerms:
@@ -99,4 +102,12 @@ def refined_terms(table: KernelTable, parameters: DeviceParameters) -> RefinedTe
         sizes=sizes,
         factors=factor[index],
         efficiencies=softened_efficiency(sizes, factor[index], softness[index]),
+        target=parameters.target,
     )
+
+
+def _together(
+    compute: NDArray[np.float64], memory: NDArray[np.float64], target: Target
+) -> NDArray[np.float64]:
+    """What computing and moving cost at the same time."""
+    return compute + memory if target.is_sum else np.maximum(compute, memory)

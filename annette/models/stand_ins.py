@@ -87,11 +87,11 @@ def find_stand_ins(
         rows = table.rows_of(family)
         if not MIN_ROWS <= len(rows) < MIN_FAMILY_ROWS:
             continue
-        logs = {GENERIC_FAMILY: np.log(data.latency_s[rows] / generic_s[rows])}
+        logs = {GENERIC_FAMILY: np.log(data.cost[rows] / generic_s[rows])}
         kind = family.partition("@")[0]
         for donor in sorted(name for name in known if name.partition("@")[0] == kind):
             said = predict_s(table.take(rows).renamed({family: donor}), "mixed")
-            logs[donor] = np.log(data.latency_s[rows] / said)
+            logs[donor] = np.log(data.cost[rows] / said)
         errors = {donor: _left_out_error(ratios) for donor, ratios in logs.items()}
         best = min(errors, key=lambda donor: (errors[donor], donor))
         if math.isfinite(errors[best]):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +16,10 @@ from annette.graph.network import Network
 from annette.measurement import DeviceInfo
 from annette.models.data_sheet import DataSheet
 from annette.models.kernel_table import KernelTable, build_kernel_table
+from annette.models.target import ENERGY, LATENCY, Target
 from annette.store.campaign import Record
 
-__all__ = ["TrainingData", "clock_weights", "training_data"]
+__all__ = ["TrainingData", "clock_weights", "energy_data", "training_data"]
 
 _HALF_WEIGHT_S = 1.5e-6
 """A kernel this short counts half: profiles resolve whole microseconds, 0.2 us after averaging, and what the
@@ -29,10 +31,14 @@ kernels: with 4 us held-out networks came out worse."""
 class TrainingData:
     """Measured kernels: the table, what each took, and where each comes from.
 
+    What was measured stands beside the table and not in it: tables of networks to be predicted have no such
+    columns.
+
     Raises
     ------
     ModelError
-        If the parts differ in length or a latency is not a finite number > 0.
+        If the parts differ in length, a latency is not a finite number > 0, an energy is neither that nor
+        unknown, or unknown where it is the target.
     """
 
     table: KernelTable
@@ -48,9 +54,14 @@ class TrainingData:
     """The processor's data sheet; empty for devices without caches and vectors."""
     weights: NDArray[np.float64] | None = None
     """Shape (n_kernels,): how much each row counts in fits, in (0, 1]; ``None``: all alike."""
+    energy_j: NDArray[np.float64] | None = None
+    """Shape (n_kernels,): joules, > 0, or nan where the device did not tell; ``None``: it never tells."""
+    target: Target = LATENCY
+    """What models are fitted to."""
 
     def __post_init__(self) -> None:
         n_kernels = len(self.table)
+        self._check_energy(n_kernels)
         if not (
             self.latency_s.shape == self.groups.shape == (n_kernels,)
             and len(self.sweeps) == len(self.dimensions) == n_kernels
@@ -65,8 +76,22 @@ class TrainingData:
         self.latency_s.setflags(write=False)
         self.groups.setflags(write=False)
 
+    def _check_energy(self, n_kernels: int) -> None:
+        energy_j = self.energy_j
+        if energy_j is not None:
+            if energy_j.shape != (n_kernels,) or np.isinf(energy_j).any() or (energy_j <= 0).any():
+                raise ModelError(f"training data: expected {n_kernels} energies > 0 J, or nan")
+            energy_j.setflags(write=False)
+        if self.target is ENERGY and (energy_j is None or np.isnan(energy_j).any()):
+            raise ModelError("training data: some kernels lack the target, energy; leave them out")
+
     def __len__(self) -> int:
         return len(self.table)
+
+    @property
+    def cost(self) -> NDArray[np.float64]:
+        """The target of each kernel in its unit, shape (n_kernels,); > 0."""
+        return self.latency_s if self.target is LATENCY or self.energy_j is None else self.energy_j
 
     def take(self, rows: NDArray[np.int64]) -> TrainingData:
         """The training data of these rows, in this order."""
@@ -78,7 +103,17 @@ class TrainingData:
             dimensions=tuple(self.dimensions[row] for row in rows),
             sheet=self.sheet,
             weights=None if self.weights is None else self.weights[rows],
+            energy_j=None if self.energy_j is None else self.energy_j[rows],
+            target=self.target,
         )
+
+
+def energy_data(data: TrainingData) -> TrainingData | None:
+    """The kernels whose energy is known, as training data for energy; ``None`` where there are none."""
+    if data.energy_j is None:
+        return None
+    known = data.take(np.flatnonzero(np.isfinite(data.energy_j)))
+    return replace(known, target=ENERGY) if len(known) else None
 
 
 def training_data(records: Iterable[Record], device: DeviceInfo) -> TrainingData:
@@ -90,6 +125,9 @@ def training_data(records: Iterable[Record], device: DeviceInfo) -> TrainingData
     A kernel's latency is its expected value, since a network's is a sum: the median over the runs, which a
     few outliers do not move, times the device's mean ratio of mean to median, pooled over all kernels.
 
+    Energy is known of kernels that carry the counter ``energy_j``. A network's total says nothing of its
+    kernels and is not used.
+
     Raises
     ------
     ModelError
@@ -97,6 +135,7 @@ def training_data(records: Iterable[Record], device: DeviceInfo) -> TrainingData
     """
     items: list[tuple[Network, Mapping]] = []
     latencies: list[float] = []
+    energies: list[float] = []
     skews: list[float] = []
     counts: list[int] = []
     groups: list[int] = []
@@ -106,7 +145,8 @@ def training_data(records: Iterable[Record], device: DeviceInfo) -> TrainingData
         measured = _measured_kernels(record)
         if measured is None:
             continue
-        mapping, values = measured
+        mapping, values, joules = measured
+        energies.extend(joules)
         items.append((record.task.network, mapping))
         latencies.extend(statistics.median(runs) for runs in values)
         skews.extend(_skew(runs) for runs in values)
@@ -120,6 +160,7 @@ def training_data(records: Iterable[Record], device: DeviceInfo) -> TrainingData
         raise ModelError(
             "training data: no record holds per-kernel values > 0 s; run `annette benchmark` first"
         )
+    energy_j = np.array(energies, dtype=np.float64)[rows]
     per_row = np.repeat(np.arange(len(items)), counts)
     data = TrainingData(
         table=table.take(rows),
@@ -129,6 +170,7 @@ def training_data(records: Iterable[Record], device: DeviceInfo) -> TrainingData
         dimensions=tuple(tags[index][1] for index in per_row[rows]),
         sheet=DataSheet.of(device),
         weights=clock_weights(latency_s[rows]) if device.is_exclusive else None,
+        energy_j=energy_j if np.isfinite(energy_j).any() else None,
     )
     return data
 
@@ -154,16 +196,20 @@ def _skew(runs: tuple[float, ...]) -> float:
     return statistics.fmean(runs) / median if median > 0 else 1.0
 
 
-def _measured_kernels(record: Record) -> tuple[Mapping, list[tuple[float, ...]]] | None:
-    """The record's mapping and the seconds of each kernel's runs; ``None`` where they are not known."""
+def _measured_kernels(record: Record) -> tuple[Mapping, list[tuple[float, ...]], list[float]] | None:
+    """The record's mapping, the seconds of each kernel's runs and its joules (nan where they are not known).
+
+    ``None`` where its kernels are not known.
+    """
     measurement = record.measurement
     if measurement.error is not None:
         return None
     if measurement.mapping is not None and measurement.kernels is not None:
-        return measurement.mapping, [kernel.values_s for kernel in measurement.kernels]
+        energies = [kernel.energy_j or math.nan for kernel in measurement.kernels]  # none that took nothing
+        return measurement.mapping, [kernel.values_s for kernel in measurement.kernels], energies
     if len(record.task.network.layers) != 1 or measurement.values_s is None:
         return None
-    return _single_layer_mapping(record.task.network), [measurement.values_s]
+    return _single_layer_mapping(record.task.network), [measurement.values_s], [math.nan]
 
 
 def _single_layer_mapping(network: Network) -> Mapping:
