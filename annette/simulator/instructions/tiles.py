@@ -1,7 +1,9 @@
 """Nests of tiles as programs: each tile loaded one ahead while the one before is at work, or all in turn.
 
-A front-end issues in order, so a load that is to overlap with the work before it must stand before it in the
-program. A tile in the midst is: synchronise with what was loaded for it, load for the next, work, store.
+A front-end issues in order, and the bus serves its users in that order: what is to overlap with the work on
+a tile must stand before it in the program. A tile in the midst is: synchronise with what was loaded for it,
+load for the next, store the results of the one before, work. The store comes after the load, since it may have
+to wait for the post-processor, and would keep the load from the bus meanwhile.
 """
 
 from __future__ import annotations
@@ -70,27 +72,47 @@ def serial(nest: TileNest) -> Block:
 
 
 def pipelined(nest: TileNest) -> Block:
-    """Every tile loaded right after the tile before it has begun."""
-    return (*_first_load(nest), *_with_next(nest, ()))
+    """Every tile loaded right after the tile before it has begun, and stored right after the next has."""
+    return (*_first_load(nest), *_scheduled(nest, (), ()), *_last_store(nest))
 
 
-def _with_next(nest: TileNest, after: Block) -> Block:
-    """``nest`` without its first load; within its last tile, the load ``after`` of what follows it."""
+def _scheduled(nest: TileNest, before: Block, after: Block) -> Block:
+    """``nest`` without its first load and last store.
+
+    Its first tile stores ``before``, the results of what comes before it; its last tile loads ``after``, for
+    what follows it.
+    """
     items: list[Block] = []
     for index, item in enumerate(nest):
-        following = _first_load(nest[index + 1 :]) if index + 1 < len(nest) else after
+        store = _last_store(nest[:index]) if index else before
+        load = _first_load(nest[index + 1 :]) if index + 1 < len(nest) else after
         if isinstance(item, Tile):
-            items.append((*item.sync, *following, *item.work, *item.store))
+            items.append((*item.sync, *load, *store, *item.work))
         elif isinstance(item, Group):
-            items.append((*_with_next(item.body, following), *item.free))
+            items.append((*_scheduled(item.body, store, load), *item.free))
         else:
-            own = _first_load(item.body)
-            rest = item.count - 1 if own != following else item.count
-            if rest:
-                items.append(repeat(rest, _with_next(item.body, own)))
-            if rest < item.count:
-                items.append(_with_next(item.body, following))
+            items.append(_repeated(item, store, load))
     return _joined(items)
+
+
+def _repeated(item: Repeat, before: Block, after: Block) -> Block:
+    """The first and the last time apart from the others, as far as they differ."""
+    load, store = _first_load(item.body), _last_store(item.body)
+    if item.count == 1:
+        return _scheduled(item.body, before, after)
+    is_first_other, is_last_other = before != store, after != load
+    middle = item.count - is_first_other - is_last_other
+    return (
+        *(_scheduled(item.body, before, load) if is_first_other else ()),
+        *(repeat(middle, _scheduled(item.body, store, load)) if middle else ()),
+        *(_scheduled(item.body, store, after) if is_last_other else ()),
+    )
+
+
+def _last_store(nest: TileNest) -> Block:
+    """What is left to be stored after the last tile of ``nest``."""
+    last = nest[-1]
+    return last.store if isinstance(last, Tile) else _last_store(last.body)
 
 
 def _first_load(nest: TileNest) -> Block:

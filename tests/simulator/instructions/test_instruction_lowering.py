@@ -234,7 +234,10 @@ def tile(name: str, load: int) -> Tile:
         return Instruction(name=what, kind="configure", unit="array", cycles=cycles)
 
     return Tile(
-        load=(item(f"load {name}", load),), sync=(item("sync"),), work=(item("work"),), store=(item("store"),)
+        load=(item(f"load {name}", load),),
+        sync=(item("sync"),),
+        work=(item("work"),),
+        store=(item(f"store {name}"),),
     )
 
 
@@ -258,13 +261,12 @@ NESTS: tuple[TileNest, ...] = (
 def test_prefetching_reorders_a_program_and_changes_nothing_else(nest: TileNest) -> None:
     in_turn, ahead = flat(serial(nest)), flat(pipelined(nest))
     assert Counter(in_turn) == Counter(ahead)
-    # Of loads on the one hand, and of all else on the other, the order stays; each load comes a tile earlier.
-    for is_load in (True, False):
-        assert [n for n in in_turn if n.startswith("load") == is_load and n != "load w"] == [
-            n for n in ahead if n.startswith("load") == is_load and n != "load w"
-        ]
-    loads = 0
+    for words in (("load a", "load b", "load c"), ("sync", "work"), ("store a", "store b", "store c")):
+        assert [n for n in in_turn if n in words] == [n for n in ahead if n in words]
+    loads = syncs = works = stores = 0
     for name in ahead:
         loads += name.startswith("load") and name != "load w"
-        if name == "work":
-            assert loads >= ahead.count("work") or loads >= 2
+        syncs, works, stores = syncs + (name == "sync"), works + (name == "work"), stores + ("store" in name)
+        if name == "work":  # the next tile's load and the last tile's store are under way
+            assert (loads, syncs, stores) == (min(works + 1, ahead.count("work")), works, works - 1)
+    assert stores == works == syncs
