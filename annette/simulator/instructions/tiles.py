@@ -2,8 +2,8 @@
 
 A front-end issues in order, and the bus serves its users in that order: what is to overlap with the work on
 a tile must stand before it in the program. A tile in the midst is: synchronise with what was loaded for it,
-load for the next, store the results of the one before, work. The store comes after the load, since it may have
-to wait for the post-processor, and would keep the load from the bus meanwhile.
+load for the next, store the results of the one before, work. The store comes after the load, since it may
+have to wait for the post-processor, and would keep the load from the bus meanwhile.
 """
 
 from __future__ import annotations
