@@ -21,6 +21,10 @@ class KernelView:
     """Its external memory is the one in which the kernel's activations lie."""
     weight_bus_factor: float
     """How much longer a byte of weights takes than a byte of activations; > 0."""
+    keeps_activations: bool = False
+    """Whether its activations lie in the accelerator's activation memory."""
+    keeps_weights: bool = False
+    """Whether its weights lie in the accelerator's weight memory."""
 
 
 def kernel_views(
@@ -72,4 +76,6 @@ def _view(
     return KernelView(
         accelerator=replace(accelerator, external_memory=external),
         weight_bus_factor=external.bandwidth_bytes_per_s / source.bandwidth_bytes_per_s,
+        keeps_activations=keeps_activations,
+        keeps_weights=keeps_weights,
     )
