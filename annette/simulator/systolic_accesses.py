@@ -40,7 +40,7 @@ def systolic_accesses(
     if not nest.has_computed_weights:
         weight = machine.weight_bytes
     results = product.m * product.n
-    left, right = product.m * product.k * element, product.k * product.n * element
+    input_loads, weight_loads = product.loads(traffic, element)
     partial = float(counts.output_writes[0] - results) * product.repeats * machine.accumulator_bytes
     spilled = (float(traffic.output_bytes[0]) / (results * element) - 1.0) * results * product.repeats
     found = BufferBytes(
@@ -48,8 +48,8 @@ def systolic_accesses(
         weight_reads=float(counts.weight_reads[0]) * product.repeats * weight,
         extra_reads=nest.extra_elements * element,
         result_writes=float(results) * product.repeats * element,
-        input_fills=nest.input_elements * element * (float(traffic.input_bytes[0]) / left),
-        weight_fills=nest.weight_elements * weight * (float(traffic.weight_bytes[0]) / right),
+        input_fills=nest.input_elements * element * input_loads,
+        weight_fills=nest.weight_elements * weight * weight_loads,
         stores=nest.store_elements * element,
         spills=spilled * machine.accumulator_bytes / 2,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -14,7 +15,18 @@ from annette.simulator.systolic import count_systolic
 from annette.simulator.systolic_accesses import systolic_accesses
 from annette.simulator.systolic_traffic import BufferSizes, SystolicTraffic, count_traffic
 
-__all__ = ["NestProduct", "bus_bytes", "moved_bytes", "nest_product", "product_traffic", "time_systolic"]
+__all__ = [
+    "NestProduct",
+    "bus_bytes",
+    "choose_product",
+    "moved_bytes",
+    "nest_product",
+    "product_traffic",
+    "time_systolic",
+]
+
+_PIECES = tuple(1 << power for power in range(1, 20))
+"""In how many pieces a stream is cut: a fixed grid, so that a better machine is never slower."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +37,25 @@ class NestProduct:
     k: int
     n: int
     repeats: int
+    """Groups, times the pieces into which the stream is cut."""
+    input_fetches: int = 1
+    """How often the left matrix is fetched for that; > 1 where the inputs stay in the array."""
+    weight_fetches: int = 1
+    """How often the right matrix is fetched for that; > 1 where the weights stay in the array."""
+
+    def cut(self, pieces: int, dataflow: str) -> NestProduct:
+        """The same with its stream in pieces; the last is padded to the size of the others."""
+        if dataflow == "WS":
+            return replace(self, m=-(-self.m // pieces), repeats=self.repeats * pieces, weight_fetches=pieces)
+        return replace(self, n=-(-self.n // pieces), repeats=self.repeats * pieces, input_fetches=pieces)
+
+    def loads(self, traffic: SystolicTraffic, element_bytes: float) -> tuple[float, float]:
+        """How often input and weights cross the bus."""
+        left, right = self.m * self.k * element_bytes, self.k * self.n * element_bytes
+        return (
+            float(traffic.input_bytes[0]) / left * self.input_fetches,
+            float(traffic.weight_bytes[0]) / right * self.weight_fetches,
+        )
 
 
 def nest_product(nest: ArrayNest) -> NestProduct:
@@ -41,7 +72,11 @@ def product_traffic(product: NestProduct, array: SystolicArray, machine: ArrayMa
 
     A memory that holds several operands is shared out evenly among them.
     """
-    m, k, n = (np.array([size], dtype=np.int64) for size in (product.m, product.k, product.n))
+    return _traffic([product], array, machine)
+
+
+def _traffic(products: Sequence[NestProduct], array: SystolicArray, machine: ArrayMachine) -> SystolicTraffic:
+    m, k, n = np.array([(item.m, item.k, item.n) for item in products], dtype=np.int64).T
     shares = [machine.sizes_bytes[holder] / machine.holders.count(holder) for holder in machine.holders]
     return count_traffic(
         m, k, n,
@@ -55,7 +90,42 @@ def product_traffic(product: NestProduct, array: SystolicArray, machine: ArrayMa
 
 @lru_cache(maxsize=65536)
 def time_systolic(nest: ArrayNest, array: SystolicArray, machine: ArrayMachine) -> KernelTime:
-    """The time of ``nest``, launch included.
+    """The time of ``nest``, launch included, with its stream cut as `choose_product` says."""
+    return time_product(nest, choose_product(nest, array, machine), array, machine)
+
+
+@lru_cache(maxsize=65536)
+def choose_product(nest: ArrayNest, array: SystolicArray, machine: ArrayMachine) -> NestProduct:
+    """The products that ``nest`` is, their stream cut so that it takes the least time.
+
+    Where an operand stays in the array, partial sums of all that streams by wait in the output buffer. A
+    compiler that finds no room there cuts the stream: each piece fetches the stationary operand again and
+    fills the array again, but its sums stay on chip. A kernel that waits for no memory is left whole, in
+    the cycles of SCALE-Sim.
+    """
+    whole = nest_product(nest)
+    if array.dataflow == "OS" or time_product(nest, whole, array, machine).bound != "memory":
+        return whole
+    through = whole.m if array.dataflow == "WS" else whole.n
+    cuts = [whole, *(whole.cut(pieces, array.dataflow) for pieces in _PIECES if pieces < through)]
+    sizes = [(item.m, item.k, item.n, item.repeats) for item in cuts]
+    m, k, n, repeats = np.array(sizes, dtype=np.int64).T
+    counts, traffic = count_systolic(m, k, n, array), _traffic(cuts, array, machine)
+    folds = counts.folds * repeats
+    overhead = (machine.pass_cycles + machine.weight_switch_cycles) * folds + machine.tile_cycles * repeats
+    compute_s = (counts.cycles * repeats + overhead) / machine.clock_hz
+    bus_s = (
+        np.array([bus_bytes(nest, item, traffic.at(index), machine) for index, item in enumerate(cuts)])
+        / machine.external.bandwidth_bytes_per_s
+    )
+    seconds = bus_s / folds + np.maximum(compute_s, bus_s * (folds - 1) / folds)
+    return cuts[int(np.argmin(seconds))]
+
+
+def time_product(
+    nest: ArrayNest, product: NestProduct, array: SystolicArray, machine: ArrayMachine
+) -> KernelTime:
+    """The time of ``nest`` as these products, launch included.
 
     The folds follow one another without a gap, in the cycles of `count_systolic`, as long as the memory keeps
     up: operands are fetched one fold ahead, so that the first fold waits for its own and the rest takes as
@@ -64,7 +134,6 @@ def time_systolic(nest: ArrayNest, array: SystolicArray, machine: ArrayMachine) 
     Convolutions are products of their windows, read from the buffers window by window. The external memory
     holds the feature map itself: it crosses the bus as often as the product reads its left matrix.
     """
-    product = nest_product(nest)
     counts = count_systolic([product.m], [product.k], [product.n], array)
     traffic = product_traffic(product, array, machine)
     bandwidth, clock_hz = machine.external.bandwidth_bytes_per_s, machine.clock_hz
@@ -122,9 +191,8 @@ def _moved_parts(
     """Bytes of weights, and of everything else."""
     activation_bytes = machine.activation_bytes
     weight_bytes = activation_bytes if nest.has_computed_weights else machine.weight_bytes
-    left, right = product.m * product.k * activation_bytes, product.k * product.n * activation_bytes
     results = product.m * product.n * activation_bytes
-    input_loads, weight_loads = float(traffic.input_bytes[0]) / left, float(traffic.weight_bytes[0]) / right
+    input_loads, weight_loads = product.loads(traffic, activation_bytes)
     spilled = (float(traffic.output_bytes[0]) / results - 1.0) * product.m * product.n * product.repeats
     others = (
         nest.input_elements * activation_bytes * input_loads

@@ -41,6 +41,16 @@ class SystolicTraffic:
         """All of them."""
         return self.input_bytes + self.weight_bytes + self.output_bytes
 
+    def at(self, index: int) -> SystolicTraffic:
+        """Of one product alone; arrays of shape (1,)."""
+        one = slice(index, index + 1)
+        return SystolicTraffic(
+            input_bytes=self.input_bytes[one],
+            weight_bytes=self.weight_bytes[one],
+            output_bytes=self.output_bytes[one],
+            peak_bytes_per_fold=self.peak_bytes_per_fold[one],
+        )
+
 
 def count_traffic(
     m: _Ints, k: _Ints, n: _Ints, *, rows: _Ints | int, columns: _Ints | int, dataflow: str,

@@ -12,9 +12,14 @@ from annette.graph.network import Network
 from annette.hardware.accelerator import Accelerator, Unroll
 from annette.hardware.codec import accelerator_from_yaml, accelerator_to_yaml, load_accelerator
 from annette.hardware.systolic_array import DATAFLOWS
+from annette.simulator.array_engine import array_machine
+from annette.simulator.facts import NetworkFacts
+from annette.simulator.lowering import lower_to_array
+from annette.simulator.nests import ArrayNest
 from annette.simulator.products import network_products
 from annette.simulator.run import simulate
 from annette.simulator.systolic import count_systolic
+from annette.simulator.systolic_engine import choose_product, nest_product, time_product
 from annette.zoo.registry import zoo_network
 
 
@@ -22,6 +27,11 @@ def _conv(channels: int, filters: int, *, size: int = 32, kernel: int = 3, strid
     build = NetworkBuilder("one")
     x = build.input("x", (1, channels, size, size))
     return build.finish(build.conv(x, filters, kernel=kernel, stride=stride, padding=kernel // 2))
+
+
+def _nest(channels: int, filters: int, *, size: int) -> ArrayNest:
+    network = _conv(channels, filters, size=size)
+    return lower_to_array(NetworkFacts(network), network.layers)
 
 
 def _free_memory(accelerator: Accelerator) -> Accelerator:
@@ -55,6 +65,23 @@ def test_a_slow_memory_takes_as_long_as_its_bytes() -> None:
     assert kernel.bound == "memory"
     assert kernel.latency_s == pytest.approx(kernel.moved_bytes / 1e6, rel=1e-2)
     assert kernel.moved_bytes >= 64 * 32 * 32 * 2 + 64 * 64 * 9
+
+
+def test_a_stream_is_cut_so_that_partial_sums_stay_on_chip() -> None:
+    accelerator = load_accelerator("systolic-32x32-ws")
+    assert accelerator.array.systolic is not None
+    product = nest_product(_nest(512, 512, size=112))
+    machine = array_machine(accelerator)
+    chosen = choose_product(_nest(512, 512, size=112), accelerator.array.systolic, machine)
+    assert product.repeats == 1 < chosen.repeats == chosen.weight_fetches
+    assert product.m <= chosen.m * chosen.repeats < product.m + chosen.repeats
+    whole, cut = (
+        time_product(_nest(512, 512, size=112), item, accelerator.array.systolic, machine)
+        for item in (product, chosen)
+    )
+    assert cut.latency_s < whole.latency_s / 2
+    assert cut.moved_bytes < whole.moved_bytes / 10
+    assert whole.macs == cut.macs
 
 
 def test_a_preset_of_any_size_is_known_by_its_name() -> None:

@@ -21,7 +21,7 @@ from annette.simulator.instructions.tiles import Repeat, Tile, TileNest, pipelin
 from annette.simulator.nests import ArrayNest, Stream
 from annette.simulator.stream_engine import choose_stream_tiling
 from annette.simulator.systolic import AXES
-from annette.simulator.systolic_engine import bus_bytes, nest_product, product_traffic
+from annette.simulator.systolic_engine import bus_bytes, choose_product, product_traffic
 
 __all__ = ["lower_program", "lower_stream"]
 
@@ -90,7 +90,7 @@ def _lower_systolic(nest: ArrayNest, array: SystolicArray, machine: ArrayMachine
     The traffic of a product is spread evenly over its folds, as the closed form does. Folds at an edge take
     as long as full ones: idle cells wait with the others.
     """
-    product = nest_product(nest)
+    product = choose_product(nest, array, machine)
     sizes = {"m": product.m, "k": product.k, "n": product.n}
     down, across, through = (sizes[name] for name in AXES[array.dataflow])
     folds = math.ceil(down / array.rows) * math.ceil(across / array.columns)
