@@ -29,7 +29,7 @@ from annette.simulator.array_traffic import (
     weight_bytes,
 )
 from annette.simulator.nests import ArrayNest, KernelTime
-from annette.simulator.tiling import Tile, Tiles, tile_grid
+from annette.simulator.tiling import Tile, Tiles, tile_grid, unrolled_steps
 
 __all__ = ["ArrayMachine", "ArrayTiling", "array_machine", "choose_tiling", "time_array"]
 
@@ -168,16 +168,22 @@ def choose_tiling(nest: ArrayNest, machine: ArrayMachine) -> ArrayTiling:
 def _best(nest: ArrayNest, machine: ArrayMachine) -> tuple[KernelTime, ArrayTiling]:
     unrolls = machine.depthwise_unrolls if nest.is_depthwise else machine.unrolls
     nests = (nest, *_folded(nest)) if machine.folds_strides else (nest,)
-    found = [_unrolled(item, machine, unroll) for item in nests for unroll in unrolls]
-    possible = [item for item in found if item is not None]
-    if not possible:
+    ways = [(math.prod(unrolled_steps(item, unroll)), item, unroll) for item in nests for unroll in unrolls]
+    best: tuple[KernelTime, ArrayTiling] | None = None
+    for cycles, item, unroll in sorted(ways, key=lambda way: way[0]):
+        if best is not None and machine.launch_s + cycles / machine.clock_hz >= best[0].latency_s:
+            break  # neither this nor any that follows can be faster
+        found = _unrolled(item, machine, unroll)
+        if found is not None and (best is None or found[0].latency_s < best[0].latency_s):
+            best = found
+    if best is None:
         raise HardwareError(
             f"a window of {nest.kernel_h}x{nest.kernel_w} over {nest.in_channels} channels: its smallest "
             f"tile exceeds the on-chip memories, found {' and '.join(map(str, machine.sizes_bytes))} bytes, "
             "expected room for one block of the array; enlarge memories[].size_bytes or place it on another "
             "unit"
         )
-    return min(possible, key=lambda item: item[0].latency_s)
+    return best
 
 
 def _folded(nest: ArrayNest) -> tuple[ArrayNest, ...]:
@@ -251,18 +257,8 @@ class _Cycles:
 
 
 def _cycles(nest: ArrayNest, machine: ArrayMachine, unroll: Unroll, traffic: TileTraffic) -> _Cycles:
-    positions = (
-        math.ceil(nest.batch / unroll.batch)
-        * math.ceil(nest.positions_h / unroll.out_h)
-        * math.ceil(nest.positions_w / unroll.out_w)
-    )
-    out_blocks = math.ceil(nest.groups / unroll.groups) * math.ceil(nest.out_channels / unroll.out_channels)
-    weight_blocks = (
-        out_blocks
-        * math.ceil(nest.in_channels / unroll.in_channels)
-        * math.ceil(nest.kernel_h / unroll.kernel_h)
-        * math.ceil(nest.kernel_w / unroll.kernel_w)
-    )
+    positions, out_blocks, reductions = unrolled_steps(nest, unroll)
+    weight_blocks = out_blocks * reductions
     useful = float(positions * weight_blocks)
     n_tiles = traffic.n_positions * traffic.n_groups * traffic.n_out * traffic.n_in
     waits = np.maximum(machine.weight_load_cycles * traffic.n_positions - positions, 0.0)
