@@ -1,8 +1,9 @@
 """A network as the rows of NVDLA's sheet: convolutions and matrix products, each with its pipeline.
 
 Its AlexNet and ResNet-50 come out to the last digit, but for one row of ResNet-50 that the sheet counts with
-other channels. Its GoogLeNet does not: 1.222 ms there, 1.664 ms from Caffe's network, a row a convolution. The
-rows of that sheet are not at hand; branches that read their common input once (1.483 ms) do not explain it.
+other channels. Its GoogLeNet does not: 1.222 ms there, 1.664 ms from Caffe's network, a row a convolution.
+The rows of that sheet are not at hand; branches that read their common input once (1.483 ms) do not explain
+it.
 """
 
 from __future__ import annotations

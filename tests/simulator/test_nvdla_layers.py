@@ -152,8 +152,8 @@ _GOOGLENET = (
 
 
 def test_googlenet_takes_longer_than_its_sheet_says() -> None:
-    """1.222 ms there; its rows are not at hand. What is fetched twice cannot be the reason, nor how many rows of
-    the input stay in the buffer: in 512 KB of it nothing is fetched twice."""
+    """1.222 ms there; its rows are not at hand. What is fetched twice cannot be the reason, nor how many rows
+    of the input stay in the buffer: with 512 KB of it nothing is fetched twice."""
     npu = dataclasses.replace(FULL, traffic="refetch")
     rows = sheet_network(_caffe_googlenet()).layers
     found = evaluate_sheet(rows, npu)
