@@ -248,6 +248,7 @@ def study_scale(
     m, k, n = np.broadcast_arrays(sizes["m"], sizes["k"], sizes["n"])
     traffic = count_traffic(
         m, k, n, rows=rows, columns=columns, dataflow=dataflow, element_bytes=element_bytes,
+        input_share=products.input_share[:, None],
         buffers=BufferSizes(input_bytes=each, weight_bytes=each, output_bytes=each),
     )  # fmt: skip
     arrays, added = used[0] * used[1], np.zeros(())
@@ -260,5 +261,5 @@ def study_scale(
         bandwidths_bytes_per_cycle=tuple(bandwidths_bytes_per_cycle),
         compute_cycles=(folds * per_fold * repeats).astype(np.float64),
         dram_bytes=(traffic.total_bytes * arrays + added) * repeats,
-        stall_free_bytes_per_cycle=traffic.peak_bytes_per_fold * arrays / per_fold,
+        stall_free_bytes_per_cycle=(traffic.peak_bytes_per_fold * arrays + added / folds) / per_fold,
     )

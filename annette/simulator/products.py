@@ -40,6 +40,13 @@ class MatrixProducts:
     """Filters of a group; columns of the right matrix."""
     repeats: NDArray[np.int64]
     """Groups, or matrices of a stack: products of the same size with operands of their own."""
+    input_elements: NDArray[np.int64]
+    """Elements of the left matrix of one product that memory holds: windows of a feature map share theirs."""
+
+    @property
+    def input_share(self) -> NDArray[np.float64]:
+        """These over all elements of the left matrix; in (0, 1]."""
+        return self.input_elements / (self.m * self.k)
 
     @property
     def macs(self) -> NDArray[np.int64]:
@@ -76,42 +83,45 @@ def network_products(network: Network, convention: str = "onnx") -> MatrixProduc
         if sizes is not None:
             names.append(layer.name)
             rows.append(sizes)
-    table = np.array(rows, dtype=np.int64).reshape(len(rows), 4)
-    return MatrixProducts(
-        names=tuple(names), m=table[:, 0], k=table[:, 1], n=table[:, 2], repeats=table[:, 3]
-    )
+    return _table(names, rows)
 
 
 def topology_products(layers: Sequence[ScaleSimLayer]) -> MatrixProducts:
     """The layers of one of SCALE-Sim's topologies as they are, one product each."""
-    table = np.array([(item.m, item.k, item.n) for item in layers], dtype=np.int64).reshape(len(layers), 3)
-    return MatrixProducts(
-        names=tuple(item.name for item in layers),
-        m=table[:, 0],
-        k=table[:, 1],
-        n=table[:, 2],
-        repeats=np.ones(len(layers), dtype=np.int64),
+    return _table(
+        [item.name for item in layers],
+        [(item.m, item.k, item.n, 1, item.input_elements) for item in layers],
     )
 
 
-def _product(network: Network, layer: Layer, convention: str) -> tuple[int, int, int, int] | None:
-    """M, K, N and repeats of one layer; ``None`` where it is no product."""
+def _table(names: Sequence[str], rows: Sequence[tuple[int, int, int, int, int]]) -> MatrixProducts:
+    m, k, n, repeats, elements = np.array(rows, dtype=np.int64).reshape(len(rows), 5).T
+    return MatrixProducts(
+        names=tuple(names), m=m, k=k, n=n, repeats=repeats, input_elements=np.minimum(elements, m * k)
+    )
+
+
+def _product(network: Network, layer: Layer, convention: str) -> tuple[int, int, int, int, int] | None:
+    """M, K, N, repeats and elements of the input of one layer; ``None`` where it is no product."""
     family, sizes = layer_family(network, layer), layer_geometry(network, layer)
     inputs = math.ceil(sizes.in_channels / sizes.groups)
     filters = math.ceil(sizes.out_channels / sizes.groups)
     taps = sizes.kernel_h * sizes.kernel_w
     if family in _WINDOWED:
-        positions = sizes.batch * sizes.out_h * sizes.out_w
+        pixels, positions = sizes.in_h * sizes.in_w, sizes.out_h * sizes.out_w
         if convention == "scalesim":
             positions = _windows(sizes.in_h, sizes.kernel_h, sizes.stride_h) * _windows(
                 sizes.in_w, sizes.kernel_w, sizes.stride_w
             )
-        return positions, inputs * taps, filters, sizes.groups
+        images = sizes.batch if convention == "onnx" else 1
+        return images * positions, inputs * taps, filters, sizes.groups, images * pixels * inputs
     if family == "conv_transpose":  # every input position meets every tap; the results are added up behind
-        return sizes.batch * sizes.in_h * sizes.in_w, inputs, filters * taps, sizes.groups
+        pixels = sizes.batch * sizes.in_h * sizes.in_w
+        return pixels, inputs, filters * taps, sizes.groups, pixels * inputs
     if family in _MATRIX:
         stacked = sizes.batch if _has_own_weights(network, layer, sizes) else 1
-        return sizes.batch // stacked * sizes.out_h * sizes.out_w, inputs, filters, stacked
+        rows = sizes.batch // stacked * sizes.out_h * sizes.out_w
+        return rows, inputs, filters, stacked, rows * inputs
     return None
 
 

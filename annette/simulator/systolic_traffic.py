@@ -54,7 +54,8 @@ class SystolicTraffic:
 
 def count_traffic(
     m: _Ints, k: _Ints, n: _Ints, *, rows: _Ints | int, columns: _Ints | int, dataflow: str,
-    buffers: BufferSizes, element_bytes: float,
+    buffers: BufferSizes, element_bytes: float, sum_bytes: float | None = None,
+    input_share: float | _Floats = 1.0,
 ) -> SystolicTraffic:  # fmt: skip
     """The least traffic of the two orders in which the folds can be done, row by row or column by column.
 
@@ -73,39 +74,68 @@ def count_traffic(
     buffers : BufferSizes
         Half of each holds what is at work.
     element_bytes : float
-        Of every operand, partial sums included; > 0.
+        Of every operand and result; > 0.
+    sum_bytes : float, optional
+        Of a partial sum; > 0. Default: as ``element_bytes``.
+    input_share : float or ndarray of shape (n_products,)
+        Elements of the left matrix that memory and buffer hold, over all of them; in (0, 1]. Below 1 for
+        convolutions, whose windows share elements of the feature map.
+
+    Examples
+    --------
+    >>> sizes = (np.array([size]) for size in (100, 64, 8))
+    >>> small = BufferSizes(input_bytes=2.0, weight_bytes=2.0, output_bytes=2.0)
+    >>> found = count_traffic(
+    ...     *sizes, rows=8, columns=8, dataflow="WS", buffers=small, element_bytes=1.0, sum_bytes=4.0
+    ... )
+    >>> found.weight_bytes.tolist(), found.output_bytes.tolist()  # 800 results, 7 times 800 sums out and in
+    ([512.0], [45600.0])
     """
-    inputs, weights, outputs = (
-        np.asarray(element_bytes * product, dtype=np.float64) for product in (m * k, k * n, m * n)
+    widths = _Widths(
+        left=element_bytes * np.asarray(input_share, dtype=np.float64),
+        right=element_bytes,
+        result=element_bytes,
+        partial=element_bytes if sum_bytes is None else sum_bytes,
     )
     halves = (buffers.input_bytes / 2, buffers.weight_bytes / 2, buffers.output_bytes / 2)
     if dataflow == "OS":
-        sizes = inputs, weights, outputs
-        return _output_stationary(m, k, n, rows, columns, element_bytes, sizes, halves)
+        return _output_stationary(m, k, n, rows, columns, widths, halves)
     if dataflow == "WS":
         streamed, sums, fold = _stationary(
-            m, k, n, rows, columns, element_bytes, (inputs, outputs), (halves[0], halves[2])
+            m, k, n, rows, columns, widths, (widths.left, widths.right), (halves[0], halves[2])
         )
+        weights = np.asarray(widths.right * (k * n), dtype=np.float64)
         return SystolicTraffic(
             input_bytes=streamed, weight_bytes=weights, output_bytes=sums, peak_bytes_per_fold=fold
         )
     streamed, sums, fold = _stationary(
-        n, k, m, rows, columns, element_bytes, (weights, outputs), (halves[1], halves[2])
+        n, k, m, rows, columns, widths, (widths.right, widths.left), (halves[1], halves[2])
     )
+    inputs = np.asarray(widths.left * (m * k), dtype=np.float64)
     return SystolicTraffic(
         input_bytes=inputs, weight_bytes=streamed, output_bytes=sums, peak_bytes_per_fold=fold
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Widths:
+    """Bytes of an element of each matrix."""
+
+    left: _Floats
+    right: float
+    result: float
+    partial: float
+
+
 def _output_stationary(
-    m: _Ints, k: _Ints, n: _Ints, rows: _Ints | int, columns: _Ints | int, element_bytes: float,
-    sizes: tuple[_Floats, _Floats, _Floats], halves: Sequence[float | _Floats],
+    m: _Ints, k: _Ints, n: _Ints, rows: _Ints | int, columns: _Ints | int, widths: _Widths,
+    halves: Sequence[float | _Floats],
 ) -> SystolicTraffic:  # fmt: skip
     """Results stay until they are complete: each is written once, operands pass by."""
-    inputs, weights, outputs = sizes
+    inputs, weights = widths.left * (m * k), widths.right * (k * n)
     down, across = -(-m // rows), -(-n // columns)
-    row_strip = element_bytes * np.minimum(rows, m) * k
-    column_strip = element_bytes * np.minimum(columns, n) * k
+    row_strip = widths.left * (np.minimum(rows, m) * k)
+    column_strip = widths.right * (np.minimum(columns, n) * k)
     strip_stays, all_weights_stay = row_strip <= halves[0], weights <= halves[1]
     by_row = (
         np.where(strip_stays, inputs, inputs * across),
@@ -117,42 +147,50 @@ def _output_stationary(
         np.where(column_stays, weights, weights * down),
     )
     is_row = by_row[0] + by_row[1] <= by_column[0] + by_column[1]
-    tile = element_bytes * np.minimum(rows, m) * np.minimum(columns, n)
+    tile = widths.result * (np.minimum(rows, m) * np.minimum(columns, n))
     return SystolicTraffic(
         input_bytes=np.where(is_row, by_row[0], by_column[0]),
         weight_bytes=np.where(is_row, by_row[1], by_column[1]),
-        output_bytes=outputs + 0.0,
+        output_bytes=np.asarray(widths.result * (m * n), dtype=np.float64),
         peak_bytes_per_fold=row_strip + column_strip + tile,
     )
 
 
 def _stationary(
     through: _Ints, k: _Ints, across_size: _Ints, rows: _Ints | int, columns: _Ints | int,
-    element_bytes: float, sizes: tuple[_Floats, _Floats], halves: Sequence[float | _Floats],
+    widths: _Widths, operands: tuple[float | _Floats, float | _Floats], halves: Sequence[float | _Floats],
 ) -> tuple[_Floats, _Floats, _Floats]:  # fmt: skip
-    """Bytes of the operand that streams, of the partial sums, and the most in one fold.
+    """Bytes of the operand that streams, of results and partial sums, and the most in one fold.
 
-    The stationary operand (K down, ``across_size`` across) is read once whatever the order.
+    The stationary operand (K down, ``across_size`` across) is read once whatever the order. ``operands`` are
+    the widths of the one that streams and of the one that stays, ``halves`` those of the buffers of the one
+    that streams and of the results.
     """
-    streamed, sums = sizes
     down, across = -(-k // rows), -(-across_size // columns)
-    strip = element_bytes * through * np.minimum(rows, k)  # what one row of folds streams
-    sums_strip = element_bytes * through * np.minimum(columns, across_size)
-    spilled = sums * (2.0 * down - 1.0)
+    streamed, results = operands[0] * (through * k), widths.result * (through * across_size)
+    strip = operands[0] * (through * np.minimum(rows, k))  # what one row of folds streams
+    strip_results = through * np.minimum(columns, across_size)
+    spilled = results + 2.0 * (down - 1) * widths.partial * (through * across_size)
+    waits_in_strips = widths.partial * strip_results <= halves[1]
+    all_wait = widths.partial * (through * across_size) <= halves[1]
     by_column = (  # all of K for one strip of results, then the next
         np.where(streamed <= halves[0], streamed, streamed * across),
-        np.where(sums_strip <= halves[1], sums, spilled),
+        np.where(waits_in_strips, results, spilled),
     )
     by_row = (
         np.where(strip <= halves[0], streamed, streamed * across),
-        np.where(sums <= halves[1], sums, spilled),
+        np.where(all_wait, results, spilled),
     )
     is_row = by_row[0] + by_row[1] < by_column[0] + by_column[1]
-    tile = element_bytes * np.minimum(rows, k) * np.minimum(columns, across_size)
-    stays = np.where(is_row, sums <= halves[1], sums_strip <= halves[1])
-    moved_sums = np.where(stays | (down == 1), sums_strip / down, 2.0 * sums_strip)
+    tile = operands[1] * (np.minimum(rows, k) * np.minimum(columns, across_size))
+    stays = np.where(is_row, all_wait, waits_in_strips)
+    moved_results = np.where(
+        stays | (down == 1),
+        widths.result * strip_results / down,
+        (widths.partial + max(widths.partial, widths.result)) * strip_results,
+    )
     return (
         np.where(is_row, by_row[0], by_column[0]),
         np.where(is_row, by_row[1], by_column[1]),
-        tile + strip + moved_sums,
+        tile + strip + moved_results,
     )

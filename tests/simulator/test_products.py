@@ -67,3 +67,15 @@ def test_layers_without_multiply_accumulates_are_left_out() -> None:
 def test_another_convention_is_refused() -> None:
     with pytest.raises(UsageError, match="convention 'same', expected one of onnx, scalesim"):
         network_products(_one("conv"), "same")
+
+
+def test_windows_share_the_elements_of_a_feature_map() -> None:
+    build = NetworkBuilder("one")
+    x = build.input("x", (2, 6, 9, 9))
+    y = build.conv(x, 4, kernel=3, padding=1, groups=2)
+    y = build.conv(y, 8, kernel=1, stride=4)
+    network = build.finish(y)
+    products = network_products(network)
+    assert products.input_elements.tolist() == [2 * 9 * 9 * 3, 2 * 3 * 3 * 4]
+    assert ((products.input_share > 0) & (products.input_share <= 1)).all()
+    assert network_products(network, "scalesim").input_elements.tolist() == [9 * 9 * 3, 3 * 3 * 4]
