@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from annette.errors import HardwareError
 from annette.hardware.checks import FieldFault, check_fields, quantity
-from annette.hardware.energy import AreaTable, EnergyTable
+from annette.hardware.energy import AreaTable, EnergyTable, require_whole_tables
 from annette.hardware.kept_memory import KeptMemory
 from annette.hardware.rules import CompilerRules
 from annette.hardware.systolic_array import SystolicArray
@@ -355,26 +354,7 @@ class Accelerator:
                     f"compiler.placement[{index}].unit",
                     f"found {rule.unit!r}, expected a unit the description has ({', '.join(sorted(units))})",
                 )
-        for beside, is_there, path, value in self._costs():
-            if is_there and value is None:
-                raise FieldFault(path, f"missing beside {beside}, expected a number; add the key")
-            if not is_there and value is not None:
-                raise FieldFault(
-                    path, f"found without {beside}, expected both or none; add it or remove this"
-                )
-
-    def _costs(self) -> Iterator[tuple[str, bool, str, float | None]]:
-        """Costs that are known exactly where something else is: its name, if it is there, path, value."""
-        has_energy, has_area = self.energy is not None, self.area is not None
-        for index, memory in enumerate(self.memories):
-            where = f"memories[{index}]"
-            yield "energy", has_energy, f"{where}.read_j_per_byte", memory.read_j_per_byte
-            yield "energy", has_energy, f"{where}.write_j_per_byte", memory.write_j_per_byte
-            yield "area", has_area, f"{where}.area_mm2", memory.area_mm2
-        if self.energy is not None:
-            buffer_j_per_byte, host_w = self.energy.vector_buffer_j_per_byte, self.energy.host_w
-            yield "vector", self.vector is not None, "energy.vector_buffer_j_per_byte", buffer_j_per_byte
-            yield "host", self.host is not None, "energy.host_w", host_w
+        require_whole_tables(self)
 
     @property
     def peak_ops_per_s(self) -> float:
@@ -393,7 +373,9 @@ class Accelerator:
         """Square millimetres of array, on-chip memories and all else; ``None`` without a table of areas."""
         if self.area is None:
             return None
-        memories = sum(memory.area_mm2 or 0.0 for memory in self.memories)  # known beside the table
+        kept = [item.area_mm2 for item in (self.activation_memory, self.weight_memory) if item is not None]
+        areas = [*(memory.area_mm2 for memory in self.memories), *kept]
+        memories = sum(area for area in areas if area is not None)  # each is known beside the table
         return self.array.macs_per_cycle * self.area.mac_mm2 + memories + self.area.other_mm2
 
     @property

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from annette.errors import HardwareError
-from annette.hardware.checks import check_fields, quantity
+from annette.hardware.checks import FieldFault, check_fields, quantity
 
-__all__ = ["AreaTable", "EnergyTable", "sram_j_per_byte", "sram_mm2"]
+if TYPE_CHECKING:
+    from annette.hardware.accelerator import Accelerator, Memory
+    from annette.hardware.kept_memory import KeptMemory
+
+__all__ = ["AreaTable", "EnergyTable", "require_whole_tables", "sram_j_per_byte", "sram_mm2"]
 
 _MAX_J, _MAX_W, _MAX_MAC_MM2, _MAX_MM2 = 1e-6, 1e5, 1.0, 1e4
 """Far beyond any device: a number in picojoules or square micrometres under these keys is refused."""
@@ -54,6 +60,41 @@ class AreaTable:
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+
+def require_whole_tables(accelerator: Accelerator) -> None:
+    """Raise unless every part has its cost exactly where the table of energies or of areas is there.
+
+    Raises
+    ------
+    FieldFault
+        Naming the first cost that is missing, or that stands there without its table or its unit.
+    """
+    for beside, is_there, path, value in _costs(accelerator):
+        if is_there and value is None:
+            raise FieldFault(path, f"missing beside {beside}, expected a number; add the key")
+        if not is_there and value is not None:
+            raise FieldFault(path, f"found without {beside}, expected both or none; add it or remove this")
+
+
+def _costs(accelerator: Accelerator) -> Iterator[tuple[str, bool, str, float | None]]:
+    """Costs that are known exactly where something else is: its name, if it is there, path, value."""
+    table, has_area = accelerator.energy, accelerator.area is not None
+    places: list[tuple[str, Memory | KeptMemory]] = [
+        (f"memories[{index}]", memory) for index, memory in enumerate(accelerator.memories)
+    ]
+    if accelerator.activation_memory is not None:
+        places.append(("activation_memory", accelerator.activation_memory))
+    if accelerator.weight_memory is not None:
+        places.append(("weight_memory", accelerator.weight_memory))
+    for path, memory in places:
+        yield "energy", table is not None, f"{path}.read_j_per_byte", memory.read_j_per_byte
+        yield "energy", table is not None, f"{path}.write_j_per_byte", memory.write_j_per_byte
+        yield "area", has_area, f"{path}.area_mm2", memory.area_mm2
+    if table is not None:
+        buffer_path, has_vector = "energy.vector_buffer_j_per_byte", accelerator.vector is not None
+        yield "vector", has_vector, buffer_path, table.vector_buffer_j_per_byte
+        yield "host", accelerator.host is not None, "energy.host_w", table.host_w
 
 
 def sram_j_per_byte(size_bytes: float) -> float:

@@ -21,6 +21,14 @@ class KeptMemory:
     """Seconds from the request of a tile to its first byte."""
     burst_bytes: int = quantity(at_least=1, at_most=2**60, default=1)
     """Every contiguous run is moved in multiples of this."""
+    read_j_per_byte: float | None = quantity(at_least=0, at_most=1e-6, is_optional=True)
+    """Joules to read a byte; known where the accelerator has a table of energies. 0 where it is the memory of
+    the tiles at work, and what is read is read by the array."""
+    write_j_per_byte: float | None = quantity(at_least=0, at_most=1e-6, is_optional=True)
+    """Joules to write a byte; likewise."""
+    area_mm2: float | None = quantity(at_least=0, at_most=1e4, is_optional=True)
+    """Square millimetres; known where the accelerator has a table of areas. 0 where they are another
+    memory's."""
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -42,6 +42,8 @@ class Accesses:
     """Partial sums written, results not."""
     external_read_bytes: float = 0.0
     """Loaded from the external memory, paddings not counted."""
+    external_weight_bytes: float = 0.0
+    """Weights among them."""
     external_write_bytes: float = 0.0
     """Stored in the external memory, paddings not counted."""
     vector_ops: float = 0.0

@@ -205,6 +205,7 @@ def tile_accesses(nest: ArrayNest, machine: ArrayMachine, unroll: Unroll, tile: 
         partial_sum_read_bytes=partial_bytes,
         partial_sum_write_bytes=partial_bytes,
         external_read_bytes=float(found.external_reads),
+        external_weight_bytes=float(found.weight_fills),
         external_write_bytes=found.stores,
         vector_ops=float(nest.post_elements),
     )

@@ -21,7 +21,7 @@ class KernelEnergy:
     buffer_j: float
     """On-chip memories: what the array reads and writes, partial sums, fills, drains; the vector unit's."""
     external_j: float
-    """The external memory and its bus."""
+    """The external memory and its bus, or the memories that keep tensors between kernels."""
     vector_j: float
     """Work of the vector unit and of the post-processor."""
     leakage_j: float
@@ -35,12 +35,20 @@ class KernelEnergy:
         return float(sum(astuple(self)))
 
 
-def kernel_energy(accesses: Accesses, latency_s: float, accelerator: Accelerator) -> KernelEnergy | None:
+def kernel_energy(
+    accesses: Accesses,
+    latency_s: float,
+    accelerator: Accelerator,
+    *,
+    keeps_activations: bool = False,
+    keeps_weights: bool = False,
+) -> KernelEnergy | None:
     """The energy of a kernel that does ``accesses`` in ``latency_s``; ``None`` without a table of energies.
 
     Every action has its price, and time has one: joules = sum of counts x joules each + leakage x seconds.
     Partial sums cost what the array's accumulators do, or what the memory of the outputs does where it has
-    none of its own.
+    none of its own. What lies in the activation or weight memory (``keeps_...``) costs what that
+    memory does, in place of the external one.
 
     Examples
     --------
@@ -73,8 +81,31 @@ def kernel_energy(accesses: Accesses, latency_s: float, accelerator: Accelerator
         mac_j=accesses.macs * table.mac_j,
         register_j=accesses.register_bytes * table.register_j_per_byte,
         buffer_j=buffer_j,
-        external_j=accesses.external_bytes * table.external_j_per_byte,
+        external_j=_external_j(
+            accesses, accelerator, table.external_j_per_byte, keeps_activations, keeps_weights
+        ),
         vector_j=accesses.vector_ops * table.vector_op_j,
         leakage_j=latency_s * table.leakage_w,
         host_j=accesses.host_s * (table.host_w or 0.0),
+    )
+
+
+def _external_j(
+    accesses: Accesses,
+    accelerator: Accelerator,
+    j_per_byte: float,
+    keeps_activations: bool,
+    keeps_weights: bool,
+) -> float:
+    """Joules of what is loaded and stored, each at the price of the memory that it lies in."""
+    read_j = write_j = weight_j = j_per_byte
+    activations, weights = accelerator.activation_memory, accelerator.weight_memory
+    if keeps_activations and activations is not None:
+        read_j, write_j = activations.read_j_per_byte or 0.0, activations.write_j_per_byte or 0.0
+    if keeps_weights and weights is not None:
+        weight_j = weights.read_j_per_byte or 0.0
+    return (
+        (accesses.external_read_bytes - accesses.external_weight_bytes) * read_j
+        + accesses.external_weight_bytes * weight_j
+        + accesses.external_write_bytes * write_j
     )

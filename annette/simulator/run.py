@@ -14,6 +14,7 @@ from annette.simulator.accesses import Accesses
 from annette.simulator.array_engine import ArrayMachine, array_machine, time_array
 from annette.simulator.compiled import CompiledNetwork, PreparedNetwork
 from annette.simulator.energy import KernelEnergy, kernel_energy
+from annette.simulator.kept_tensors import KernelView, kernel_views
 from annette.simulator.lowering import is_free_after_array
 from annette.simulator.nests import KernelTime
 from annette.simulator.stream_engine import time_host, time_vector
@@ -104,12 +105,16 @@ def simulate(network: Network | PreparedNetwork, accelerator: Accelerator) -> Si
     """
     prepared = network if isinstance(network, PreparedNetwork) else PreparedNetwork(network)
     compiled = prepared.compiled(accelerator)
-    units = _units(accelerator)
+    views = kernel_views(
+        compiled.mapping.kernels,
+        accelerator,
+        lambda kernel: compiled.stream(kernel.layers, accelerator.external_memory),
+    )
     peak_macs_per_s = accelerator.peak_ops_per_s / 2
     kernels = []
-    for kernel in compiled.mapping.kernels:
+    for kernel, view in zip(compiled.mapping.kernels, views, strict=True):
         try:
-            time = _fused_time(compiled, units, kernel.unit, kernel.layers)
+            time = _fused_time(compiled, _units(view), kernel.unit, kernel.layers)
         except HardwareError as err:
             raise HardwareError(f"accelerator {accelerator.name!r}: kernel {kernel.name!r}: {err}") from err
         kernels.append(
@@ -124,7 +129,13 @@ def simulate(network: Network | PreparedNetwork, accelerator: Accelerator) -> Si
                 moved_bytes=time.moved_bytes,
                 utilisation_fraction=min(time.macs / (time.latency_s * peak_macs_per_s), 1.0),
                 accesses=time.accesses,
-                energy=kernel_energy(time.accesses, time.latency_s, accelerator),
+                energy=kernel_energy(
+                    time.accesses,
+                    time.latency_s,
+                    accelerator,
+                    keeps_activations=view.keeps_activations,
+                    keeps_weights=view.keeps_weights,
+                ),
             )
         )
     return SimulatedRun(kernels=tuple(kernels), eliminated_layers=compiled.mapping.eliminated_layers)
@@ -136,9 +147,10 @@ class _Units:
     machine: ArrayMachine
 
 
-@lru_cache(maxsize=64)
-def _units(accelerator: Accelerator) -> _Units:
-    return _Units(accelerator=accelerator, machine=array_machine(accelerator))
+@lru_cache(maxsize=256)
+def _units(view: KernelView) -> _Units:
+    machine = array_machine(view.accelerator, view.weight_bus_factor)
+    return _Units(accelerator=view.accelerator, machine=machine)
 
 
 def _fused_time(compiled: CompiledNetwork, units: _Units, unit: str, layers: tuple[str, ...]) -> KernelTime:

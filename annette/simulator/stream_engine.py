@@ -153,6 +153,7 @@ def time_host(stream: Stream, host: Host, external: ExternalMemory, weight_bytes
         macs=stream.macs,
         accesses=Accesses(
             external_read_bytes=stream.load_elements * host.activation_bytes + constants,
+            external_weight_bytes=constants,
             external_write_bytes=stream.store_elements * host.activation_bytes,
             host_s=host.round_trip_s + memory_s + compute_s,
         ),
@@ -161,10 +162,12 @@ def time_host(stream: Stream, host: Host, external: ExternalMemory, weight_bytes
 
 def _vector_accesses(stream: Stream, activation_bytes: float, weight_bytes: float) -> Accesses:
     """All that is loaded passes the buffer on its way in, and all that is stored on its way out."""
-    loaded = stream.load_elements * activation_bytes + stream.weight_elements * weight_bytes
+    constants = stream.weight_elements * weight_bytes
+    loaded = stream.load_elements * activation_bytes + constants
     stored = stream.store_elements * activation_bytes
     return Accesses(
         external_read_bytes=loaded,
+        external_weight_bytes=constants,
         external_write_bytes=stored,
         vector_ops=float(sum(amount for _, amount in stream.work)),
         vector_buffer_bytes=2.0 * (loaded + stored),

@@ -14,6 +14,7 @@ from annette.graph.builder import NetworkBuilder
 from annette.graph.network import Network
 from annette.hardware.accelerator import Accelerator
 from annette.hardware.codec import load_accelerator
+from annette.hardware.kept_memory import KeptMemory
 from annette.simulator.accesses import Accesses, MemoryAccesses
 from annette.simulator.energy import KernelEnergy, kernel_energy
 from annette.simulator.run import simulate
@@ -61,7 +62,7 @@ _COUNTS = st.floats(0, 1e12)
 
 @settings(deadline=None)
 @given(
-    counts=st.tuples(*[_COUNTS] * 8), ports=st.tuples(*[_COUNTS] * 4), latency_s=st.floats(0, 10),
+    counts=st.tuples(*[_COUNTS] * 10), ports=st.tuples(*[_COUNTS] * 4), latency_s=st.floats(0, 10),
     factor=st.floats(0, 100),
 )  # fmt: skip
 def test_energy_is_linear_in_what_is_done(
@@ -75,7 +76,8 @@ def test_energy_is_linear_in_what_is_done(
             fill_bytes=ports[2] * scale, drain_bytes=ports[3] * scale,
         )  # fmt: skip
         names = [item.name for item in dataclasses.fields(Accesses) if item.name != "memories"]
-        values = dict(zip(names, (count * scale for count in counts), strict=False))
+        values = dict(zip(names, (count * scale for count in counts), strict=True))
+        values["external_read_bytes"] += values["external_weight_bytes"]  # the latter are among the former
         found = kernel_energy(Accesses(memories=(memory,) * 3, **values), latency_s * scale, device)
         assert found is not None
         return found
@@ -127,3 +129,31 @@ def leakage_by_area(accelerator: Accelerator) -> float:
     assert accelerator.energy is not None
     assert accelerator.area_mm2 is not None
     return accelerator.energy.leakage_w / accelerator.area_mm2
+
+
+def test_tensors_that_stay_on_the_chip_cost_what_their_memory_does() -> None:
+    device = load_accelerator(DEVICE)
+    kept = KeptMemory(
+        size_bytes=1 << 24, bandwidth_bytes_per_s=1e11, latency_s=1e-8,
+        read_j_per_byte=1e-12, write_j_per_byte=2e-12, area_mm2=1.0,
+    )  # fmt: skip
+    with_both = replace(
+        device, activation_memory=kept, weight_memory=replace(kept, read_j_per_byte=4e-12, area_mm2=2.0)
+    )
+    moved = Accesses(external_read_bytes=10.0, external_weight_bytes=4.0, external_write_bytes=5.0)
+    expected = {
+        (False, False): 15 * 64e-12,
+        (True, False): 6 * 1e-12 + 5 * 2e-12 + 4 * 64e-12,
+        (False, True): 11 * 64e-12 + 4 * 4e-12,
+        (True, True): 6 * 1e-12 + 5 * 2e-12 + 4 * 4e-12,
+    }
+    for (activations, weights), joules in expected.items():
+        found = kernel_energy(moved, 0.0, with_both, keeps_activations=activations, keeps_weights=weights)
+        assert found is not None
+        assert found.external_j == pytest.approx(joules)
+    assert device.area_mm2 is not None
+    assert with_both.area_mm2 == pytest.approx(device.area_mm2 + 3.0)
+    run = simulate(zoo_network("mobilenet_v2"), with_both)
+    parts = [item.energy.external_j for item in run.kernels if item.energy is not None]
+    moved_bytes = sum(item.moved_bytes for item in run.kernels)
+    assert sum(parts) < 5e-12 * moved_bytes  # all of it fits
