@@ -139,10 +139,10 @@ def test_the_memories_of_presets_follow_the_rule(name: str) -> None:
         assert sources[f"memories[{index}].read_j_per_byte"]
         if "rule" in sources[f"memories[{index}].read_j_per_byte"]:
             assert memory.read_j_per_byte == pytest.approx(sram_j_per_byte(memory.size_bytes), rel=0.01)
-            assert memory.write_j_per_byte == memory.read_j_per_byte
-        if memory.area_mm2 is not None:
+            assert memory.write_j_per_byte in (memory.read_j_per_byte, 0.0)  # 0: written elsewhere
+        if memory.area_mm2:  # 0 where it is part of another
             assert memory.area_mm2 == pytest.approx(sram_mm2(memory.size_bytes), rel=0.01)
     for key in ("mac_j", "register_j_per_byte", "external_j_per_byte", "vector_op_j", "leakage_w"):
         assert sources[f"energy.{key}"], key
-    if device.area_mm2 is not None and "5 mW a mm2" in sources["energy.leakage_w"]:
-        assert device.energy.leakage_w == pytest.approx(0.005 * device.area_mm2, rel=0.02)
+    if device.area_mm2 is not None and "1 mW a mm2" in sources["energy.leakage_w"]:
+        assert device.energy.leakage_w == pytest.approx(0.001 * device.area_mm2, rel=0.02)
