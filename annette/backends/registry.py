@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from annette.backends.protocol import Backend
 from annette.errors import AnnetteError, MeasurementError, UsageError
-from annette.hardware.codec import list_accelerators
+from annette.hardware.codec import is_preset, list_accelerators
 
 __all__ = ["ENTRY_POINT_GROUP", "list_devices", "open_device"]
 
@@ -91,17 +91,17 @@ def open_device(spec: str) -> Backend:
     'zcu102-dpu'
     """
     kind, colon, target = spec.partition(":")
-    presets = [name for name, _ in list_accelerators()]
-    if not colon and spec in presets:
+    if not colon and is_preset(spec):
         kind, target = "simulator", spec
     plugins = _plugins()
     if kind in _BUILT_IN:
-        return _open_built_in(kind, target, spec, presets)
+        return _open_built_in(kind, target, spec)
     if kind in plugins:
         return _open_plugin(plugins[kind], target)
     if not colon and spec.endswith((".yaml", ".yml")):
         raise UsageError(f"device {spec!r}: write simulator:{spec} to simulate that accelerator")
     kinds = [name if item.is_whole else f"{name}:" for name, item in _BUILT_IN.items()]
+    presets = [name for name, _ in list_accelerators()]
     known = [*presets, *kinds, *(f"{name}:" for name in plugins)]
     raise UsageError(
         f"device {spec!r}: not known{_near(spec, kind, known)}; `annette devices` lists them all"
@@ -121,10 +121,10 @@ def list_devices() -> tuple[tuple[str, str], ...]:
     return tuple(rows)
 
 
-def _open_built_in(kind: str, target: str, spec: str, presets: Sequence[str]) -> Backend:
+def _open_built_in(kind: str, target: str, spec: str) -> Backend:
     item = _BUILT_IN[kind]
     if not target and not item.is_whole:
-        near = f", did you mean {' or '.join(presets)}?" if kind == "simulator" else ""
+        near = "; `annette devices` lists the presets" if kind == "simulator" else ""
         raise UsageError(f"device {spec!r}: expected {kind}:{item.target}{near}")
     module, _, function = item.opener.partition(":")
     backend: Backend = getattr(importlib.import_module(module), function)(target)

@@ -23,9 +23,12 @@ from annette.hardware.systolic_array import SystolicArray
 
 __all__ = [
     "SCHEMA_VERSION",
+    "accelerator_from_dict",
     "accelerator_from_yaml",
     "accelerator_id",
+    "accelerator_to_dict",
     "accelerator_to_yaml",
+    "is_preset",
     "list_accelerators",
     "load_accelerator",
 ]
@@ -85,6 +88,17 @@ def list_accelerators() -> tuple[tuple[str, str], ...]:
     return tuple((name, _preset(name).description) for name in _preset_names())
 
 
+def is_preset(name: str) -> bool:
+    """Whether `load_accelerator` knows ``name`` without a file.
+
+    Examples
+    --------
+    >>> is_preset("zcu102-dpu"), is_preset("systolic-8x16-os"), is_preset("mine.yaml")
+    (True, True, False)
+    """
+    return name in _preset_names() or _SYSTOLIC.fullmatch(name) is not None
+
+
 def accelerator_from_yaml(text: str, where: str) -> Accelerator:
     """The accelerator that a YAML text describes; ``where`` opens the messages.
 
@@ -108,6 +122,27 @@ def accelerator_from_yaml(text: str, where: str) -> Accelerator:
     except HardwareError as err:
         raise HardwareError(f"{where}: {err}") from err
     return dataclasses.replace(accelerator, provenance=tuple(provenance))
+
+
+def accelerator_from_dict(data: dict[str, Any], where: str) -> Accelerator:
+    """The accelerator that plain values describe, in the keys of the YAML; ``where`` opens the messages.
+
+    Raises
+    ------
+    HardwareError
+        Naming the path of the first fault, what was found and what was expected.
+    """
+    try:
+        accelerator: Accelerator = _decode(Accelerator, data, "")
+    except HardwareError as err:
+        raise HardwareError(f"{where}: {err}") from err
+    return accelerator
+
+
+def accelerator_to_dict(accelerator: Accelerator) -> dict[str, Any]:
+    """The description as mappings, lists, numbers and text, without sources."""
+    plain: dict[str, Any] = _plain(accelerator)
+    return plain
 
 
 def accelerator_to_yaml(accelerator: Accelerator) -> str:

@@ -159,3 +159,10 @@ def test_a_runtime_opens_by_its_kind_alone_and_with_options(spec: str) -> None:
     info = open_device(spec).info
     assert (info.name, info.backend, info.is_exclusive) == ("cpu-onnxruntime", "onnxruntime", True)
     assert info.visits == (2 if "visits" in spec else 4)
+
+
+def test_a_systolic_array_of_any_size_is_a_device() -> None:
+    assert open_device("systolic-12x20-is").info.name == "systolic-12x20-is"
+    assert open_device("simulator:systolic-12x20-is").info == open_device("systolic-12x20-is").info
+    with pytest.raises(UsageError, match="columns: found 0"):
+        open_device("systolic-12x0-is")
