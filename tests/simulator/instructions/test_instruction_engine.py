@@ -227,6 +227,27 @@ def test_units_of_nearly_one_pace_drift_until_the_queue_is_full_and_still_agree(
     assert 500 < done.evaluated_iterations < 1500  # 40 places of 21 cycles, a cycle an iteration
 
 
+def test_slots_come_free_in_the_order_of_the_program_though_the_second_unit_is_done_first() -> None:
+    machine = InstructionMachine(
+        units=tuple(FunctionalUnit(name=name, queue=4) for name in ("left", "right", "slow", "fast")),
+        buffers=(Buffer(name="tile", slots=2),),
+        issue_cycles=0,
+    )
+
+    def step(name: str, unit: str, cycles: int, **slots: tuple[str, ...]) -> Instruction:
+        return Instruction(name=name, kind="compute", unit=unit, cycles=cycles, **slots)
+
+    takes = [step(f"take {unit}", unit, 1, acquires=("tile",)) for unit in ("left", "right")]
+    frees = [
+        step("free slow", "slow", 20, releases=("tile",)),
+        step("free fast", "fast", 1, releases=("tile",)),
+    ]
+    program = Program(machine=machine, body=(*takes, *frees, *takes, *frees))
+    for found in (unroll_program(program), evaluate_program(program)):
+        # The second slot is freed at 1, behind the first, which is freed at 20.
+        assert dict(found.completions)["take left"] == dict(found.completions)["take right"] == 21
+
+
 def test_without_a_period_within_the_limit_the_error_says_what_to_do() -> None:
     with pytest.raises(HardwareError, match=r"no period within 3 evaluated iterations.*raise the limit"):
         evaluate_program(pipeline(1000), limit=3)
