@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -86,21 +87,50 @@ class DataSheet:
         return lanes
 
     @property
+    def _levels(self) -> tuple[float, ...]:
+        """What is left of data between two uses, by size: the caches, and one between the last two.
+
+        The last cache is shared and is many times the one before: data are pushed out of it little by little.
+        """
+        sizes = tuple(map(float, self.cache_bytes))
+        return sizes if len(sizes) < 2 else (*sizes[:-1], math.sqrt(sizes[-2] * sizes[-1]), sizes[-1])
+
+    @property
     def n_cache_terms(self) -> int:
         """Columns of `cache_terms`."""
-        return 2 * len(self.cache_bytes)
+        return len(self.cache_bytes) + len(self._levels)
+
+    @property
+    def n_overhead_terms(self) -> int:
+        """Columns of `overhead_terms`."""
+        return 2 * len(self._levels)
 
     def cache_terms(self, table: KernelTable) -> NDArray[np.float64]:
-        """Bytes that come from beyond each cache, shape (n_kernels, 2 * n_caches).
+        """Bytes that come from beyond each cache, shape (n_kernels, n_cache_terms).
 
-        First, by cache, the bytes of the kernel that do not fit into it; then its weights that the rest of
-        the network has pushed out of it since they were last used: ``weights * (1 - cache / network)``.
+        First, by cache, the bytes of the kernel that do not fit into it; then, by level, its weights that the
+        rest of the network has pushed out since they were last used: ``weights * (1 - level / network)``.
         """
         sizes = np.array(self.cache_bytes, dtype=np.float64)[None, :]
         beyond = np.maximum(table.moved_bytes[:, None] - sizes, 0.0)
-        network = np.maximum(table.column("network_bytes"), 1.0)[:, None]
-        cold = table.column("weight_bytes")[:, None] * np.maximum(1.0 - sizes / network, 0.0)
+        cold = table.column("weight_bytes")[:, None] * self._pushed_out(table, "network_bytes")
         return np.concatenate([beyond, cold], axis=1)
+
+    def overhead_terms(self, table: KernelTable) -> NDArray[np.float64]:
+        """How cold code and the runtime's own data are, in [0, 1), shape (n_kernels, n_overhead_terms).
+
+        First, by level, the share that the whole network pushes out between two runs of the kernel; then what
+        the kernels just before it push out, which may run the same code. A kernel that does next to nothing
+        takes 0.3 us in a network that stays in the second cache, and ten times that in a large one.
+        """
+        found = [self._pushed_out(table, column) for column in ("network_bytes", "recent_bytes")]
+        return np.concatenate(found, axis=1)
+
+    def _pushed_out(self, table: KernelTable, column: str) -> NDArray[np.float64]:
+        """Share that so many bytes push out of each level, shape (n_kernels, n_levels)."""
+        moved = np.maximum(table.column(column), 1.0)[:, None]
+        share: NDArray[np.float64] = np.maximum(1.0 - np.array(self._levels)[None, :] / moved, 0.0)
+        return share
 
 
 def lane_padding(sizes: NDArray[np.float64], lanes: NDArray[np.float64]) -> NDArray[np.float64]:

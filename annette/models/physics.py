@@ -25,6 +25,7 @@ __all__ = [
     "Physics",
     "blend",
     "fill_padding",
+    "memory_columns",
     "physical_quantities",
     "physical_terms",
 ]
@@ -33,8 +34,9 @@ COEFFICIENTS = (
     "overhead_s", "s_per_group", "s_per_extra_input", "s_per_extra_image",
     "s_per_op", "s_per_input_byte", "s_per_weight_byte", "s_per_output_byte", "s_per_skipped_byte",
 )  # fmt: skip
-"""What a family's fit finds, each >= 0; for a device with caches also the seconds per byte beyond each."""
-N_FIXED, COMPUTE, MEMORY = 4, 4, slice(5, None)
+"""What a family's fit finds, each >= 0; for a device with caches also the seconds per byte beyond each, and
+what cold code adds to the overhead."""
+N_FIXED, COMPUTE = 4, 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +59,15 @@ class PhysicalFit:
     """The exponent p, in [1, 16]."""
     coefficients: tuple[float, ...]
     """Per name of `COEFFICIENTS`, then seconds per byte beyond each cache of the device."""
+    cold_overhead_s: tuple[float, ...] = ()
+    """Seconds that a kernel takes longer whose code is cold, per column of `DataSheet.overhead_terms`."""
     fill: tuple[str, ...] = ()
     """Dimensions whose last, partly filled vector is paid in full; one of `FILLS`."""
     skips_padding: bool = False
     """Whether taps of a window that meet padding cost nothing."""
 
     def __post_init__(self) -> None:
-        numbers = (*self.coefficients, self.sharpness)
+        numbers = (*self.coefficients, *self.cold_overhead_s, self.sharpness)
         if len(self.coefficients) < len(COEFFICIENTS) or not all(
             math.isfinite(value) and value >= 0 for value in numbers
         ):
@@ -83,6 +87,8 @@ class PhysicalFit:
         document["coefficients"] = dict(zip(COEFFICIENTS, self.coefficients[:n_terms], strict=True))
         if len(self.coefficients) > n_terms:
             document["s_per_byte_beyond_caches"] = list(self.coefficients[n_terms:])
+        if self.cold_overhead_s:
+            document["cold_overhead_s"] = list(self.cold_overhead_s)
         if self.fill:
             document["fill"] = list(self.fill)
         if self.skips_padding:
@@ -102,6 +108,7 @@ class PhysicalFit:
                 *(float(document["coefficients"][name]) for name in COEFFICIENTS),
                 *map(float, document.get("s_per_byte_beyond_caches", ())),
             ),
+            cold_overhead_s=tuple(map(float, document.get("cold_overhead_s", ()))),
             fill=tuple(map(str, document.get("fill", ()))),
             skips_padding=bool(document.get("skips_padding", False)),
         )
@@ -112,7 +119,7 @@ class PhysicalTerms:
     """The parts of the physical model per kernel; arrays of shape (n_kernels,) unless said otherwise."""
 
     fixed_s: NDArray[np.float64]
-    """Overhead, and what each further group, input or image costs."""
+    """Overhead, cold code included, and what each further group, input or image costs."""
     compute_s: NDArray[np.float64]
     """Seconds of computing, ragged tiles paid in full."""
     transfers_s: NDArray[np.float64]
@@ -164,6 +171,11 @@ def fill_padding(
     return padding
 
 
+def memory_columns(sheet: DataSheet) -> slice:
+    """Which columns of `physical_quantities` are bytes; cold overheads come after them."""
+    return slice(COMPUTE + 1, len(COEFFICIENTS) + sheet.n_cache_terms)
+
+
 def physical_quantities(
     table: KernelTable,
     efficiency: NDArray[np.float64],
@@ -171,7 +183,10 @@ def physical_quantities(
     column_granule: NDArray[np.float64] | float,
     sheet: DataSheet,
 ) -> NDArray[np.float64]:
-    """What the coefficients multiply, shape (n_kernels, len(COEFFICIENTS) + n_cache_terms)."""
+    """What the coefficients multiply: of shape (n_kernels, n) one column each.
+
+    Those of `COEFFICIENTS`, then, for a device with caches, its cache terms and its overhead terms.
+    """
     run = table.column("run_elements")
     in_channels = np.where(run > 0, run, dimension_sizes(table, "in_channels"))
     out_channels = np.where(run > 0, run, dimension_sizes(table, "out_channels"))
@@ -196,7 +211,9 @@ def physical_quantities(
         ],
         axis=1,
     )
-    return np.concatenate([found, sheet.cache_terms(table)], axis=1) if sheet.cache_bytes else found
+    if not sheet.cache_bytes:
+        return found
+    return np.concatenate([found, sheet.cache_terms(table), sheet.overhead_terms(table)], axis=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -213,13 +230,14 @@ class Physics:
         found = {(fit.family, operator_code(fit.operator)): fit for fit in self.fits}
         if (GENERIC_FAMILY, 0.0) not in found:
             raise ModelError(f"physics: no fit for {GENERIC_FAMILY!r}; train the platform again")
-        n_terms = len(COEFFICIENTS) + self.sheet.n_cache_terms
-        odd = next((fit for fit in self.fits if len(fit.coefficients) != n_terms), None)
-        if odd is not None:
-            raise ModelError(
-                f"physics of {odd.family!r}: {len(odd.coefficients)} coefficients, expected {n_terms}; "
-                "train the platform again"
-            )
+        expected = (len(COEFFICIENTS) + self.sheet.n_cache_terms, self.sheet.n_overhead_terms)
+        for fit in self.fits:
+            known = (len(fit.coefficients), len(fit.cold_overhead_s))
+            if known != expected:
+                raise ModelError(
+                    f"physics of {fit.family!r}: {known[0]} and {known[1]} coefficients, expected "
+                    f"{expected[0]} and {expected[1]}; train the platform again"
+                )
         object.__setattr__(self, "_by_key", found)
 
     def fit_of(self, family: str, operator: float) -> PhysicalFit:
@@ -235,9 +253,13 @@ def physical_terms(table: KernelTable, parameters: DeviceParameters, physics: Ph
     kinds, index = np.unique(codes, return_inverse=True)
     pairs = [divmod(int(kind), len(OPERATORS) + 1) for kind in kinds]
     chosen = [physics.fit_of(table.family_names[family], float(operator)) for family, operator in pairs]
-    n_terms = len(COEFFICIENTS) + physics.sheet.n_cache_terms
+    memory = memory_columns(physics.sheet)
+    n_terms = memory.stop + physics.sheet.n_overhead_terms
     numbers = np.array(
-        [(*fit.coefficients, fit.sharpness, fit.channel_granule, fit.column_granule) for fit in chosen]
+        [
+            (*fit.coefficients, *fit.cold_overhead_s, fit.sharpness, fit.channel_granule, fit.column_granule)
+            for fit in chosen
+        ]
     ).reshape(len(chosen), n_terms + 3)[index]
     efficiency = refined.efficiency
     for fill, skips in sorted({(fit.fill, fit.skips_padding) for fit in chosen}):
@@ -251,9 +273,9 @@ def physical_terms(table: KernelTable, parameters: DeviceParameters, physics: Ph
     parts = quantities * numbers[:, :n_terms]
     plain = np.maximum(np.stack([table.column("input_bytes"), table.column("output_bytes")], axis=1), 1.0)
     return PhysicalTerms(
-        fixed_s=parts[:, 0] + parts[:, 1] + parts[:, 2] + parts[:, 3],
+        fixed_s=parts[:, 0] + parts[:, 1] + parts[:, 2] + parts[:, 3] + parts[:, memory.stop :].sum(axis=1),
         compute_s=parts[:, COMPUTE],
-        transfers_s=parts[:, MEMORY],
+        transfers_s=parts[:, memory],
         padding=quantities[:, [5, 7]] / plain,
         sharpness=numbers[:, n_terms],
         refined=refined,
