@@ -42,7 +42,6 @@ def systolic_accesses(
     results = product.m * product.n
     input_loads, weight_loads = product.loads(traffic, element)
     partial = float(counts.output_writes[0] - results) * product.repeats * machine.accumulator_bytes
-    spilled = (float(traffic.output_bytes[0]) / (results * element) - 1.0) * results * product.repeats
     found = BufferBytes(
         input_reads=float(counts.input_reads[0]) * product.repeats * element,
         weight_reads=float(counts.weight_reads[0]) * product.repeats * weight,
@@ -51,7 +50,7 @@ def systolic_accesses(
         input_fills=nest.input_elements * element * input_loads,
         weight_fills=nest.weight_elements * weight * weight_loads,
         stores=nest.store_elements * element,
-        spills=spilled * machine.accumulator_bytes / 2,
+        spills=product.spilled_bytes(traffic, element) / 2,
     )
     return Accesses(
         macs=float(nest.macs),

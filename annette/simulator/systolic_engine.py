@@ -57,6 +57,10 @@ class NestProduct:
             float(traffic.weight_bytes[0]) / right * self.weight_fetches,
         )
 
+    def spilled_bytes(self, traffic: SystolicTraffic, element_bytes: float) -> float:
+        """Bytes of partial sums that leave the chip and come back, both ways."""
+        return (float(traffic.output_bytes[0]) - self.m * self.n * element_bytes) * self.repeats
+
 
 def nest_product(nest: ArrayNest) -> NestProduct:
     """The matrix products that ``nest`` is, one a group."""
@@ -85,6 +89,7 @@ def _traffic(products: Sequence[NestProduct], array: SystolicArray, machine: Arr
         dataflow=array.dataflow,
         buffers=BufferSizes(input_bytes=shares[0], weight_bytes=shares[1], output_bytes=shares[2]),
         element_bytes=machine.activation_bytes,
+        sum_bytes=machine.accumulator_bytes,
     )  # fmt: skip
 
 
@@ -191,12 +196,10 @@ def _moved_parts(
     """Bytes of weights, and of everything else."""
     activation_bytes = machine.activation_bytes
     weight_bytes = activation_bytes if nest.has_computed_weights else machine.weight_bytes
-    results = product.m * product.n * activation_bytes
     input_loads, weight_loads = product.loads(traffic, activation_bytes)
-    spilled = (float(traffic.output_bytes[0]) / results - 1.0) * product.m * product.n * product.repeats
     others = (
         nest.input_elements * activation_bytes * input_loads
         + (nest.extra_elements + nest.store_elements) * activation_bytes
-        + spilled * machine.accumulator_bytes
+        + product.spilled_bytes(traffic, activation_bytes)
     )
     return nest.weight_elements * weight_bytes * weight_loads, others
