@@ -9,7 +9,7 @@ from typing import Any
 
 from annette.errors import HardwareError
 
-__all__ = ["Bounds", "FieldFault", "check_fields", "quantity"]
+__all__ = ["Bounds", "FieldFault", "bounds_of", "check_fields", "quantity"]
 
 _KEY = "bounds"
 
@@ -74,6 +74,13 @@ def quantity(
     if default is None and not is_optional:
         return dataclasses.field(metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def bounds_of(instance: Any, name: str) -> Bounds:
+    """The range of the `quantity` of that name."""
+    found = next(item for item in dataclasses.fields(instance) if item.name == name)
+    bounds: Bounds = found.metadata[_KEY]
+    return bounds
 
 
 def check_fields(instance: Any) -> None:

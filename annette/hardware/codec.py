@@ -285,7 +285,7 @@ def _decode_object(kind: type[Any], data: Any, path: str) -> Any:
     for key in data:
         if key not in fields:
             raise FieldFault(_join(path, str(key)), f"unknown key{_nearest(str(key), tuple(fields))}")
-    hints = typing.get_type_hints(kind)
+    hints = _type_hints(kind)
     values: dict[str, Any] = {}
     for name, item in fields.items():
         if name in data:
@@ -296,6 +296,11 @@ def _decode_object(kind: type[Any], data: Any, path: str) -> Any:
         return kind(**values)
     except FieldFault as err:
         raise FieldFault(_join(path, err.path), err.problem) from err
+
+
+@cache
+def _type_hints(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
 
 
 def _bits_to_bytes(data: dict[str, Any], path: str) -> dict[str, Any]:
