@@ -9,6 +9,7 @@ from annette.errors import HardwareError
 from annette.hardware.checks import FieldFault, check_fields, quantity
 from annette.hardware.energy import AreaTable, EnergyTable, require_whole_tables
 from annette.hardware.kept_memory import KeptMemory
+from annette.hardware.rates import Rates
 from annette.hardware.rules import CompilerRules
 from annette.hardware.systolic_array import SystolicArray
 
@@ -22,7 +23,6 @@ __all__ = [
     "Noise",
     "Precision",
     "Provenance",
-    "Rates",
     "Unroll",
     "VectorUnit",
 ]
@@ -36,7 +36,7 @@ OPERANDS = ("input", "weight", "output")
 """What an on-chip memory may hold."""
 _BESIDE_UNROLL = (
     "depthwise_unroll", "alternative_unrolls", "stride_folding", "window_reuse", "weight_load_cycles",
-    "cycle_efficiency",
+    "cycle_efficiency", "kernel_rows",
 )  # fmt: skip
 
 
@@ -90,6 +90,9 @@ class MacArray:
     """Loops done in parallel where a group has one input channel; ``None``: as `unroll`."""
     alternative_unrolls: tuple[Unroll, ...] | None = None
     """Further ways to spread the loops over the same cells; each kernel takes the fastest of all."""
+    kernel_rows: str | None = None
+    """``side by side``: each row of a kernel has cells of its own (row-stationary arrays), so that of several
+    unrolls only those that hold all its rows take it, if there are any. ``None``: any unroll takes it."""
     stride_folding: str | None = None
     """``channels``: where it is faster, positions within a stride count as input channels, so that layers of
     few channels and a large stride fill the array (NVDLA does so). ``None``: never."""
@@ -130,6 +133,10 @@ class MacArray:
             raise FieldFault(
                 "stride_folding", f"found {self.stride_folding!r}, expected channels; or leave it away"
             )
+        if self.kernel_rows not in (None, "side by side"):
+            raise FieldFault(
+                "kernel_rows", f"found {self.kernel_rows!r}, expected 'side by side'; or leave it away"
+            )
         if self.window_reuse not in (None, "registers"):
             raise FieldFault(
                 "window_reuse", f"found {self.window_reuse!r}, expected registers; or leave it away"
@@ -148,39 +155,6 @@ class MacArray:
         depthwise = () if self.depthwise_unroll is None else (self.depthwise_unroll,)
         counts: list[int] = [item.macs_per_cycle for item in (*self.unrolls, *depthwise)]
         return max(counts)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rates:
-    """What a vector unit or a host does in one cycle, by kind of work."""
-
-    macs: float = quantity(at_least=1e-9, at_most=_MAX_RATE)
-    """Multiply-accumulates of convolutions, matrix products and attention."""
-    elementwise: float = quantity(at_least=1e-9, at_most=_MAX_RATE)
-    """Elements of binary and n-ary operators (one operation each)."""
-    activation: float = quantity(at_least=1e-9, at_most=_MAX_RATE)
-    """Elements of cheap unary operators (Relu, Clip, Neg, ...)."""
-    transcendental: float = quantity(at_least=1e-9, at_most=_MAX_RATE)
-    """Elements of costly unary operators (Sigmoid, Tanh, Exp, Gelu, ...)."""
-    pool: float = quantity(at_least=1e-9, at_most=_MAX_RATE)
-    """Window positions of pools."""
-    softmax: float = quantity(at_least=1e-9, at_most=_MAX_RATE)
-    """Elements of Softmax and LogSoftmax."""
-    normalization: float = quantity(at_least=1e-9, at_most=_MAX_RATE)
-    """Elements of normalisations with statistics of their own."""
-    reduce: float = quantity(at_least=1e-9, at_most=_MAX_RATE)
-    """Input elements of reductions."""
-    copy: float = quantity(at_least=1e-9, at_most=_MAX_RATE)
-    """Elements that are moved or converted."""
-    gather: float = quantity(at_least=1e-9, at_most=_MAX_RATE)
-    """Elements that are looked up."""
-    resize: float = quantity(at_least=1e-9, at_most=_MAX_RATE)
-    """Taps of interpolations (1 nearest, 4 linear, 16 cubic a position)."""
-    opaque: float = quantity(at_least=1e-9, at_most=_MAX_RATE)
-    """Elements of operators the simulator knows nothing of."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,6 +49,8 @@ class ArrayMachine:
     """Ways to spread the loops; the fastest is taken."""
     depthwise_unrolls: tuple[Unroll, ...]
     """The same where a group has one input channel."""
+    keeps_kernel_rows: bool
+    """Whether unrolls that hold all rows of a kernel come first."""
     folds_strides: bool
     """Whether positions within a stride may count as input channels."""
     pass_cycles: float
@@ -98,6 +100,7 @@ def array_machine(accelerator: Accelerator, weight_bus_factor: float = 1.0) -> A
         clock_hz=accelerator.clock_hz,
         unrolls=array.unrolls,
         depthwise_unrolls=array.unrolls if array.depthwise_unroll is None else (array.depthwise_unroll,),
+        keeps_kernel_rows=array.kernel_rows is not None,
         folds_strides=array.stride_folding is not None,
         pass_cycles=array.pass_cycles,
         weight_switch_cycles=array.weight_switch_cycles,
@@ -167,6 +170,8 @@ def choose_tiling(nest: ArrayNest, machine: ArrayMachine) -> ArrayTiling:
 
 def _best(nest: ArrayNest, machine: ArrayMachine) -> tuple[KernelTime, ArrayTiling]:
     unrolls = machine.depthwise_unrolls if nest.is_depthwise else machine.unrolls
+    if machine.keeps_kernel_rows:
+        unrolls = tuple(item for item in unrolls if item.kernel_h >= nest.kernel_h) or unrolls
     nests = (nest, *_folded(nest)) if machine.folds_strides else (nest,)
     ways = [(math.prod(unrolled_steps(item, unroll)), item, unroll) for item in nests for unroll in unrolls]
     best: tuple[KernelTime, ArrayTiling] | None = None

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from annette.errors import HardwareError
-from annette.hardware.accelerator import ExternalMemory, Host, Rates, VectorUnit
+from annette.hardware.accelerator import ExternalMemory, Host, VectorUnit
+from annette.hardware.rates import Rates
 from annette.simulator.accesses import Accesses
 from annette.simulator.nests import KernelTime, Stream
 

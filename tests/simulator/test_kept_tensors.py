@@ -205,3 +205,23 @@ def test_the_data_sheet_names_the_fastest_memory_that_tensors_lie_in() -> None:
     assert accelerator.peak_bandwidth_bytes_per_s == pytest.approx(256 * 700e6)
     base = load_accelerator("zcu102-dpu")
     assert base.peak_bandwidth_bytes_per_s == base.external_memory.bandwidth_bytes_per_s
+
+
+def test_rows_of_a_kernel_lie_side_by_side_where_an_unroll_holds_them() -> None:
+    eyeriss = load_accelerator("eyeriss-v1")
+    free = replace(eyeriss, array=replace(eyeriss.array, kernel_rows=None))
+    taken = {}
+    for kernel in (1, 3, 5, 7, 11, 13):
+        build = NetworkBuilder("one")
+        x = build.conv(build.input("x", (1, 8, 27, 27)), 8, kernel=kernel, padding=kernel // 2)
+        network = build.finish(x)
+        nest = lower_to_array(NetworkFacts(network), network.layers)
+        taken[kernel] = choose_tiling(nest, array_machine(eyeriss)).unroll.kernel_h
+        assert (
+            time_array(nest, array_machine(eyeriss)).latency_s
+            >= time_array(nest, array_machine(free)).latency_s
+        )
+    assert all(taken[kernel] >= kernel for kernel in (1, 3, 5, 7, 11))
+    assert taken[13] < 13  # no unroll holds it, so that any may take it
+    with pytest.raises(HardwareError, match=r"kernel_rows: found 'whole', expected 'side by side'"):
+        replace(eyeriss.array, kernel_rows="whole")
