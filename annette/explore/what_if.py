@@ -10,8 +10,9 @@ from typing import Any
 
 from annette.errors import HardwareError
 from annette.graph.network import Network
-from annette.hardware.accelerator import Accelerator, MacArray, Rates
+from annette.hardware.accelerator import Accelerator, MacArray
 from annette.hardware.checks import Bounds, bounds_of
+from annette.hardware.rates import Rates
 from annette.simulator.compiled import PreparedNetwork
 from annette.simulator.roofs import memory_names
 from annette.simulator.run import simulate

@@ -276,7 +276,7 @@ def _decode_condition(feature: str, data: Any, path: str) -> Condition:
     return condition
 
 
-def _decode_object(kind: type[Any], data: Any, path: str) -> Any:
+def _decode_object(kind: Any, data: Any, path: str) -> Any:
     if not isinstance(data, dict):
         raise FieldFault(path or "accelerator", f"found {_kind(data)}, expected a mapping")
     if kind is Precision:

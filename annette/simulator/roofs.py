@@ -8,7 +8,8 @@ import numpy as np
 
 from annette.errors import HardwareError
 from annette.graph.network import Network
-from annette.hardware.accelerator import Accelerator, Rates
+from annette.hardware.accelerator import Accelerator
+from annette.hardware.rates import Rates
 from annette.simulator.array_engine import array_machine, time_array
 from annette.simulator.ceilings import Ceilings
 from annette.simulator.compiled import CompiledNetwork, PreparedNetwork
@@ -132,9 +133,9 @@ def _ceiling_seconds(compiled: CompiledNetwork, view: KernelView, item: Simulate
     found[unit] = item.compute_s
     if unit == "host":
         return found | {"host link": item.memory_s, "host round trip": item.overhead_s}
-    activation_bytes = (stream.load_elements + stream.store_elements) * accelerator.precision.activation_bytes
-    weight_bytes = stream.weight_elements * accelerator.precision.weight_bytes
-    return found | _memory_seconds(view, item, activation_bytes, weight_bytes)
+    once_bytes = (stream.load_elements + stream.store_elements) * accelerator.precision.activation_bytes
+    once_bytes += stream.weight_elements * accelerator.precision.weight_bytes  # they come from one memory
+    return found | _memory_seconds(view, item, once_bytes, 0.0)
 
 
 def _array_seconds(nest: ArrayNest, view: KernelView, item: SimulatedKernel) -> dict[str, float]:
