@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from annette.simulator.run import SimulatedRun, simulate
 from annette.zoo.registry import zoo_network
 from annette.zoo.suites import suite_networks
 
+RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
 PRESETS = [name for name, _ in list_accelerators()]
 NETWORKS = ("mobilenet_v2", "inception_v1", "shufflenet_v2", "bert_mini")
 """Depthwise convolutions, branches, splits and shuffles, attention: one of each kind for every day."""
@@ -133,3 +136,19 @@ def test_the_parameter_cache_of_the_edge_tpu_is_what_small_networks_live_on() ->
         for name in ("mobilenet_v2", "inception_v1")
     }
     assert min(ratios.values()) > 2
+
+
+def test_eyeriss_is_what_the_recorded_study_found() -> None:
+    """The number that was fitted, and the milliseconds that follow from it, layer by layer."""
+    study = json.loads((RESULTS / "eyeriss_alexnet.json").read_text(encoding="utf-8"))
+    accelerator = load_accelerator("eyeriss-v1")
+    assert accelerator.array.cycle_efficiency == study["cycle_efficiency"]
+    simulated: dict[str, float] = {}
+    alexnet = zoo_network("alexnet", resolution=227, batch=4, two_towers=True)
+    for item in simulate(alexnet, accelerator).kernels:
+        if item.kernel.unit == "array" and item.kernel.primary.startswith("conv"):
+            simulated[f"CONV{len(simulated) + 1}"] = item.latency_s * 1e3
+    recorded = {name: row["simulated_ms"] for name, row in study["layers"].items()}
+    assert simulated == pytest.approx(recorded, rel=1e-3)
+    cells = [row["mean_active_cells"] for row in study["layers"].values()]
+    assert cells == pytest.approx([154, 135, 156, 156, 156], rel=0.02)  # as counted on the chip
