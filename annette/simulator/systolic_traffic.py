@@ -54,8 +54,8 @@ class SystolicTraffic:
 
 def count_traffic(
     m: _Ints, k: _Ints, n: _Ints, *, rows: _Ints | int, columns: _Ints | int, dataflow: str,
-    buffers: BufferSizes, element_bytes: float, sum_bytes: float | None = None,
-    input_share: float | _Floats = 1.0,
+    buffers: BufferSizes, element_bytes: float, weight_bytes: float | None = None,
+    sum_bytes: float | None = None, input_share: float | _Floats = 1.0,
 ) -> SystolicTraffic:  # fmt: skip
     """The least traffic of the two orders in which the folds can be done, row by row or column by column.
 
@@ -74,7 +74,9 @@ def count_traffic(
     buffers : BufferSizes
         Half of each holds what is at work.
     element_bytes : float
-        Of every operand and result; > 0.
+        Of an input and of a result; > 0.
+    weight_bytes : float, optional
+        Of an element of the right matrix; > 0. Default: as ``element_bytes``.
     sum_bytes : float, optional
         Of a partial sum; > 0. Default: as ``element_bytes``.
     input_share : float or ndarray of shape (n_products,)
@@ -93,7 +95,7 @@ def count_traffic(
     """
     widths = _Widths(
         left=element_bytes * np.asarray(input_share, dtype=np.float64),
-        right=element_bytes,
+        right=element_bytes if weight_bytes is None else weight_bytes,
         result=element_bytes,
         partial=element_bytes if sum_bytes is None else sum_bytes,
     )

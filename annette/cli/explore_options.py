@@ -1,0 +1,47 @@
+"""Options of the studies of systolic arrays, and how their networks are opened as matrix products."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from annette.cli.options import open_network_argument
+from annette.errors import UsageError
+
+if TYPE_CHECKING:
+    from annette.simulator.products import MatrixProducts
+
+__all__ = ["ConventionOption", "open_products"]
+
+ConventionOption = Annotated[
+    str,
+    typer.Option(
+        help="onnx: padding, groups and batch as in the network; scalesim: as SCALE-Sim counts, "
+        "as topologies always are."
+    ),
+]
+
+
+def open_products(
+    spec: str, convention: str, shapes: Sequence[str] | None, batch: int | None
+) -> MatrixProducts:
+    """The matrix products of an ONNX file, of ``zoo:NAME`` or of a topology of SCALE-Sim (.csv).
+
+    Raises
+    ------
+    UsageError
+        For an unknown convention, or sizes given beside a topology, which has its own.
+    """
+    from annette.hardware.scalesim_files import read_topology
+    from annette.simulator.products import CONVENTIONS, network_products, topology_products
+
+    if convention not in CONVENTIONS:
+        raise UsageError(f"--convention {convention}: expected one of {', '.join(CONVENTIONS)}")
+    if spec.lower().endswith(".csv"):
+        if shapes or batch is not None:
+            raise UsageError(f"{spec}: a topology has its sizes, expected no --shape and no --batch with it")
+        return topology_products(read_topology(Path(spec)))
+    return network_products(open_network_argument(spec, shapes, batch), convention)

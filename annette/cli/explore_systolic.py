@@ -1,0 +1,188 @@
+"""``annette explore systolic``: a network on one systolic array, as SCALE-Sim counts, and its bandwidths."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from annette.cli.console import OutputFormat, print_json, print_line, print_table
+from annette.cli.explore_options import ConventionOption, open_products
+from annette.cli.options import BatchOption, FormatOption, ShapeOption
+from annette.errors import UsageError
+from annette.units import format_bytes, format_count, format_fraction, format_rate
+
+if TYPE_CHECKING:
+    from annette.simulator.systolic_report import SystolicSystem
+
+__all__ = ["systolic"]
+
+_SIDES = re.compile(r"(\d{1,6})x(\d{1,6})", flags=re.IGNORECASE)
+_BUFFER_KIB = 1536.0
+_MOST_CLOCK_MHZ = 1e6
+_SAID_BY_CONFIG = ("--dataflow", "--buffer-kib")
+
+
+def systolic(
+    network: Annotated[
+        str,
+        typer.Argument(metavar="NETWORK", help="An ONNX file, zoo:NAME, or a topology of SCALE-Sim (.csv)."),
+    ],
+    array: Annotated[
+        str | None, typer.Option("--array", help="Rows and columns: 32x32. Or give --config or --device.")
+    ] = None,
+    dataflow: Annotated[
+        str | None, typer.Option("--dataflow", help="With --array: OS (default), WS or IS.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="Array and buffers out of a .cfg of SCALE-Sim.")
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option("--device", "-d", help="A preset such as systolic-32x32-ws, or a YAML file."),
+    ] = None,
+    buffer_kib: Annotated[
+        float | None,
+        typer.Option(
+            "--buffer-kib", min=1e-3, help="With --array: the three buffers together, in KiB [default: 1536]."
+        ),
+    ] = None,
+    element_bytes: Annotated[
+        float | None,
+        typer.Option(
+            "--element-bytes", min=0.125, max=16, help="Without --device: bytes of an element [default: 1]."
+        ),
+    ] = None,
+    clock_mhz: Annotated[
+        float | None,
+        typer.Option(
+            "--clock-mhz", min=1e-3, max=_MOST_CLOCK_MHZ, help="Without --device: for bandwidths in B/s."
+        ),
+    ] = None,
+    convention: ConventionOption = "onnx",
+    csv: Annotated[
+        Path | None,
+        typer.Option("--csv", help="Write a row a layer into this file, SCALE-Sim's columns by its names."),
+    ] = None,
+    shape: ShapeOption = None,
+    batch: BatchOption = None,
+    output: FormatOption = OutputFormat.TABLE,
+) -> None:
+    """Each layer on one systolic array: cycles and accesses as SCALE-Sim has them, and the DRAM behind it.
+
+    Cycles are the index of the last one, without memory stalls. The average bandwidth is what an operand
+    asks for over the whole layer; at the stall-free one no fold ever waits.
+
+    Example: annette explore systolic zoo:resnet18 --array 32x32 --dataflow WS --convention scalesim
+    """
+    from annette.simulator.systolic_report import report_systolic
+
+    given = {
+        "--dataflow": dataflow,
+        "--buffer-kib": buffer_kib,
+        "--element-bytes": element_bytes,
+        "--clock-mhz": clock_mhz,
+    }
+    _check_sources(array, config, device, given)
+    if device is not None:
+        system = _device_system(device)
+    else:
+        clock_hz = None if clock_mhz is None else 1e6 * clock_mhz
+        system = (
+            _config_system(config, element_bytes or 1.0, clock_hz)
+            if config is not None
+            else _array_system(
+                array or "", dataflow or "OS", buffer_kib or _BUFFER_KIB, element_bytes or 1.0, clock_hz
+            )
+        )
+    report = report_systolic(open_products(network, convention, shape, batch), system)
+    if csv is not None:
+        csv.write_text(report.to_csv(), encoding="utf-8")
+    document = report.to_dict()
+    if output is OutputFormat.JSON:
+        print_json({"schema_version": 1, "network": network, **document})
+        return
+    _print_report(network, document)
+
+
+def _check_sources(array: str | None, config: Path | None, device: str | None, given: dict[str, Any]) -> None:
+    """One of the three says what the array is; ``given`` may add what that one does not say."""
+    if sum(item is not None for item in (array, config, device)) != 1:
+        raise UsageError("expected one of --array 32x32, --config FILE.cfg and --device NAME")
+    says = {"--config": _SAID_BY_CONFIG} if config is not None else {"--device": tuple(given)}
+    for source, names in says.items() if array is None else ():
+        for name in names:
+            if given[name] is not None:
+                raise UsageError(f"{name} {given[name]}: {source} says it already, expected one of the two")
+
+
+def _device_system(device: str) -> SystolicSystem:
+    from annette.hardware.codec import load_accelerator
+    from annette.simulator.systolic_report import accelerator_system
+
+    return accelerator_system(load_accelerator(device.removeprefix("simulator:")))
+
+
+def _config_system(config: Path, element_bytes: float, clock_hz: float | None) -> SystolicSystem:
+    from annette.hardware.scalesim_files import read_configuration
+    from annette.simulator.systolic_report import configuration_system
+
+    return configuration_system(read_configuration(config), element_bytes=element_bytes, clock_hz=clock_hz)
+
+
+def _array_system(
+    array: str, dataflow: str, buffer_kib: float, element_bytes: float, clock_hz: float | None
+) -> SystolicSystem:
+    from annette.hardware.systolic_array import SystolicArray
+    from annette.simulator.systolic_report import SystolicSystem
+    from annette.simulator.systolic_traffic import BufferSizes
+
+    sides = _SIDES.fullmatch(array.strip())
+    if sides is None:
+        raise UsageError(f"--array {array}: expected rows and columns, as in 32x32")
+    each = 1024 * buffer_kib / 3
+    return SystolicSystem(
+        array=SystolicArray(rows=int(sides[1]), columns=int(sides[2]), dataflow=dataflow.upper()),
+        buffers=BufferSizes(input_bytes=each, weight_bytes=each, output_bytes=each),
+        element_bytes=element_bytes,
+        weight_bytes=element_bytes,
+        sum_bytes=element_bytes,
+        clock_hz=clock_hz,
+    )
+
+
+def _print_report(network: str, document: dict[str, Any]) -> None:
+    array, total = document["array"], document["total"]
+    rows = [(item["layer"], *_cells(item)) for item in document["layers"]]
+    rows.append(("total", *_cells({"mapping_efficiency": None, "compute_efficiency": None, **total})))
+    columns = (
+        "layer", "cycles", "overall", "mapping", "compute", "SRAM in", "weights", "out", "DRAM",
+        "in B/cycle", "weights", "out", "stall-free B/cycle",
+    )  # fmt: skip
+    title = f"{network} on {array['rows']}x{array['columns']}, {array['dataflow']}"
+    print_table(columns, rows, title=title, bold_last=1)
+    print_line(
+        "overall, mapping, compute: SCALE-Sim's utilisations; SRAM: elements read and written; "
+        "in, weights, out B/cycle: average bandwidth that each asks the DRAM for"
+    )
+    if document["clock_hz"] is not None:
+        average = format_rate(sum(total["average_bytes_per_s"].values()), "B")
+        most = format_rate(total["stall_free_bytes_per_s"], "B")
+        print_line(f"at {document['clock_hz'] / 1e6:g} MHz: {average} on average, {most} without stalls")
+
+
+def _cells(item: dict[str, Any]) -> tuple[str, ...]:
+    shares = (
+        "-" if item[name] is None else format_fraction(item[name])
+        for name in ("overall_efficiency", "mapping_efficiency", "compute_efficiency")
+    )
+    return (
+        str(item["total_cycles"]),
+        *shares,
+        *(format_count(value) for value in item["sram_accesses"].values()),
+        format_bytes(sum(item["dram_bytes"].values())),
+        *(f"{value:.2f}" for value in item["average_bytes_per_cycle"].values()),
+        f"{item['stall_free_bytes_per_cycle']:.1f}",
+    )
