@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,10 @@ from annette.cli.console import OutputFormat
 from annette.errors import UsageError
 from annette.graph.network import Network
 from annette.resources import resource_folder
+
+if TYPE_CHECKING:
+    from annette.hardware.accelerator import Accelerator
+    from annette.hardware.settings import Setting
 
 __all__ = [
     "BatchOption",
@@ -24,10 +28,13 @@ __all__ = [
     "PlanOption",
     "PlatformOption",
     "SeedOption",
+    "SetOption",
     "ShapeOption",
     "StoreOption",
     "check_model",
+    "open_accelerator_argument",
     "open_network_argument",
+    "parse_settings",
 ]
 
 NetworkArgument = Annotated[
@@ -62,6 +69,15 @@ PlanOption = Annotated[str, typer.Option("--plan", help=f"A campaign plan: {_PLA
 StoreOption = Annotated[
     Path, typer.Option("--store", "-s", help="The campaign's file; an existing one is continued.")
 ]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Change a number of the device's description by its path in the YAML, as in "
+        "external_memory.bandwidth_bytes_per_s=10e9; may be repeated.",
+    ),
+]
 ShapeOption = Annotated[
     list[str] | None,
     typer.Option("--shape", metavar="NAME=D,D,...", help="Bind an ONNX input's dimensions; may be repeated."),
@@ -88,6 +104,48 @@ def open_network_argument(spec: str, shapes: Sequence[str] | None, batch: int | 
         return network
     printable = "".join(letter if letter.isprintable() else "?" for letter in network.name)
     return replace(network, name=printable)
+
+
+def open_accelerator_argument(spec: str) -> Accelerator:
+    """The simulated accelerator that ``--device`` names.
+
+    Raises
+    ------
+    UsageError
+        If it is none: what is asked needs a description of the device.
+    HardwareError
+        If its description is wrong.
+    """
+    from annette.hardware.codec import load_accelerator
+
+    kind, colon, target = spec.partition(":")
+    if colon and kind == "simulator":
+        return load_accelerator(target)
+    if colon or kind in ("onnxruntime", "openvino"):
+        raise UsageError(
+            f"device {spec!r}: only of simulated accelerators it is known what they are made of; expected a "
+            "preset (annette devices lists them) or simulator:FILE.yaml, a description of the device"
+        )
+    return load_accelerator(spec)
+
+
+def parse_settings(texts: Sequence[str]) -> dict[str, Setting]:
+    """``PATH=VALUE`` to a dictionary; the paths and values of a description's YAML.
+
+    Examples
+    --------
+    >>> parse_settings(["clock_hz=1e9", "array.systolic.rows=64"])
+    {'clock_hz': 1000000000.0, 'array.systolic.rows': 64}
+    """
+    from annette.hardware.settings import parse_setting
+
+    found: dict[str, Setting] = {}
+    for text in texts:
+        path, equals, value = text.partition("=")
+        if not equals or not path.strip() or not value.strip():
+            raise UsageError(f"--set {text}: expected PATH=VALUE, as in clock_hz=1e9")
+        found[path.strip()] = parse_setting(value)
+    return found
 
 
 def parse_shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:

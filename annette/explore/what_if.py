@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -87,7 +87,7 @@ def study_changes(network: Network | PreparedNetwork, accelerator: Accelerator) 
         return before_s / min(_latency_s(prepared, machine) for machine in machines) if before_s else 1.0
 
     found = []
-    for ceiling, parts, may_idle in _resources(accelerator):
+    for ceiling, parts, may_idle in _resources(accelerator, _kinds(prepared, accelerator)):
         kept = [accelerator] if may_idle else []
         doubled = speed_up([*kept, _scaled(accelerator, parts, 2.0)])
         removed = speed_up([*kept, _scaled(accelerator, parts, math.inf)])
@@ -112,7 +112,23 @@ def _latency_s(network: PreparedNetwork, accelerator: Accelerator) -> float:
 # What there is to change -----------------------------------------------------------------------------
 
 
-def _resources(accelerator: Accelerator) -> Iterator[tuple[str, tuple[_Part, ...], bool]]:
+def _kinds(network: PreparedNetwork, accelerator: Accelerator) -> dict[str, tuple[str, ...]]:
+    """Kinds of work that the vector unit and the host do, where there are several."""
+    compiled, external = network.compiled(accelerator), accelerator.external_memory
+    found: dict[str, set[str]] = {"vector": set(), "host": set()}
+    for kernel in compiled.mapping.kernels:
+        if kernel.unit in found:
+            found[kernel.unit] |= {kind for kind, _ in compiled.stream(kernel.layers, external).work}
+    kinds = [item.name for item in fields(Rates)]
+    return {
+        unit: tuple(kind for kind in kinds if kind in done) if len(done) > 1 else ()
+        for unit, done in found.items()
+    }
+
+
+def _resources(
+    accelerator: Accelerator, kinds: Mapping[str, tuple[str, ...]]
+) -> Iterator[tuple[str, tuple[_Part, ...], bool]]:
     """All that a description has but for multiply-accumulates: name, fields, whether more may lie idle."""
     vector = () if accelerator.vector is None else (_Part(path="vector", more=("clock_hz",)),)
     yield "clock", (_Part(path="", more=("clock_hz",)), *vector), False
@@ -122,16 +138,16 @@ def _resources(accelerator: Accelerator) -> Iterator[tuple[str, tuple[_Part, ...
     yield from _memory_resources(accelerator)
     parts = ("array", "vector") if vector else ("array",)
     yield "launches", tuple(_Part(path=path, less=("launch_s",)) for path in parts), False
-    kinds = tuple(item.name for item in fields(Rates))
+    rates = tuple(item.name for item in fields(Rates))
     if vector:
-        yield "vector", (_Part(path="vector.rates", more=kinds),), False
-        for kind in kinds:
+        yield "vector", (_Part(path="vector.rates", more=rates),), False
+        for kind in kinds["vector"]:
             yield f"vector {kind}", (_Part(path="vector.rates", more=(kind,)),), False
         yield "vector buffer", (_Part(path="vector", more=("buffer_bytes",)),), False
         yield "vector tiles", (_Part(path="vector", less=("tile_cycles",)),), False
     if accelerator.host is not None:
-        yield "host", (_Part(path="host.rates", more=kinds),), False
-        for kind in kinds:
+        yield "host", (_Part(path="host.rates", more=rates),), False
+        for kind in kinds["host"]:
             yield f"host {kind}", (_Part(path="host.rates", more=(kind,)),), False
         yield "host link", (_Part(path="host", more=("bandwidth_bytes_per_s",)),), False
         yield "host round trip", (_Part(path="host", less=("round_trip_s",)),), False

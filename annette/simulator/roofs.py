@@ -18,7 +18,7 @@ from annette.simulator.nests import ArrayNest
 from annette.simulator.run import SimulatedKernel, SimulatedRun
 from annette.simulator.systolic_engine import time_systolic
 
-__all__ = ["kernel_ceilings", "memory_names"]
+__all__ = ["kernel_ceilings", "memory_names", "resource_of"]
 
 _KINDS = tuple(item.name for item in fields(Rates))
 _MEMORIES = ("external memory", "activation memory", "weight memory")
@@ -102,6 +102,20 @@ def kernel_ceilings(
     return Ceilings(layers=layers, names=tuple(names), cycles=cycles)
 
 
+def resource_of(ceiling: str) -> str:
+    """What a ceiling is a ceiling of: the same for those that are nested in one another.
+
+    Examples
+    --------
+    >>> [resource_of(name) for name in ("array peak", "vector pool", "external memory once", "host link")]
+    ['array', 'vector', 'external memory', 'host link']
+    """
+    for unit in ("vector", "host"):
+        if ceiling.removeprefix(f"{unit} ") in _KINDS:
+            return unit
+    return "array" if ceiling == "array peak" else ceiling.removesuffix(" once")
+
+
 def memory_names(accelerator: Accelerator) -> tuple[str, ...]:
     """What to call each on-chip memory: its name, or its path where two have the same."""
     names = [item.name for item in accelerator.memories]
@@ -131,8 +145,11 @@ def _ceiling_seconds(compiled: CompiledNetwork, view: KernelView, item: Simulate
         f"{unit} {kind}": amount / (getattr(rates, kind) * clock_hz) for kind, amount in stream.work if amount
     }
     found[unit] = item.compute_s
-    if unit == "host":
-        return found | {"host link": item.memory_s, "host round trip": item.overhead_s}
+    if accelerator.host is not None and unit == "host":
+        names = ["host link"]
+        if accelerator.external_memory.bandwidth_bytes_per_s < accelerator.host.bandwidth_bytes_per_s:
+            names = ["external memory once", "external memory"]  # nothing crosses faster than it leaves there
+        return found | dict.fromkeys(names, item.memory_s) | {"host round trip": item.overhead_s}
     once_bytes = (stream.load_elements + stream.store_elements) * accelerator.precision.activation_bytes
     once_bytes += stream.weight_elements * accelerator.precision.weight_bytes  # they come from one memory
     return found | _memory_seconds(view, item, once_bytes, 0.0)

@@ -1,0 +1,189 @@
+"""``annette explain``: which ceilings a network runs into on a device, and what raising them would give."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from annette.cli.console import OutputFormat, print_json, print_line, print_table
+from annette.cli.options import (
+    BatchOption,
+    DeviceOption,
+    FormatOption,
+    NetworkArgument,
+    SetOption,
+    ShapeOption,
+    open_accelerator_argument,
+    open_network_argument,
+    parse_settings,
+)
+from annette.units import format_count, format_fraction, format_number, format_seconds
+
+if TYPE_CHECKING:
+    from annette.graph.network import Network
+    from annette.hardware.accelerator import Accelerator
+
+__all__ = ["explain"]
+
+_LEAST_GAIN = 1.0005
+"""Speed-ups below are called none: they would print as 1.00x."""
+
+
+def explain(
+    network: NetworkArgument,
+    device: DeviceOption,
+    top: Annotated[int, typer.Option("--top", min=1, help="How many kernels and changes to print.")] = 10,
+    settings: SetOption = None,
+    sheet: Annotated[
+        str | None,
+        typer.Option(
+            "--sheet",
+            help="For an NVDLA: its public performance sheet instead, by the rules of that for alexnet (each "
+            "tensor crosses the bus once) or resnet50 (what does not fit is read again).",
+        ),
+    ] = None,
+    shape: ShapeOption = None,
+    batch: BatchOption = None,
+    output: FormatOption = OutputFormat.TABLE,
+) -> None:
+    """Say why NETWORK takes as long as it does on a simulated accelerator, and what would help.
+
+    Each kernel has ceilings: the array's peak, the array as the kernel fills it, every memory, the vector
+    unit, the host, what it costs to start. The highest binds. What-if changes the description of the device,
+    twice as much of one thing or as good as free, and simulates the network anew.
+
+    Example: annette explain zoo:resnet50 --device nvdla-full
+    """
+    from annette.hardware.settings import change_accelerator
+
+    accelerator = open_accelerator_argument(device)
+    if settings:
+        accelerator = change_accelerator(accelerator, parse_settings(settings))
+    graph = open_network_argument(network, shape, batch)
+    if sheet is not None:
+        _explain_by_sheet(graph, accelerator, sheet, output)
+        return
+    from annette.explore.explain import explain_network
+
+    document = explain_network(graph, accelerator).to_dict()
+    if output is OutputFormat.JSON:
+        print_json({"schema_version": 1, **document})
+        return
+    print_line(
+        f"{graph.name} on {accelerator.name}: {format_seconds(document['latency_s'])} in "
+        f"{format_number(len(document['kernels']), 'kernel')}\n",
+        bold=True,
+    )
+    _print_causes(document["root_causes"])
+    _print_kernels(document["kernels"], top)
+    _print_changes(document["what_if"], top)
+
+
+def _print_causes(causes: Sequence[dict[str, Any]]) -> None:
+    rows = [
+        (
+            item["ceiling"],
+            str(item["kernels"]),
+            format_seconds(item["latency_s"]),
+            format_fraction(item["fraction"]),
+            format_fraction(item["at_ceiling_fraction"]),
+        )
+        for item in causes
+    ]
+    columns = ("ceiling that binds", "kernels", "latency", "share", "at the ceiling")
+    print_table(columns, rows, title="root causes")
+    print_line()
+
+
+def _print_kernels(kernels: Sequence[dict[str, Any]], top: int) -> None:
+    slowest = sorted(kernels, key=lambda item: -item["latency_s"])[:top]
+    rows = [
+        (
+            item["name"],
+            item["unit"],
+            format_seconds(item["latency_s"]),
+            format_fraction(item["fraction"]),
+            item["ceiling"],
+            format_fraction(item["at_ceiling_fraction"]),
+            "-" if item["second_ceiling"] is None else item["second_ceiling"],
+            "-" if item["second_fraction"] is None else format_fraction(item["second_fraction"]),
+        )
+        for item in slowest
+    ]
+    columns = ("kernel", "unit", "latency", "share", "ceiling", "at it", "second", "of the first")
+    print_table(columns, rows, left=2, title="slowest kernels")
+    print_line()
+
+
+def _print_changes(changes: Sequence[dict[str, Any]], top: int) -> None:
+    useful = [item for item in changes if item["removed_speed_up"] >= _LEAST_GAIN]
+    rows = [
+        (
+            item["ceiling"],
+            ", ".join(item["fields"][:2]) + (", ..." if len(item["fields"]) > 2 else ""),
+            f"{item['doubled_speed_up']:.2f}x",
+            f"{item['removed_speed_up']:.2f}x",
+        )
+        for item in useful[:top]
+    ]
+    columns = ("what if", "fields", "twice as good", "free")
+    print_table(columns, rows, left=2, title="speed-up of the network")
+    rest = [item["ceiling"] for item in changes if item not in useful]
+    if len(useful) > top:
+        print_line(f"... and {format_number(len(useful) - top, 'more change')} that help (--top prints more)")
+    if rest:
+        print_line(f"no gain from: {', '.join(rest)}")
+
+
+def _explain_by_sheet(graph: Network, accelerator: Accelerator, sheet: str, output: OutputFormat) -> None:
+    from annette.simulator.ceilings import find_root_causes, study_what_if
+    from annette.simulator.nvdla_accelerator import sheet_description
+    from annette.simulator.nvdla_layers import sheet_network
+    from annette.simulator.nvdla_sheet import evaluate_sheet
+
+    npu, rows = sheet_description(accelerator, sheet), sheet_network(graph)
+    result = evaluate_sheet(rows.layers, npu)
+    causes, changes = find_root_causes(result.ceilings), study_what_if(result.ceilings)
+    if output is OutputFormat.JSON:
+        print_json(
+            {
+                "schema_version": 1,
+                "network": graph.name,
+                "device": accelerator.name,
+                "sheet": sheet,
+                "cycles": result.total_cycles,
+                "frames_per_s": result.frames_per_s,
+                "columns": result.columns(),
+                "left_out": list(rows.left_out),
+                "root_causes": {item.ceiling: item.fraction for item in causes},
+                "what_if": {item.ceiling: [item.doubled_speed_up, item.removed_speed_up] for item in changes},
+            }
+        )
+        return
+    cells = [
+        (name, *(format_count(value) for value in cycles), format_count(max(cycles)), pole)
+        for name, cycles, pole in zip(
+            result.ceilings.layers, result.ceilings.cycles.tolist(), result.ceilings.long_poles, strict=True
+        )
+    ]
+    titles = tuple(f"{name} cycles" for name in result.ceilings.names)
+    print_line(f"{graph.name} on {accelerator.name} by the rules of NVDLA's sheet for {sheet}\n", bold=True)
+    print_table(("layer", *titles, "max", "long pole"), cells)
+    print_line(
+        f"\ntotal {result.total_cycles:,.2f} cycles, {format_seconds(1 / result.frames_per_s)}, "
+        f"{result.frames_per_s:.4g} frames/s",
+        bold=True,
+    )
+    print_line(
+        "root causes: " + ", ".join(f"{item.ceiling} {format_fraction(item.fraction)}" for item in causes)
+    )
+    print_line(
+        "what if twice as fast, or free: "
+        + ", ".join(
+            f"{item.ceiling} {item.doubled_speed_up:.2f}x, {item.removed_speed_up:.2f}x" for item in changes
+        )
+    )
+    if rows.left_out:
+        print_line(f"cost nothing on the sheet: {', '.join(rows.left_out)}")

@@ -1,0 +1,67 @@
+"""``annette explain`` as a user meets it: tables, a document, NVDLA's sheet, one line for each mistake."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from annette.cli.main import exit_code
+
+
+def _run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    code = exit_code(["explain", *words])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_explain_prints_causes_kernels_and_changes(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = _run(capsys, "zoo:lenet5", "--device", "nvdla-small", "--top", "2")
+    assert (code, err) == (0, "")
+    for title in ("root causes", "slowest kernels", "speed-up of the network", "more changes that help"):
+        assert title in out
+
+
+def test_explain_gives_a_document_of_the_changed_device(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("zoo:lenet5", "-d", "simulator:zcu102-dpu", "--format", "json", "--batch", "2")
+    code, out, _ = _run(capsys, *words)
+    slow, fast = json.loads(out), json.loads(_run(capsys, *words, "--set", "array.launch_s=0")[1])
+    assert code == 0
+    assert slow["schema_version"] == 1
+    assert fast["latency_s"] < slow["latency_s"]
+    assert sum(item["fraction"] for item in slow["root_causes"]) == pytest.approx(1)
+
+
+def test_explain_by_the_sheet_gives_nvdlas_published_cycles(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("zoo:alexnet,two_towers=true", "-d", "nvdla-full", "--sheet", "alexnet")
+    words += ("--set", "external_memory.bandwidth_bytes_per_s=10e9")
+    code, out, err = _run(capsys, *words)
+    assert (code, err) == (0, "")
+    assert "895,443.56 cycles" in out
+    assert "long pole" in out
+    document = json.loads(_run(capsys, *words, "--format", "json")[1])
+    assert document["cycles"] == pytest.approx(895_443.56, abs=0.005)
+    assert document["columns"]["Long Pole"].count("DRAM") > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("-d", "onnxruntime"), "expected a preset (annette devices lists them) or simulator:FILE.yaml"),
+        (("-d", "replay:run.db"), "only of simulated accelerators"),
+        (("-d", "zcu102-dpv"), "did you mean 'zcu102-dpu'?"),
+        (("-d", "zcu102-dpu", "--sheet", "alexnet"), "expected a device whose name begins with nvdla"),
+        (("-d", "nvdla-full", "--sheet", "vgg"), "expected one of alexnet, resnet50"),
+        (("-d", "nvdla-full", "--set", "clock"), "--set clock: expected PATH=VALUE"),
+        (("-d", "nvdla-full", "--set", "memories[0].size=3"), "did you mean memories[0].size_bytes"),
+        (("-d", "nvdla-full", "--set", "clock_hz=fast"), "clock_hz: found 'fast'"),
+    ],
+)
+def test_mistakes_get_one_clear_line(
+    options: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = _run(capsys, "zoo:lenet5", *options)
+    assert code in (1, 2)
+    assert out == ""
+    assert message in err
+    assert err.count("\n") == 1
