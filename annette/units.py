@@ -1,4 +1,4 @@
-"""Numbers to text for people: seconds, bytes, operations and shares; used at the edge only."""
+"""Numbers to text for people: seconds, joules, bytes, operations and shares; used at the edge only."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ __all__ = [
     "format_count",
     "format_duration",
     "format_fraction",
+    "format_joules",
     "format_number",
     "format_rate",
     "format_seconds",
 ]
 
 _DECIMAL = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
-_TIME = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"))
+_TIME = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
+_ENERGY = ((1.0, "J"), (1e-3, "mJ"), (1e-6, "uJ"), (1e-9, "nJ"), (1e-12, "pJ"))
 
 
 def format_seconds(value_s: float) -> str:
@@ -26,12 +28,20 @@ def format_seconds(value_s: float) -> str:
     >>> format_seconds(0)
     '0 s'
     """
-    if value_s == 0:
-        return "0 s"
-    for scale, unit in _TIME:
-        if abs(value_s) >= 0.9995 * scale:
-            return f"{_three_digits(value_s / scale)} {unit}"
-    return f"{_three_digits(value_s / 1e-9)} ns"
+    return _with_unit(value_s, _TIME)
+
+
+def format_joules(value_j: float) -> str:
+    """An energy with three significant digits and the unit that fits.
+
+    Examples
+    --------
+    >>> format_joules(0.0032)
+    '3.20 mJ'
+    >>> format_joules(0)
+    '0 J'
+    """
+    return _with_unit(value_j, _ENERGY)
 
 
 def format_duration(value_s: float) -> str:
@@ -108,6 +118,14 @@ def format_fraction(value: float) -> str:
     '3.5 %'
     """
     return f"{100 * value:.1f} %"
+
+
+def _with_unit(value: float, units: tuple[tuple[float, str], ...]) -> str:
+    """The value in the largest unit that it reaches, else in the smallest."""
+    if value == 0:
+        return f"0 {units[0][1]}"
+    scale, unit = next((item for item in units if abs(value) >= 0.9995 * item[0]), units[-1])
+    return f"{_three_digits(value / scale)} {unit}"
 
 
 def _three_digits(value: float) -> str:

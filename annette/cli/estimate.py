@@ -1,4 +1,4 @@
-"""``annette estimate``: predicts the latency of one network from a trained platform."""
+"""``annette estimate``: predicts the latency and the energy of one network from a trained platform."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from annette.cli.options import (
     check_model,
     open_network_argument,
 )
-from annette.units import format_bytes, format_count, format_fraction, format_seconds
+from annette.units import format_bytes, format_count, format_fraction, format_joules, format_seconds
 
 __all__ = ["estimate"]
 
@@ -32,7 +32,7 @@ def estimate(
     show_all: Annotated[bool, typer.Option("--all", "-a", help="Print every kernel.")] = False,
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
-    """Predict how long NETWORK runs, without the device.
+    """Predict how long NETWORK runs, and what energy it takes if the platform knows, without the device.
 
     Example: annette estimate zoo:resnet50 --platform zcu102-dpu
     """
@@ -47,8 +47,10 @@ def estimate(
         print_json(document)
         return
     work = network_work(graph)
+    energy = "" if answer.energy_j is None else f", {format_joules(answer.energy_j)}"
     print_line(
-        f"{document['network']} on {document['platform']}: {format_seconds(document['latency_s'])}", bold=True
+        f"{document['network']} on {document['platform']}: {format_seconds(document['latency_s'])}{energy}",
+        bold=True,
     )
     print_line(
         f"{model} model; {format_count(work.macs, 'MAC')}, {format_count(work.params)} parameters "

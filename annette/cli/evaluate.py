@@ -1,15 +1,15 @@
-"""``annette evaluate``: predicted beside measured latency on networks never measured for training."""
+"""``annette evaluate``: predicted beside measured latency and energy on networks never used for training."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
 from annette.cli.console import OutputFormat, print_json, print_line, print_table, progress_bar
 from annette.cli.options import FormatOption, JobsOption, PlatformOption, SeedOption
-from annette.units import format_fraction, format_number, format_seconds
+from annette.units import format_fraction, format_joules, format_number, format_seconds
 
 __all__ = ["evaluate", "print_evaluation"]
 
@@ -41,6 +41,8 @@ def evaluate(
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Compare predicted with measured latencies on a suite of networks, for all four layer models.
+
+    Energies are compared as well where both the device and the platform know them.
 
     Example: annette evaluate --platform zcu102-dpu --suite classic12
     """
@@ -85,6 +87,7 @@ def print_evaluation(document: Mapping[str, Any], *, most: int = 40) -> None:
         if name in TITLES
     ]
     print_table(("layer model", "MAPE", "bias", "within 10 %", "Spearman", "Kendall tau"), figures)
+    _print_energy(document, models, most)
     if document.get("spread_fraction") is not None:
         worst = max(networks, key=lambda item: item["spread_fraction"] or 0.0)
         print_line(
@@ -108,6 +111,34 @@ def _against(item: Mapping[str, Any], model: str) -> str:
     predicted, measured = item[f"{model}_s"], item["measured_s"]
     error = f"{100 * (predicted / measured - 1):+.1f} %" if measured > 0 else "-"
     return f"{format_seconds(predicted)} ({error})"
+
+
+def _print_energy(document: Mapping[str, Any], models: Sequence[str], most: int) -> None:
+    """The same two tables of energy, where device and platform know it."""
+    if document.get("energy") is None:
+        return
+    print_line("\nenergy", bold=True)
+    known = [item for item in document["networks"] if item.get("measured_j") and "mixed_j" in item]
+    rows = [
+        (
+            item["name"],
+            format_joules(item["measured_j"]),
+            *(_error_j(item[f"{name}_j"], item["measured_j"]) for name in models),
+        )
+        for item in known[:most]
+    ]
+    print_table(("network", "measured", *(TITLES[name] for name in models)), rows)
+    print_line()
+    figures = [
+        (TITLES[name], *(format_fraction(values[key]) for key in ("mape", "bias")), _rank(values["spearman"]))
+        for name, values in document["energy"]["models"].items()
+        if name in TITLES
+    ]
+    print_table(("layer model", "MAPE", "bias", "Spearman"), figures)
+
+
+def _error_j(predicted_j: float, measured_j: float) -> str:
+    return f"{format_joules(predicted_j)} ({100 * (predicted_j / measured_j - 1):+.1f} %)"
 
 
 def _rank(value: float | None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from annette.cli.console import print_line, print_table
-from annette.units import format_fraction, format_number, format_seconds
+from annette.units import format_fraction, format_joules, format_number, format_seconds
 
 __all__ = ["print_kernels"]
 
@@ -17,6 +17,7 @@ def print_kernels(kernels: Sequence[Mapping[str, Any]], total_s: float, *, show_
     if not kernels:
         return
     shown = list(kernels) if show_all else sorted(kernels, key=lambda item: -item["latency_s"])[:10]
+    has_energy = any(kernel.get("energy_j") is not None for kernel in kernels)
     rows = [
         (
             _shorten(kernel["name"]),
@@ -25,10 +26,12 @@ def print_kernels(kernels: Sequence[Mapping[str, Any]], total_s: float, *, show_
             str(kernel.get("bound") or "-"),
             format_seconds(kernel["latency_s"]),
             _share(kernel["latency_s"], total_s),
+            *((_energy(kernel.get("energy_j")),) if has_energy else ()),
         )
         for kernel in shown
     ]
-    print_table(("kernel", "family", "unit", "bound", "latency", "share"), rows, left=4)
+    columns = ("kernel", "family", "unit", "bound", "latency", "share", *(("energy",) if has_energy else ()))
+    print_table(columns, rows, left=4)
     if len(shown) < len(kernels):
         rest_s = total_s - sum(kernel["latency_s"] for kernel in shown)
         print_line(
@@ -45,6 +48,10 @@ def print_kernels(kernels: Sequence[Mapping[str, Any]], total_s: float, *, show_
             times[str(kernel.get(key) or "-")] += kernel["latency_s"]
         ranked = sorted(times.items(), key=lambda item: -item[1])
         print_line(f"{text}: " + ", ".join(f"{name} {_share(time_s, total_s)}" for name, time_s in ranked))
+
+
+def _energy(value_j: float | None) -> str:
+    return "-" if value_j is None else format_joules(value_j)
 
 
 def _share(part_s: float, total_s: float) -> str:

@@ -1,4 +1,4 @@
-"""``annette measure``: times one network on a device."""
+"""``annette measure``: times one network on a device, and tells its energy where the device knows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from annette.cli.options import (
     open_network_argument,
 )
 from annette.errors import MeasurementError
-from annette.units import format_fraction, format_number, format_seconds
+from annette.units import format_fraction, format_joules, format_number, format_seconds
 
 if TYPE_CHECKING:
     from annette.graph.network import Network
@@ -39,6 +39,8 @@ def measure(
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Time NETWORK on a device: latency, how well it repeats, and the kernels that were executed.
+
+    A device that knows the energy of its kernels tells that as well.
 
     Example: annette measure zoo:resnet18 --device zcu102-dpu
     """
@@ -73,6 +75,7 @@ def _document(
         "network": graph.name,
         "device": measurement.device.name,
         "latency_s": measurement.latency_s,
+        "energy_j": measurement.energy_j,
         "values_s": list(measurement.values_s or ()),
         "seed": seed,
         "stability": {
@@ -110,7 +113,8 @@ def _print_measurement(
     graph: Network, document: dict[str, Any], measurement: Measurement, *, show_all: bool
 ) -> None:
     device, kernels = measurement.device, document["kernels"]
-    print_line(f"{graph.name} on {device.name}: {format_seconds(document['latency_s'])}", bold=True)
+    energy = "" if measurement.energy_j is None else f", {format_joules(measurement.energy_j)}"
+    print_line(f"{graph.name} on {device.name}: {format_seconds(document['latency_s'])}{energy}", bold=True)
     if device.description and device.visits > 1:
         print_line(device.description)
     print_line(_repeatability(measurement))

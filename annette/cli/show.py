@@ -11,7 +11,14 @@ import typer
 from annette.cli.console import OutputFormat, print_json, print_line, print_table
 from annette.cli.options import BatchOption, FormatOption, ShapeOption, open_network_argument
 from annette.errors import UsageError
-from annette.units import format_bytes, format_count, format_fraction, format_rate, format_seconds
+from annette.units import (
+    format_bytes,
+    format_count,
+    format_fraction,
+    format_joules,
+    format_rate,
+    format_seconds,
+)
 
 if TYPE_CHECKING:
     from annette.estimation.platform import Platform
@@ -66,7 +73,8 @@ def show(
 
 
 def platform_document(platform: Platform) -> dict[str, Any]:
-    """All that a platform knows, as JSON types."""
+    """All that a platform knows, as JSON types; ``energy_parameters`` is ``None`` where it predicts none."""
+    energy = platform.energy_models
     return {
         "schema_version": 1,
         "name": platform.name,
@@ -75,6 +83,7 @@ def platform_document(platform: Platform) -> dict[str, Any]:
         "provenance": dict(platform.provenance),
         "metrics": dict(platform.metrics),
         "parameters": platform.layer_models.parameters.to_json(),
+        "energy_parameters": None if energy is None else energy.parameters.to_json(),
         "mapping_rules": list(platform.describe()),
     }
 
@@ -111,8 +120,32 @@ def print_platform(platform: Platform, *, rules: bool = True) -> None:
     )
     print_line("error: median relative error of the refined roofline on these kernels")
     _print_unrolls(parameters.families)
+    _print_energy(platform)
     if rules:
         _print_rules(platform)
+
+
+def _print_energy(platform: Platform) -> None:
+    """What an operation, a byte and a kernel take, by family; or why energy is not predicted."""
+    seen = platform.metrics.get("energy")
+    models = platform.energy_models
+    if models is None:
+        if isinstance(seen, dict):
+            print_line(f"\nenergy is not predicted: only {seen.get('measured_networks')} networks carry it")
+        return
+    print_line("\nenergy: joules = ops * per op + bytes * per byte + per kernel", bold=True)
+    rows = [
+        (
+            "all others" if item.family == "*" else item.family,
+            "-" if item.peak_ops_per_s is None else format_joules(1.0 / item.peak_ops_per_s),
+            format_joules(1.0 / item.bandwidth_bytes_per_s),
+            format_joules(item.overhead_s),
+            format_fraction(item.error),
+            str(item.n_rows),
+        )
+        for item in models.parameters.families
+    ]
+    print_table(("kernel family", "per op", "per byte", "per kernel", "error", "kernels"), rows)
 
 
 def _print_unrolls(families: Iterable[FamilyParameters]) -> None:

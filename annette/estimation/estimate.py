@@ -1,4 +1,4 @@
-"""The estimate: predicted latency of one network, kernel by kernel, with its coverage."""
+"""The estimate: predicted latency and energy of one network, kernel by kernel, with its coverage."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ class KernelEstimate:
     """Whether the generic model priced it, since its family was not measured often enough."""
     is_out_of_range: bool
     """Whether a size lies outside what was measured for its family."""
+    energy_j: float | None = None
+    """Joules; > 0. ``None``: the platform was trained without energy."""
 
     def to_dict(self) -> dict[str, object]:
         """The kernel as JSON types."""
@@ -42,6 +44,7 @@ class KernelEstimate:
             "family": self.family,
             "layers": list(self.layers),
             "latency_s": self.latency_s,
+            "energy_j": self.energy_j,
             "bound": self.bound,
             "unit": self.unit,
             "generic": self.is_generic,
@@ -94,9 +97,11 @@ class Estimate:
     """Names of the layers that are expected to vanish."""
     coverage: Coverage
     """How much of the latency rests on measurements of its like."""
+    energy_j: float | None = None
+    """Joules: the sum over the kernels. ``None``: the platform was trained without energy."""
 
     def to_dict(self) -> dict[str, object]:
-        """The estimate as JSON types; seconds everywhere."""
+        """The estimate as JSON types; seconds and joules everywhere."""
         return {
             "schema_version": ESTIMATE_SCHEMA_VERSION,
             "network": self.network,
@@ -104,14 +109,17 @@ class Estimate:
             "platform": self.platform,
             "model": self.model,
             "latency_s": self.latency_s,
+            "energy_j": self.energy_j,
             "coverage": self.coverage.to_dict(),
             "kernels": [kernel.to_dict() for kernel in self.kernels],
             "eliminated_layers": list(self.eliminated_layers),
         }
 
     def to_frame(self) -> pandas.DataFrame:
-        """The kernels as a pandas table, one row each, in order of execution."""
+        """The kernels as a pandas table, one row each, in order of execution; with joules where known."""
         import pandas
 
         columns = ["name", "family", "layers", "latency_s", "bound", "unit", "generic", "out_of_range"]
+        if self.energy_j is not None:
+            columns.insert(4, "energy_j")
         return pandas.DataFrame([kernel.to_dict() for kernel in self.kernels], columns=columns)

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annette.errors import StoreError, UsageError
+from annette.errors import ModelError, StoreError, UsageError
 from annette.estimation.estimate import Coverage, Estimate, KernelEstimate
+from annette.estimation.manifest import read_device, read_table, read_text
 from annette.graph.families import layer_family
 from annette.graph.mapping import Kernel, Mapping, require_complete
 from annette.graph.network import Network
@@ -26,14 +27,16 @@ from annette.models.generator import PlatformParts
 from annette.models.kernel_table import KernelTable, build_kernel_table
 from annette.models.layer_models import MODEL_NAMES, LayerModels
 from annette.models.mapping_model import MappingModel
+from annette.models.target import ENERGY, LATENCY
 from annette.store.bundle import MANIFEST_NAME, read_bundle, write_bundle
-from annette.store.codec import device_from_json, device_to_json
-from annette.store.strict_json import shorten
+from annette.store.codec import device_to_json
 
 __all__ = ["Platform", "is_platform_name"]
 
 MAPPING_FILE = "mapping.json"
 UNITS = MappingProxyType({"latency": "s", "size": "bytes", "work": "ops (1 MAC = 2 ops)", "mape": "fraction"})
+_ENERGY_PREFIX = "energy."
+"""Of the files of the energy models, which are named as those of latency otherwise."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -64,6 +67,16 @@ class Platform:
     """Versions, plan, store and seed that it was made from."""
     metrics: MappingType[str, Any] = field(default_factory=dict)
     """What cross-validation on the campaign said."""
+    energy_models: LayerModels | None = None
+    """Predict joules for kernels; ``None``: the campaign carried no energy."""
+
+    def __post_init__(self) -> None:
+        for models, target in ((self.layer_models, LATENCY), (self.energy_models, ENERGY)):
+            if models is not None and models.target is not target:
+                raise ModelError(
+                    f"platform {self.name!r}: models of {models.target.name} in place of {target.name}; "
+                    "train the platform again"
+                )
 
     # On disk -----------------------------------------------------------------------------------------
 
@@ -78,6 +91,7 @@ class Platform:
             layer_models=parts.layer_models,
             provenance=MappingProxyType(dict(parts.provenance)),
             metrics=MappingProxyType(dict(parts.metrics)),
+            energy_models=parts.energy_models,
         )
 
     @classmethod
@@ -102,14 +116,17 @@ class Platform:
         except UnicodeDecodeError as err:
             raise StoreError(f"{folder / MAPPING_FILE}: not text: {err}; train the platform again") from err
         where = folder / MANIFEST_NAME
+        energy = {name: files.pop(name) for name in list(files) if name.startswith(_ENERGY_PREFIX)}
+        energy = {name.removeprefix(_ENERGY_PREFIX): data for name, data in energy.items()}
         return cls(
-            name=_text(manifest, "name", where),
-            description=_text(manifest, "description", where),
-            device=_device(manifest, where),
+            name=read_text(manifest, "name", where),
+            description=read_text(manifest, "description", where),
+            device=read_device(manifest, where),
             mapping_model=MappingModel.from_json(text),
             layer_models=LayerModels.from_files(files),
-            provenance=MappingProxyType(_table(manifest, "provenance", where)),
-            metrics=MappingProxyType(_table(manifest, "metrics", where)),
+            provenance=MappingProxyType(read_table(manifest, "provenance", where)),
+            metrics=MappingProxyType(read_table(manifest, "metrics", where)),
+            energy_models=LayerModels.from_files(energy) if energy else None,
         )
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -121,11 +138,16 @@ class Platform:
             If the path is taken by something else or cannot be written.
         """
         files = self.layer_models.to_files()
+        units = dict(UNITS)
+        if self.energy_models is not None:
+            units["energy"] = "J"
+            energy = self.energy_models.to_files()
+            files.update({f"{_ENERGY_PREFIX}{name}": data for name, data in energy.items()})
         manifest = {
             "name": self.name,
             "description": self.description,
             "device": json.loads(device_to_json(self.device)),
-            "units": dict(UNITS),
+            "units": units,
             "provenance": dict(self.provenance),
             "metrics": dict(self.metrics),
         }
@@ -142,7 +164,7 @@ class Platform:
         shapes: MappingType[str, tuple[int, ...]] | None = None,
         batch: int | None = None,
     ) -> Estimate:
-        """Predict the latency of one network.
+        """Predict the latency of one network, and its energy where the platform was trained with it.
 
         Parameters
         ----------
@@ -203,6 +225,7 @@ class Platform:
         estimates = {}
         for model in models:
             latency_s = self.layer_models.predict_s(table, model)
+            energy_j = None if self.energy_models is None else self.energy_models.predict_j(table, model)
             estimates[model] = Estimate(
                 network=network.name,
                 network_id=network.id,
@@ -210,7 +233,8 @@ class Platform:
                 device=self.device.name,
                 model=model,
                 latency_s=float(_sum_by_network(table, latency_s)[0]),
-                kernels=_kernels(network, mapping, latency_s, bounds, generic, outside),
+                energy_j=None if energy_j is None else float(_sum_by_network(table, energy_j)[0]),
+                kernels=_kernels(network, mapping, latency_s, energy_j, bounds, generic, outside),
                 eliminated_layers=mapping.eliminated_layers,
                 coverage=_coverage(network, mapping, latency_s, generic, outside),
             )
@@ -225,9 +249,26 @@ class Platform:
             For an unknown model.
         """
         _require_model(model)
-        items = [(network, self.mapping_model.predict(network)) for network in networks]
-        table = build_kernel_table(items, self.device)
+        table = self._table(networks)
         return _sum_by_network(table, self.layer_models.predict_s(table, model))
+
+    def estimate_energies(self, networks: Sequence[Network], *, model: str = "mixed") -> NDArray[np.float64]:
+        """Joules for each network, shape (n_networks,): the numbers that `estimate` gives one by one.
+
+        Raises
+        ------
+        UsageError
+            For an unknown model, and for a platform that was trained without energy.
+        """
+        _require_model(model)
+        if self.energy_models is None:
+            raise UsageError(f"platform {self.name!r}: trained on measurements without energy, predicts none")
+        table = self._table(networks)
+        return _sum_by_network(table, self.energy_models.predict_j(table, model))
+
+    def _table(self, networks: Sequence[Network]) -> KernelTable:
+        items = [(network, self.mapping_model.predict(network)) for network in networks]
+        return build_kernel_table(items, self.device)
 
     def describe(self) -> tuple[str, ...]:
         """The mapping rules as text, one a line."""
@@ -269,8 +310,8 @@ def _require_model(model: str) -> None:
         raise UsageError(f"layer model {model!r}: not known, expected one of {', '.join(MODEL_NAMES)}")
 
 
-def _sum_by_network(table: KernelTable, latency_s: NDArray[np.float64]) -> NDArray[np.float64]:
-    sums = np.bincount(table.network_index, weights=latency_s, minlength=table.n_networks)
+def _sum_by_network(table: KernelTable, per_kernel: NDArray[np.float64]) -> NDArray[np.float64]:
+    sums = np.bincount(table.network_index, weights=per_kernel, minlength=table.n_networks)
     return np.asarray(sums, dtype=np.float64)
 
 
@@ -278,11 +319,14 @@ def _kernels(
     network: Network,
     mapping: Mapping,
     latency_s: NDArray[np.float64],
+    energy_j: NDArray[np.float64] | None,
     bounds: Sequence[str],
     generic: NDArray[np.bool_],
     outside: NDArray[np.bool_],
 ) -> tuple[KernelEstimate, ...]:
-    rows = zip(mapping.kernels, latency_s.tolist(), bounds, generic.tolist(), outside.tolist(), strict=True)
+    joules = [None] * len(latency_s) if energy_j is None else energy_j.tolist()
+    flags = (generic.tolist(), outside.tolist())
+    rows = zip(mapping.kernels, latency_s.tolist(), joules, bounds, *flags, strict=True)
     return tuple(
         KernelEstimate(
             name=kernel.name,
@@ -290,11 +334,12 @@ def _kernels(
             layers=kernel.layers,
             unit=kernel.unit,
             latency_s=seconds,
+            energy_j=energy,
             bound=bound,
             is_generic=is_generic,
             is_out_of_range=is_outside,
         )
-        for kernel, seconds, bound, is_generic, is_outside in rows
+        for kernel, seconds, energy, bound, is_generic, is_outside in rows
     )
 
 
@@ -322,43 +367,3 @@ def _coverage(
         out_of_range_fraction=min(1.0, shares[1]),
         generic_operators=tuple(sorted(operators)),
     )
-
-
-def _device(manifest: MappingType[str, Any], where: Path) -> DeviceInfo:
-    """The device in the manifest; what `DeviceInfo` takes on trust is checked here."""
-    try:
-        device = device_from_json(json.dumps(manifest.get("device")))
-    except StoreError as err:
-        raise StoreError(f"{where}: {shorten(err, 300)}; train the platform again") from err
-    texts = (device.name, device.backend, device.description)
-    numbers = (
-        device.activation_bytes, device.weight_bytes, device.peak_ops_per_s, device.bandwidth_bytes_per_s,
-    )  # fmt: skip
-    if not all(isinstance(text, str) for text in texts):
-        raise StoreError(f"{where}: 'device' has a name that is no text; train the platform again")
-    if not all(value is None or _is_positive(value) for value in numbers):
-        raise StoreError(
-            f"{where}: 'device' has the sizes and rates {shorten(numbers)}, expected numbers > 0; "
-            "train the platform again"
-        )
-    return device
-
-
-def _is_positive(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-
-
-def _text(manifest: MappingType[str, Any], name: str, where: Path) -> str:
-    value = manifest.get(name)
-    if not isinstance(value, str):
-        raise StoreError(
-            f"{where}: {name!r} is {shorten(repr(value))}, expected text; train the platform again"
-        )
-    return value
-
-
-def _table(manifest: MappingType[str, Any], name: str, where: Path) -> dict[str, Any]:
-    value = manifest.get(name)
-    if not isinstance(value, dict):
-        raise StoreError(f"{where}: {name!r} is {type(value).__name__}, expected an object; train it again")
-    return value

@@ -68,6 +68,10 @@ class NetworkScore:
     """Kernels that the platform expects; those beyond `exact_kernels` do not exist on the device."""
     kernels: tuple[KernelScore, ...] = field(default=(), repr=False)
     """The executed kernels, priced with the device's own mapping."""
+    measured_j: float | None = None
+    """Joules, > 0; ``None``: the device does not tell."""
+    predicted_j: Mapping[str, float] = field(default_factory=dict)
+    """Joules by layer model, with the predicted mapping; empty for a platform without energy."""
 
     def to_dict(self) -> dict[str, object]:
         """The score as JSON types, without the single kernels."""
@@ -83,6 +87,8 @@ class NetworkScore:
             "measured_kernels": self.measured_kernels,
             "exact_kernels": self.exact_kernels,
             "predicted_kernels": self.predicted_kernels,
+            "measured_j": self.measured_j,
+            "predicted_j": dict(self.predicted_j),
         }
 
 
@@ -136,10 +142,11 @@ class RecordedEvaluation:
         group
             Of the suite; ``None``: all networks.
         model
-            The layer model, for the ways ``learned`` and ``oracle``.
+            The layer model, for the ways ``learned``, ``oracle`` and ``energy``.
         way
             ``learned``: with the predicted mapping. ``oracle``: with the device's own. ``lookup``: the sum of
-            its kernels timed alone. ``repeat``: the measurement against itself.
+            its kernels timed alone. ``repeat``: the measurement against itself. ``energy``: ``learned``
+            in joules.
 
         Raises
         ------
@@ -177,7 +184,7 @@ class RecordedEvaluation:
         }
 
     def to_dict(self) -> dict[str, object]:
-        """The evaluation as JSON types; seconds everywhere, errors as fractions."""
+        """The evaluation as JSON types; seconds and joules everywhere, errors as fractions."""
         return {
             "platform": self.platform,
             "device": self.device,
@@ -188,7 +195,7 @@ class RecordedEvaluation:
 
     def _group(self, group: str) -> dict[str, object]:
         ways: dict[str, object] = {}
-        for way in ("learned", "oracle"):
+        for way in ("learned", "oracle", "energy"):
             found = {model: self.figures(group, model=model, way=way) for model in MODEL_NAMES}
             ways[way] = {model: value.to_dict() for model, value in found.items() if value is not None}
         for way in ("lookup", "repeat"):
@@ -232,12 +239,15 @@ class RecordedEvaluation:
 def _pair(item: NetworkScore, model: str, way: str) -> tuple[float, float] | None:
     if way == "repeat":
         return item.halves_s
+    if way == "energy":
+        joules = item.predicted_j.get(model)
+        return None if joules is None or item.measured_j is None else (item.measured_j, joules)
     if way in ("learned", "oracle"):
         seconds = (item.predicted_s if way == "learned" else item.oracle_s).get(model)
     elif way == "lookup":
         seconds = item.lookup_s
     else:
-        raise UsageError(f"way {way!r}: not known, expected learned, oracle, lookup or repeat")
+        raise UsageError(f"way {way!r}: not known, expected learned, oracle, lookup, repeat or energy")
     return None if seconds is None else (item.measured_s, seconds)
 
 
@@ -318,4 +328,6 @@ def _score(platform: Platform, record: Record, known: Repeats) -> NetworkScore:
         exact_kernels=None if mapping is None else sum(exact_kernels(mapping, learned)),
         predicted_kernels=len(learned.kernels),
         kernels=kernels,
+        measured_j=measurement.energy_j or None,
+        predicted_j={model: item.energy_j for model, item in predicted.items() if item.energy_j},
     )

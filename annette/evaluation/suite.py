@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from annette.backends.protocol import Backend
-from annette.backends.registry import list_devices, open_device
+from annette.backends.registry import open_device
 from annette.benchmark.campaign import check_jobs, measure_network, visit_seed
 from annette.errors import AnnetteError, MeasurementError, UsageError
 from annette.estimation.platform import Platform
 from annette.evaluation.metrics import Accuracy, accuracy
 from annette.graph.network import Network
+from annette.hardware.codec import is_preset
 from annette.measurement import Measurement
 from annette.models.layer_models import MODEL_NAMES
 from annette.models.mapping_model import exact_kernels
@@ -54,6 +55,10 @@ class NetworkResult:
     """Kernels that the mapping model expected; those beyond `exact_kernels` do not exist on the device."""
     kernel_errors: tuple[tuple[str, tuple[float, ...]], ...]
     """By layer model the relative errors of the exactly predicted kernels, predicted / measured - 1."""
+    measured_j: float | None = None
+    """Joules, > 0; ``None``: the device does not tell."""
+    predicted_j: tuple[tuple[str, float], ...] = ()
+    """Joules by layer model; none for a platform without energy."""
 
     def to_dict(self) -> dict[str, object]:
         """The result as JSON types; kernel errors are left to the summary."""
@@ -65,6 +70,8 @@ class NetworkResult:
             "measured_s": self.measured_s,
             "spread_fraction": self.spread_fraction,
             **{f"{model}_s": seconds for model, seconds in self.predicted_s},
+            "measured_j": self.measured_j,
+            **{f"{model}_j": joules for model, joules in self.predicted_j},
             "measured_kernels": self.measured_kernels,
             "exact_kernels": self.exact_kernels,
             "predicted_kernels": self.predicted_kernels,
@@ -116,13 +123,27 @@ class Evaluation:
         measured_s = [item.measured_s for item in self.networks]
         return accuracy(measured_s, [dict(item.predicted_s)[model] for item in self.networks])
 
+    def energy_accuracy(self, model: str) -> Accuracy | None:
+        """The same of energy, over the networks that have it measured and predicted; ``None`` without any."""
+        known = [
+            (item.measured_j, dict(item.predicted_j)[model])
+            for item in self.networks
+            if item.measured_j is not None and item.predicted_j
+        ]
+        return accuracy(*zip(*known, strict=True)) if known else None
+
     def kernel_mape(self, model: str) -> float | None:
         """Mean absolute relative error over the exactly predicted kernels; ``None`` if there are none."""
         errors = [error for item in self.networks for error in dict(item.kernel_errors).get(model, ())]
         return float(np.abs(errors).mean()) if errors else None
 
     def to_dict(self) -> dict[str, object]:
-        """The evaluation as JSON types; seconds everywhere, errors as fractions."""
+        """The evaluation as JSON types; seconds and joules everywhere, errors as fractions.
+
+        ``energy`` is ``None`` unless both the device and the platform know it.
+        """
+        found = {model: self.energy_accuracy(model) for model in MODEL_NAMES}
+        energy = {model: value.to_dict() for model, value in found.items() if value is not None}
         models = {
             model: {**self.accuracy(model).to_dict(), "kernel_mape": self.kernel_mape(model)}
             for model in MODEL_NAMES
@@ -137,6 +158,7 @@ class Evaluation:
             "mapping_accuracy": self.mapping_accuracy,
             "surplus_kernels": self.surplus_kernels,
             "models": models,
+            "energy": {"models": energy} if energy else None,
             "networks": [item.to_dict() for item in self.networks],
             "failed": [{"name": item.name, "error": item.error} for item in self.failed],
         }
@@ -230,13 +252,12 @@ def _own_device(platform: Platform) -> str:
             "machine and which options to measure with cannot be told from that; name them, as in "
             f"--device {known.backend}"
         )
-    device = f"{known.backend}:{known.name}"
-    if device not in dict(list_devices()):
+    if not is_preset(known.name):
         raise UsageError(
             f"platform {platform.name!r} was trained on {known.name!r}, and no simulated accelerator here "
             "has that name; say what to measure on, as in --device simulator:FILE.yaml"
         )
-    return device
+    return f"{known.backend}:{known.name}"
 
 
 def _measure(
@@ -313,4 +334,10 @@ def _compare(platform: Platform, network: Network, measurement: Measurement) -> 
         exact_kernels=exact,
         predicted_kernels=len(mapping.kernels),
         kernel_errors=tuple(errors.items()),
+        measured_j=measurement.energy_j or None,
+        predicted_j=tuple(
+            (model, estimate.energy_j)
+            for model, estimate in estimates.items()
+            if estimate.energy_j is not None and estimate.energy_j > 0
+        ),
     )

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass
 
+import numpy as np
+
 import annette
 from annette.errors import ModelError
 from annette.graph.mapping import Mapping
@@ -16,7 +18,7 @@ from annette.graph.network import Network
 from annette.measurement import DeviceInfo
 from annette.models.layer_models import LayerModels, fit_layer_models
 from annette.models.mapping_model import MappingModel, exact_kernels, fit_mapping_model
-from annette.models.training import training_data
+from annette.models.training import energy_data, training_data
 from annette.store.campaign import CampaignStore, Record
 from annette.store.codec import device_to_json, measurement_to_json
 
@@ -43,12 +45,16 @@ class PlatformParts:
     """Versions, plan, store and seed; JSON types."""
     metrics: MappingType[str, object]
     """Cross-validated on the campaign; JSON types."""
+    energy_models: LayerModels | None = None
+    """``None``: the measurements carry no energy, or too few of them."""
 
 
 def generate_platform(
     store: CampaignStore, *, seed: int = 0, name: str | None = None, on_progress: OnStage | None = None
 ) -> PlatformParts:
     """Fit all there is to learn about the store's device; the same store and seed give the same models.
+
+    Where kernels were measured with their energy, the same layer models are fitted to that as well.
 
     Parameters
     ----------
@@ -83,13 +89,20 @@ def generate_platform(
     stage("fitting the layer models")
     data = training_data(measured, store.device)
     layer_models = fit_layer_models(data, seed=seed)
-    metrics = {
+    metrics: dict[str, object] = {
         "planned_networks": store.summary().planned,
         "measured_networks": len(measured),
         "failed_networks": len(records) - len(measured),
         "measured_kernels": len(data),
         "mapping": mapping_metrics,
     }
+    energy, energy_models = energy_data(data), None
+    if energy is not None:
+        n_networks = len(np.unique(energy.table.network_index))
+        metrics["energy"] = {"measured_networks": n_networks, "measured_kernels": len(energy)}
+        if n_networks >= MIN_MEASUREMENTS:
+            stage("fitting the energy models")
+            energy_models = fit_layer_models(energy, seed=seed)
     return PlatformParts(
         name=name or store.device.name,
         description=store.device.description,
@@ -98,6 +111,7 @@ def generate_platform(
         layer_models=layer_models,
         provenance=_provenance(store, records, seed),
         metrics=metrics,
+        energy_models=energy_models,
     )
 
 

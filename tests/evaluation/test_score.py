@@ -72,7 +72,7 @@ def test_figures_tell_the_ways_to_predict_apart(evaluation: RecordedEvaluation) 
     assert repeat.worst == pytest.approx(0.1)
     assert repeat.mape == pytest.approx(0.1 / repeat.networks)
     assert evaluation.figures("nothing") is None
-    with pytest.raises(UsageError, match="expected learned, oracle, lookup or repeat"):
+    with pytest.raises(UsageError, match="expected learned, oracle, lookup, repeat or energy"):
         evaluation.figures(way="guess")
 
 
