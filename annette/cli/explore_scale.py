@@ -33,7 +33,8 @@ def scale(
         int, typer.Option("--macs", help="Budget: multiply-accumulates a cycle of all arrays together.")
     ],
     dataflow: Annotated[
-        str, typer.Option("--dataflow", help="OS, WS or IS: which operand stays in the arrays.")
+        str,
+        typer.Option("--dataflow", help="OS, WS or IS: which operand stays in the arrays; all: the best."),
     ] = "OS",
     bandwidth: Annotated[
         str,
@@ -51,6 +52,10 @@ def scale(
     least_side: Annotated[
         int, typer.Option("--least-side", min=1, help="The smallest rows or columns of an array.")
     ] = 8,
+    sides: Annotated[
+        str,
+        typer.Option("--sides", help="Rows, columns and numbers of arrays: powers (of two), or all sizes."),
+    ] = "powers",
     like_paper: Annotated[
         bool,
         typer.Option(
@@ -79,17 +84,19 @@ def scale(
 
     Example: annette explore scale --macs 16384 --network zoo:resnet50
     """
-    from annette.explore.scale_out import list_partitions, study_scale
+    from annette.explore.partitions import list_partitions
+    from annette.explore.scale_out import study_scale
+    from annette.hardware.systolic_array import DATAFLOWS
 
     bandwidths = _parse_bandwidths(bandwidth)
-    partitions = list_partitions(macs, least_side=least_side)
+    partitions = list_partitions(macs, least_side=least_side, sides=sides)
     studies = [
         (
             spec,
             study_scale(
                 open_products(spec, convention, shape, batch),
                 partitions,
-                dataflow=dataflow.upper(),
+                dataflows=DATAFLOWS if dataflow.lower() == "all" else (dataflow.upper(),),
                 buffer_bytes=1024 * buffer_kib,
                 bandwidths_bytes_per_cycle=bandwidths,
                 element_bytes=element_bytes,
@@ -138,22 +145,34 @@ def _print_study(document: dict[str, Any], macs: int, *, show_layers: bool) -> N
         rows.append(
             (
                 _bandwidth(item),
-                item["best"]["name"],
+                _best_name(item["best"], document["dataflow"]),
                 str(item["best"]["macs_per_cycle"]),
                 format_count(item["cycles"]),
                 format_bytes(item["dram_bytes"]),
                 format_fraction(item["memory_bound_fraction"]),
-                "-" if single is None else item["best_single_array"]["name"],
+                "-" if single is None else _best_name(item["best_single_array"], document["dataflow"]),
                 "-" if single is None else f"{single / item['cycles']:.2f}x",
+                f"{item['cycles'] / item['cycles_with_the_best_of_each_layer']:.2f}x",
             )
         )
-    columns = ("bandwidth", "best", "MACs", "cycles", "DRAM", "memory-bound", "best single", "gain over it")
+    columns = (
+        "bandwidth", "best", "MACs", "cycles", "DRAM", "memory-bound", "best single", "gain over it",
+        "by layer",
+    )  # fmt: skip
     print_table(columns, rows, left=2, title=title)
-    print_line("best: fewest cycles, then fewest bytes; memory-bound: time of layers that the DRAM holds up")
+    print_line(
+        "best: fewest cycles, then fewest bytes; memory-bound: time of layers that the DRAM holds up; "
+        "by layer: gain if each layer had its own best"
+    )
     print_line()
     if show_layers:
         for item in document["bandwidths"]:
-            _print_layers(item)
+            _print_layers(item, document["dataflow"])
+
+
+def _best_name(best: dict[str, Any], dataflow: str) -> str:
+    """The partition, and its dataflow where several were tried."""
+    return f"{best['name']} {best['dataflow']}" if dataflow == "all" else str(best["name"])
 
 
 def _bandwidth(item: dict[str, Any]) -> str:
@@ -161,11 +180,11 @@ def _bandwidth(item: dict[str, Any]) -> str:
     return "free" if value is None else f"{value:g} B/cycle"
 
 
-def _print_layers(item: dict[str, Any]) -> None:
+def _print_layers(item: dict[str, Any], dataflow: str) -> None:
     rows = [
         (
             layer["layer"],
-            layer["best"]["name"],
+            _best_name(layer["best"], dataflow),
             format_count(layer["cycles"]),
             f"{layer['cycles_on_the_networks_best'] / layer['cycles']:.2f}x",
             format_bytes(layer["dram_bytes"]),

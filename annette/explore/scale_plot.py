@@ -45,7 +45,7 @@ def draw_scale(studies: Mapping[str, ScaleStudy], path: Path) -> None:
         axes.set_yscale("log")
         axes.set_xlabel("arrays that share the budget")
         axes.set_ylabel("cycles of the network")
-        axes.set_title(f"{name}, {study.dataflow}")
+        axes.set_title(f"{name}, {' / '.join(study.dataflows)}")
         axes.grid(visible=True, which="both", alpha=0.25)
     lines, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(lines, labels, title="DRAM", fontsize="small", frameon=False, loc="outside right upper")

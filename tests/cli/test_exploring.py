@@ -41,6 +41,17 @@ def test_scale_gives_a_document_and_draws_a_plot(tmp_path: Path, capsys: pytest.
     assert "<svg" in plot.read_text(encoding="utf-8")
 
 
+def test_scale_tries_all_dataflows_and_all_sides_in_one_call(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("scale", "--macs", "512", "--network", "zoo:lenet5", "--dataflow", "all", "--sides", "all")
+    code, out, err = _run(capsys, *words, "--bandwidth", "4,free", "--format", "json")
+    assert (code, err) == (0, "")
+    study = json.loads(out)["studies"][0]
+    assert study["dataflow"] == "all"
+    assert {layer["best"]["dataflow"] for layer in study["bandwidths"][0]["layers"]} <= {"OS", "WS", "IS"}
+    code, out, _ = _run(capsys, *words, "--bandwidth", "free")
+    assert any(f"{name} " in out for name in ("OS", "WS", "IS"))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -49,6 +60,7 @@ def test_scale_gives_a_document_and_draws_a_plot(tmp_path: Path, capsys: pytest.
         (("--macs", "256", "--bandwidth", "nan"), "found 'nan'"),
         (("--macs", "256", "--bandwidth", "8,inf"), "found 'inf'"),
         (("--macs", "256", "--dataflow", "XS"), "expected one of OS, WS, IS"),
+        (("--macs", "256", "--sides", "odd"), "sides 'odd', expected one of powers, all"),
         (("--macs", "256", "--bandwidth", "1e-310"), "found '1e-310', expected bytes a cycle from 1e-06"),
         (("--macs", "256", "--convention", "same"), "--convention same: expected one of onnx, scalesim"),
         (("--macs", "256", "--network", "NET.CSV", "--batch", "2"), "NET.CSV: a topology has its sizes"),

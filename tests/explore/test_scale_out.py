@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annette.errors import HardwareError, UsageError
-from annette.explore.scale_out import Partition, ScaleStudy, list_partitions, study_scale
+from annette.explore.partitions import list_partitions
+from annette.explore.scale_out import ScaleStudy, study_scale
 from annette.explore.scale_plot import draw_scale
 from annette.hardware.systolic_array import DATAFLOWS, SystolicArray
 from annette.simulator.products import MatrixProducts, network_products
@@ -32,37 +33,18 @@ def _products(*sizes: tuple[int, int, int]) -> MatrixProducts:
     )  # fmt: skip
 
 
-def _study(products: MatrixProducts, macs: int, dataflow: str = "OS", **options: object) -> ScaleStudy:
+def _study(products: MatrixProducts, macs: int, *dataflows: str, **options: object) -> ScaleStudy:
     fields: dict[str, object] = {
         "buffer_bytes": 3 * 2**17,
         "bandwidths_bytes_per_cycle": (8.0, 64.0, FREE),
         **options,
     }
-    return study_scale(products, list_partitions(macs), dataflow=dataflow, **fields)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("macs", [64, 100, 1024, 5000, 16384])
-def test_all_partitions_of_a_budget_are_tried_once(macs: int) -> None:
-    found = list_partitions(macs)
-    assert len(set(found)) == len(found)
-    powers = [1 << power for power in range(macs.bit_length())]
-    assert {(p.rows, p.columns, p.partition_rows, p.partition_columns) for p in found} == {
-        (rows, columns, down, across)
-        for rows in powers
-        for columns in powers
-        for down in powers
-        for across in powers
-        if rows >= 8 and columns >= 8 and rows * columns * down * across <= macs
-    }
-    assert found == tuple(sorted(found, key=lambda item: (item.arrays, item)))
-
-
-@pytest.mark.parametrize(
-    ("macs", "side"), [(63, 8), (0, 8), (2**25, 8), (64, 0), (-1, 8), (9, 3), (100, 9), (64, 2**30)]
-)
-def test_impossible_budgets_are_refused(macs: int, side: int) -> None:
-    with pytest.raises(UsageError, match="expected"):
-        list_partitions(macs, least_side=side)
+    return study_scale(
+        products,
+        list_partitions(macs),
+        dataflows=dataflows or ("OS",),
+        **fields,  # type: ignore[arg-type]
+    )
 
 
 @pytest.mark.parametrize("dataflow", DATAFLOWS)
@@ -73,7 +55,8 @@ def test_a_single_array_takes_what_the_closed_form_says(dataflow: str) -> None:
         if partition.arrays == 1:
             array = SystolicArray(rows=partition.rows, columns=partition.columns, dataflow=dataflow)
             alone = count_systolic(products.m, products.k, products.n, array)
-            assert (study.compute_cycles[:, position] == alone.cycles * products.repeats).all()
+            found = study.compute_cycles[study.kind_of_layer, position]
+            assert (found == alone.cycles * products.repeats).all()
 
 
 @pytest.mark.parametrize("dataflow", DATAFLOWS)
@@ -98,13 +81,14 @@ def test_nothing_is_faster_than_its_work_or_lighter_than_its_operands(
     products = _products(*sizes)
     study = _study(products, 1024, dataflow)
     peak = np.array([item.macs_per_cycle for item in study.partitions])
-    assert (study.compute_cycles * peak >= products.macs[:, None]).all()
+    kinds = study.kind_of_layer
+    assert (study.compute_cycles[kinds] * peak >= products.macs[:, None]).all()
     least = products.m * products.k + products.k * products.n + products.m * products.n
-    assert (study.dram_bytes >= least[:, None]).all()
-    totals = [study.cycles(value).sum(axis=0)[study.best(value)] for value in (1.0, 8.0, 64.0, FREE)]
+    assert (study.dram_bytes[kinds] >= least[:, None]).all()
+    totals = [study.total_cycles(value)[study.best(value)] for value in (1.0, 8.0, 64.0, FREE)]
     assert totals == sorted(totals, reverse=True), "more bandwidth is never slower"
     for value in (8.0, FREE):
-        assert study.cycles(value).min(axis=1).sum() <= study.cycles(value).sum(axis=0).min() + 1e-6
+        assert study.cycles(value)[kinds].min(axis=1).sum() <= study.total_cycles(value).min() + 1e-6
 
 
 @given(m=SIZES, k=SIZES, n=SIZES, dataflow=st.sampled_from(DATAFLOWS), buffer=st.floats(1, 1e7))
@@ -168,10 +152,41 @@ def test_documents_hold_plain_numbers_for_every_bandwidth() -> None:
         assert sum(layer["cycles"] for layer in item["layers"]) <= item["cycles"]
 
 
-def test_partitions_have_names_that_people_read() -> None:
-    many = Partition(rows=32, columns=16, partition_rows=2, partition_columns=4)
-    assert many.name == "2x4 of 32x16"
-    assert (many.arrays, many.macs_per_cycle) == (8, 4096)
+def test_several_dataflows_are_tried_at_once_and_the_best_is_taken() -> None:
+    products = network_products(open_network("zoo:alexnet"))
+    together = _study(products, 1024, *DATAFLOWS)
+    alone = {dataflow: _study(products, 1024, dataflow) for dataflow in DATAFLOWS}
+    for bandwidth in (8.0, FREE):
+        totals = {name: study.total_cycles(bandwidth)[study.best(bandwidth)] for name, study in alone.items()}
+        partition, dataflow = together.candidate(together.best(bandwidth))
+        assert totals[dataflow] == min(totals.values())
+        assert partition == alone[dataflow].candidate(alone[dataflow].best(bandwidth))[0]
+        layers = [study.cycles(bandwidth)[study.kind_of_layer].min(axis=1) for study in alone.values()]
+        found = together.cycles(bandwidth)[together.kind_of_layer, together.best_per_layer(bandwidth)]
+        assert (found == np.min(layers, axis=0)).all()
+    assert together.to_dict()["dataflow"] == "all"
+
+
+def test_sides_of_all_sizes_are_never_slower_than_powers_of_two() -> None:
+    products = network_products(open_network("zoo:alexnet"))
+    powers, every = (
+        study_scale(
+            products, list_partitions(600, sides=sides), dataflows=("WS",), buffer_bytes=2**18,
+            bandwidths_bytes_per_cycle=(8.0, FREE),
+        )
+        for sides in ("powers", "all")
+    )  # fmt: skip
+    for bandwidth in (8.0, FREE):
+        found = [study.total_cycles(bandwidth)[study.best(bandwidth)] for study in (powers, every)]
+        assert found[1] <= found[0]
+
+
+def test_layers_of_one_kind_are_counted_once_and_summed_as_often_as_they_are() -> None:
+    sizes = ((100, 30, 70), (9, 9, 9), (100, 30, 70))
+    study = _study(_products(*sizes), 256)
+    assert study.compute_cycles.shape == (2, len(study.partitions))
+    each = [_study(_products(size), 256).total_cycles(8.0) for size in sizes]
+    assert (study.total_cycles(8.0) == np.sum(each, axis=0)).all()
 
 
 def test_the_study_is_drawn(tmp_path: Path) -> None:
@@ -185,6 +200,12 @@ def test_the_study_is_drawn(tmp_path: Path) -> None:
 def test_what_cannot_be_studied_is_refused() -> None:
     with pytest.raises(UsageError, match="dataflow 'XS', expected one of OS, WS, IS"):
         _study(_products((1, 1, 1)), 64, "XS")
+    many = _products(*((size, size, size) for size in range(1, 300)))
+    with pytest.raises(UsageError, match="expected at most 33554432 pairs"):
+        study_scale(
+            many, list_partitions(4096, sides="all"), dataflows=DATAFLOWS, buffer_bytes=1.0,
+            bandwidths_bytes_per_cycle=(1.0,),
+        )  # fmt: skip
     with pytest.raises(UsageError, match="nothing to study"):
         _study(_products(), 64)
     with pytest.raises(HardwareError, match=r"more than 2\*\*44"):
