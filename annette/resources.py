@@ -1,4 +1,4 @@
-"""Finds the files that travel with annette: campaign plans and trained platforms.
+"""Finds the files that travel with annette: campaign plans, trained platforms, tables of published numbers.
 
 In an installed wheel they lie inside the package (``annette/_data``); in a checkout at the top level.
 """
@@ -10,11 +10,11 @@ from typing import Literal
 
 __all__ = ["resource_folder"]
 
-_CHECKOUT = {"plans": ("benchmarks", "plans"), "trained_models": ("trained_models",)}
+_CHECKOUT = {"plans": ("benchmarks", "plans"), "tables": ("data",), "trained_models": ("trained_models",)}
 
 
-def resource_folder(kind: Literal["plans", "trained_models"]) -> Path:
-    """The folder holding the campaign plans or the trained platforms that ship with annette.
+def resource_folder(kind: Literal["plans", "tables", "trained_models"]) -> Path:
+    """The folder holding the campaign plans, the tables or the trained platforms that ship with annette.
 
     Examples
     --------

@@ -39,6 +39,7 @@ def test_plans_presets_platforms_and_types_travel_in_the_wheel(installed: Path) 
     expected = (
         "_data/plans/standard.yaml",
         "_data/plans/quick.yaml",
+        "_data/tables/imagenet_top1.csv",
         "_data/trained_models/zcu102-dpu/manifest.json",
         "_data/trained_models/ncs2/manifest.json",
         "_data/trained_models/onnxruntime-epyc/manifest.json",
