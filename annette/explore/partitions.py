@@ -103,7 +103,7 @@ def list_partitions(macs: int, *, least_side: int = 8, sides: str = "powers") ->
     >>> [item.name for item in list_partitions(128)]
     ['8x8', '8x16', '16x8', '1x2 of 8x8', '2x1 of 8x8']
     >>> len(list_partitions(128)), len(list_partitions(128, sides="all"))
-    (5, 35)
+    (5, 36)
     """
     if sides not in SIDES:
         raise UsageError(f"sides {sides!r}, expected one of {', '.join(SIDES)}")
