@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from annette.errors import MeasurementError
 from annette.graph.mapping import Kernel
-from annette.measurement import DeviceInfo, KernelMeasurement, Measurement
+from annette.measurement import ENERGY_COUNTER, DeviceInfo, KernelMeasurement, Measurement
 
 DEVICE = DeviceInfo(name="bench", backend="simulator")
 KERNEL = Kernel(layers=("a", "b"), primary="a", unit="array")
@@ -58,6 +58,27 @@ def test_the_mapping_is_what_the_kernels_say() -> None:
     assert found.kernels == (KERNEL,)
     assert found.eliminated_layers == ("c",)
     assert measurement(values_s=(1e-3,)).mapping is None
+
+
+@given(st.lists(st.floats(0, 1e3), min_size=1, max_size=9))
+def test_the_energy_is_the_sum_over_the_kernels(joules: list[float]) -> None:
+    kernels = tuple(
+        KernelMeasurement(kernel=KERNEL, values_s=(1.0,), counters={ENERGY_COUNTER: value})
+        for value in joules
+    )
+    assert [item.energy_j for item in kernels] == joules
+    assert measurement(values_s=(1.0,), kernels=kernels).energy_j == pytest.approx(sum(joules))
+    silent = KernelMeasurement(kernel=KERNEL, values_s=(1.0,), counters={"cycles": 5.0})
+    assert silent.energy_j is None
+    assert measurement(values_s=(1.0,), kernels=(*kernels, silent)).energy_j is None
+    assert measurement(values_s=(1.0,), kernels=()).energy_j is None
+    assert measurement(values_s=(1.0,), conditions={ENERGY_COUNTER: 1.0}).energy_j is None
+
+
+@pytest.mark.parametrize("value", [-1e-9, math.nan, math.inf])
+def test_energies_that_are_no_joules_are_refused(value: float) -> None:
+    with pytest.raises(MeasurementError, match=r"energy_j .* expected finite joules >= 0"):
+        KernelMeasurement(kernel=KERNEL, values_s=(1.0,), counters={ENERGY_COUNTER: value})
 
 
 def test_measurements_survive_pickling() -> None:

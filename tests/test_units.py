@@ -9,6 +9,7 @@ from annette.units import (
     format_count,
     format_duration,
     format_fraction,
+    format_joules,
     format_rate,
     format_seconds,
 )
@@ -20,6 +21,13 @@ SCALES = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 def test_printed_seconds_read_back_to_three_digits(value_s: float) -> None:
     number, unit = format_seconds(value_s).split()
     assert float(number) * SCALES[unit] == pytest.approx(value_s, rel=0.006)
+
+
+@given(st.floats(min_value=1e-12, max_value=1e4))
+def test_printed_joules_read_back_to_three_digits(value_j: float) -> None:
+    number, unit = format_joules(value_j).split()
+    scale = {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6, "nJ": 1e-9, "pJ": 1e-12}[unit]
+    assert float(number) * scale == pytest.approx(value_j, rel=0.006)
 
 
 @given(st.floats(min_value=1, max_value=9.9e14))
@@ -35,6 +43,10 @@ def test_printed_counts_read_back_to_three_digits(value: float) -> None:
         (format_seconds(0.9999), "1.00 s"),
         (format_seconds(0.000999), "999 us"),
         (format_seconds(25e-9), "25.0 ns"),
+        (format_seconds(2e-10), "0.20 ns"),
+        (format_joules(0.00099996), "1.00 mJ"),
+        (format_joules(3e-13), "0.30 pJ"),
+        (format_joules(0), "0 J"),
         (format_bytes(999), "999 B"),
         (format_bytes(1000), "1.00 kB"),
         (format_rate(15.11e9, "B"), "15.1 GB/s"),
