@@ -12,6 +12,7 @@ lowering included. Writes benchmarks/results/instruction_engine.json.
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import time
 from collections.abc import Iterable, Sequence
@@ -84,7 +85,7 @@ def summary(kernels: Iterable[InstructionKernel]) -> dict[str, Any]:
         "median_ms": statistics.median(milliseconds),
         "p99_ms": sorted(milliseconds)[int(0.99 * (len(milliseconds) - 1))],
         "median_evaluation_ms": statistics.median(item.elapsed_s * 1e3 for item in values),
-        "spearman_ms_instructions": float(order),
+        "spearman_ms_instructions": float(order) if math.isfinite(order) else None,
         "median_absolute_difference": statistics.median(map(abs, differences)),
         "p5_difference": differences[int(0.05 * (len(differences) - 1))],
         "p95_difference": differences[int(0.95 * (len(differences) - 1))],
