@@ -7,6 +7,7 @@ import sys
 import typer
 
 from annette.cli.explore_scale import scale
+from annette.cli.explore_sweep import sweep
 from annette.cli.explore_systolic import systolic
 
 __all__ = ["explore"]
@@ -17,7 +18,7 @@ explore = typer.Typer(
     invoke_without_command=True,
     rich_markup_mode=None,
 )
-for command in (scale, systolic):
+for command in (scale, sweep, systolic):
     explore.command()(command)
 
 

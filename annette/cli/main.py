@@ -92,6 +92,8 @@ def exit_code(arguments: list[str]) -> int:
         command = next((word for word in arguments if not word.startswith("-")), "")
         kept = "what was measured is kept, the same command goes on from there"
         rest = kept if command in ("benchmark", "demo") else "nothing was written"
+        if arguments[:2] == ["explore", "sweep"]:
+            rest = "what was done until then is printed"
         return _failed(f"interrupted; {rest}", _INTERRUPTED)
     except TyperException as error:
         text = error.format_message()

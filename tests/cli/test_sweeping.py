@@ -1,0 +1,83 @@
+"""``annette explore sweep`` as a user meets it: the front, a document, files, one line for each mistake."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from annette.cli.explore_sweep import default_jobs
+from annette.cli.main import exit_code
+from annette.explore import sweep as sweep_module
+
+WORDS = ("-d", "systolic-8x8-ws", "-n", "zoo:lenet5", "--vary", "array.systolic.rows=4..32*2")
+
+
+def _run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    code = exit_code(["explore", "sweep", *words])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_sweep_prints_the_front_and_what_it_dominates(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = _run(
+        capsys, *WORDS, "--vary", "clock_hz=-1,1e9,2e9", "--top", "2", "--set", "array.launch_s=0"
+    )
+    assert (code, err) == (0, "")
+    assert "lenet5 on 8 points of systolic-8x8-ws" in out
+    assert "the Pareto front has" in out
+    assert "the first 2 are shown" in out
+    assert "4 points cannot be, the first at array.systolic.rows=4, clock_hz=-1" in out
+
+
+def test_sweep_gives_a_document_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plot, table = tmp_path / "s.svg", tmp_path / "s.csv"
+    code, out, err = _run(capsys, *WORDS, "--format", "json", "--plot", str(plot), "--csv", str(table))
+    assert (code, err) == (0, "")
+    document = json.loads(out)
+    assert document["schema_version"] == 1
+    assert len(document["points"]) == 4
+    assert table.read_text(encoding="utf-8").count("\n") == 5
+    assert plot.stat().st_size > 1000
+
+
+def test_an_interrupted_sweep_prints_what_is_done(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = sweep_module._answers
+
+    def interrupted(*arguments: object) -> object:
+        yield next(answers(*arguments))  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweep_module, "_answers", interrupted)
+    code, out, err = _run(capsys, *WORDS)
+    assert code == 130
+    assert "on 1 point of" in out
+    assert "1 of 4 points were done" in err
+    assert "what was done until then is printed" in err
+
+
+def test_only_large_grids_start_processes() -> None:
+    assert default_jobs([2, 3]) == 1
+    assert default_jobs([100, 100]) >= 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((*WORDS, "--vary", "array.systolic.cols=4"), "did you mean array.systolic.columns"),
+        ((*WORDS, "--objective", "speed"), "or one of latency, energy, edp"),
+        ((*WORDS, "--plot", "front.doc"), "expected a name that ends in .png"),
+        ((*WORDS[:4], "--vary", "clock_hz"), "expected PATH=v1,v2"),
+        (("-d", "onnxruntime", *WORDS[2:]), "expected a preset"),
+    ],
+)
+def test_mistakes_get_one_clear_line(
+    words: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = _run(capsys, *words)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
