@@ -80,6 +80,8 @@ class ArrayMachine:
     external: ExternalMemory
     weight_bus_factor: float
     """How much longer a byte of weights takes than a byte of activations, which `external` holds."""
+    has_weight_port: bool
+    """Whether weights come over a port of their own, beside the activations."""
     systolic: SystolicArray | None
     """In place of unrolls; see `annette.simulator.systolic_engine`."""
 
@@ -93,7 +95,9 @@ class ArrayMachine:
         return port_cycles(memories, self.read_bytes_per_cycle, self.write_bytes_per_cycle)
 
 
-def array_machine(accelerator: Accelerator, weight_bus_factor: float = 1.0) -> ArrayMachine:
+def array_machine(
+    accelerator: Accelerator, weight_bus_factor: float = 1.0, *, has_weight_port: bool = False
+) -> ArrayMachine:
     """The part of ``accelerator`` that the array engine looks at; see `annette.simulator.kept_tensors`."""
     array, precision = accelerator.array, accelerator.precision
     return ArrayMachine(
@@ -124,6 +128,7 @@ def array_machine(accelerator: Accelerator, weight_bus_factor: float = 1.0) -> A
         keeps_partial_sums=bool(accelerator.memories[accelerator.memory_index("output")].keeps_partial_sums),
         external=accelerator.external_memory,
         weight_bus_factor=weight_bus_factor,
+        has_weight_port=has_weight_port,
         systolic=array.systolic,
     )
 
@@ -318,10 +323,19 @@ def _fastest(
     last_store_s = store_s * traffic.last_fraction
     step_store_s = (store_s - last_store_s) / np.maximum(n_tiles - 1, 1)
     compute_s = cycles.total / (machine.clock_hz * n_tiles)
+    fresh_bus_s, steady_bus_s = fresh_s + step_store_s, steady_s + step_store_s
+    if machine.has_weight_port and not nest.has_computed_weights:  # the longer of both, not both
+        weight_kept_s = np.where(_WEIGHTS_OUTSIDE, weight_s, 0.0)
+        each_s = (weight_s - weight_kept_s) / n_tiles
+        first_s = each_s + weight_kept_s / n_fresh
+        fresh_s = np.maximum(fresh_s - first_s, first_s + latency_s)
+        fresh_bus_s = np.maximum(fresh_bus_s - first_s, first_s + latency_s)
+        steady_bus_s = np.maximum(steady_bus_s - each_s, each_s + latency_s)
+        loads_s = np.maximum(loads_s - weight_s, weight_s)
     overlap_s = (
         fresh_s
-        + (n_fresh - 1) * np.maximum(compute_s, fresh_s + step_store_s)
-        + (n_tiles - n_fresh) * np.maximum(compute_s, steady_s + step_store_s)
+        + (n_fresh - 1) * np.maximum(compute_s, fresh_bus_s)
+        + (n_tiles - n_fresh) * np.maximum(compute_s, steady_bus_s)
         + compute_s
     )
     serial_s = loads_s + n_tiles * (latency_s + compute_s) + store_s - last_store_s

@@ -21,6 +21,8 @@ class KernelView:
     """Its external memory is the one in which the kernel's activations lie."""
     weight_bus_factor: float
     """How much longer a byte of weights takes than a byte of activations; > 0."""
+    has_weight_port: bool = False
+    """Whether weights come from another memory than activations lie in, beside them."""
     keeps_activations: bool = False
     """Whether its activations lie in the accelerator's activation memory."""
     keeps_weights: bool = False
@@ -76,6 +78,7 @@ def _view(
     return KernelView(
         accelerator=replace(accelerator, external_memory=external),
         weight_bus_factor=external.bandwidth_bytes_per_s / source.bandwidth_bytes_per_s,
+        has_weight_port=has_weights and (keeps_activations or keeps_weights),
         keeps_activations=keeps_activations,
         keeps_weights=keeps_weights,
     )

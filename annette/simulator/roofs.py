@@ -183,7 +183,11 @@ def _without_ports(nest: ArrayNest, view: KernelView) -> float:
     memories = tuple(
         replace(item, read_bytes_per_cycle=None, write_bytes_per_cycle=None) for item in accelerator.memories
     )
-    machine = array_machine(replace(accelerator, memories=memories), view.weight_bus_factor)
+    machine = array_machine(
+        replace(accelerator, memories=memories),
+        view.weight_bus_factor,
+        has_weight_port=view.has_weight_port,
+    )
     if machine.systolic is not None:
         return time_systolic(nest, machine.systolic, machine).compute_s
     return time_array(nest, machine).compute_s
@@ -214,7 +218,7 @@ def _memory_seconds(
     if weights_s > activations_s:
         name = weight_memory if view.keeps_weights else external
     return {
-        f"{name} once": activations_s + weights_s,
+        f"{name} once": max(activations_s, weights_s) if view.has_weight_port else activations_s + weights_s,
         name: item.memory_s,
         "overhead": item.overhead_s,
     }

@@ -149,7 +149,7 @@ class _Units:
 
 @lru_cache(maxsize=256)
 def _units(view: KernelView) -> _Units:
-    machine = array_machine(view.accelerator, view.weight_bus_factor)
+    machine = array_machine(view.accelerator, view.weight_bus_factor, has_weight_port=view.has_weight_port)
     return _Units(accelerator=view.accelerator, machine=machine)
 
 

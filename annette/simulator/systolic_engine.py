@@ -187,7 +187,10 @@ def bus_bytes(
 ) -> float:
     """The same as the bytes of activations that take as long: weights may come from another memory."""
     weights, others = _moved_parts(nest, product, traffic, machine)
-    return others + weights * (1.0 if nest.has_computed_weights else machine.weight_bus_factor)
+    if nest.has_computed_weights:
+        return others + weights
+    weights *= machine.weight_bus_factor
+    return max(others, weights) if machine.has_weight_port else others + weights
 
 
 def _moved_parts(

@@ -56,6 +56,7 @@ class _Lowering:
             external=machine.external,
             overlaps=self.tile.overlaps,
             buffers=("input", "weight"),
+            has_weight_port=machine.has_weight_port and not tiling.nest.has_computed_weights,
         )
 
     def tiles(self) -> TileNest:

@@ -41,6 +41,8 @@ class Engine:
     """Whether buffers have two slots or one."""
     buffers: tuple[str, ...]
     """Names of the buffers of loaded operands."""
+    has_weight_port: bool = False
+    """Whether weights come over a port of their own."""
 
     @property
     def machine(self) -> InstructionMachine:
@@ -50,12 +52,13 @@ class Engine:
             units=(
                 FunctionalUnit(name="control", queue=_QUEUE),
                 FunctionalUnit(name="dma-load", queue=_LOAD_QUEUE),
+                *([FunctionalUnit(name="dma-weights", queue=_LOAD_QUEUE)] if self.has_weight_port else []),
                 FunctionalUnit(name="array", queue=_QUEUE),
                 FunctionalUnit(name="post-processor", queue=_QUEUE),
                 FunctionalUnit(name="dma-store", queue=_QUEUE),
             ),
             buffers=tuple(Buffer(name=name, slots=slots) for name in (*self.buffers, "output")),
-            ports=("bus", "weight-registers"),
+            ports=("bus", *(["weight-bus"] if self.has_weight_port else []), "weight-registers"),
             issue_width=_ISSUE_WIDTH,
         )
 
@@ -81,15 +84,18 @@ class Engine:
     def load(self, operand: str, size_bytes: float, *, acquires: tuple[str, ...] = ()) -> Block:
         """Moves so many bytes, bursts and paddings included, over the bus."""
         cycles = self.cycles(size_bytes / self.external.bandwidth_bytes_per_s)
-        use = PortUse(port="bus", cycles=cycles)
+        is_apart = self.has_weight_port and operand == "weight"
+        use = PortUse(port="weight-bus" if is_apart else "bus", cycles=cycles)
         return (
             Instruction(
                 name=f"load {operand}",
                 kind="load",
-                unit="dma-load",
+                unit="dma-weights" if is_apart else "dma-load",
                 cycles=cycles,
                 ports=(use,),
                 acquires=acquires,
+                # What a request made room for waits for it on the other unit too.
+                after=(Dependency(on="request"),) if is_apart and not acquires else (),
             ),
         )
 

@@ -99,12 +99,22 @@ def evaluate_network(
         started = clock()
         try:
             program = kernel_program(
-                facts, view.accelerator, kernel.unit, layers, weight_bus_factor=view.weight_bus_factor
+                facts,
+                view.accelerator,
+                kernel.unit,
+                layers,
+                weight_bus_factor=view.weight_bus_factor,
+                has_weight_port=view.has_weight_port,
             )
             evaluation = evaluate_program(program)
             elapsed_s = clock() - started
             clock_hz, tile_s = _tile_time(
-                facts, view.accelerator, kernel.unit, layers, weight_bus_factor=view.weight_bus_factor
+                facts,
+                view.accelerator,
+                kernel.unit,
+                layers,
+                weight_bus_factor=view.weight_bus_factor,
+                has_weight_port=view.has_weight_port,
             )
         except HardwareError as err:
             raise HardwareError(f"accelerator {accelerator.name!r}: kernel {kernel.name!r}: {err}") from err
@@ -127,6 +137,7 @@ def kernel_program(
     layers: Sequence[Layer],
     *,
     weight_bus_factor: float = 1.0,
+    has_weight_port: bool = False,
 ) -> Program:
     """The program of layers merged into one kernel of the array or the vector unit.
 
@@ -136,7 +147,7 @@ def kernel_program(
         If the unit cannot run them.
     """
     if unit == "array":
-        machine = array_machine(accelerator, weight_bus_factor)
+        machine = array_machine(accelerator, weight_bus_factor, has_weight_port=has_weight_port)
         return lower_program(lower_to_array(facts, layers), machine)
     if unit == "vector" and accelerator.vector is not None:
         stream = lower_to_stream(facts, layers, accelerator.external_memory)
@@ -151,10 +162,12 @@ def _tile_time(
     layers: Sequence[Layer],
     *,
     weight_bus_factor: float,
+    has_weight_port: bool,
 ) -> tuple[float, float]:
     """Clock of the unit, and seconds by its tile engine."""
     if unit == "array":
-        machine, nest = array_machine(accelerator, weight_bus_factor), lower_to_array(facts, layers)
+        machine = array_machine(accelerator, weight_bus_factor, has_weight_port=has_weight_port)
+        nest = lower_to_array(facts, layers)
         timed = (
             time_array(nest, machine)
             if machine.systolic is None
