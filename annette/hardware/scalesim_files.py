@@ -198,7 +198,7 @@ def read_configuration(path: Path) -> ScaleSimConfiguration:
     dataflow = values.get("dataflow", "").upper()
     if dataflow not in DATAFLOWS:
         raise HardwareError(
-            f"{where}: Dataflow: found {values.get('dataflow')!r}, expected one of {', '.join(DATAFLOWS)}"
+            f"{where}: Dataflow: found {values.get('dataflow', '')!r}, expected one of {', '.join(DATAFLOWS)}"
         )
     try:
         array = SystolicArray(rows=sizes["ArrayHeight"], columns=sizes["ArrayWidth"], dataflow=dataflow)

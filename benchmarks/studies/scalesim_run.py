@@ -4,18 +4,22 @@
     VENV/bin/python benchmarks/studies/scalesim_run.py < jobs.json > reports.json
 
 A job is ``{"rows", "columns", "dataflow", "topology", "is_product"}``, the topology being the text of a CSV
-file. Memory stalls are off (InterfaceBandwidth CALC). numpy 2.4 and later break SCALE-Sim 3.0.0.
+file. Memory stalls are off (InterfaceBandwidth CALC). ``{"load", "is_product"}`` only loads the topology or
+the configuration of that path. numpy 2.4 and later break SCALE-Sim 3.0.0.
 """
 
 import contextlib
 import io
 import json
+import math
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from scalesim.scale_config import scale_config
 from scalesim.scale_sim import scalesim
+from scalesim.topology_utils import topologies
 
 CONFIGURATION = """[general]
 run_name = run
@@ -78,13 +82,33 @@ def run(job: dict, folder: Path) -> dict:
     return {**seconds, "layers": [{"name": names[index], **row} for index, row in sorted(layers.items())]}
 
 
+def load(job: dict) -> dict:
+    """What the loaders make of a file: a configuration's array and buffers, or a topology's M, K and N."""
+    if job["load"].endswith(".cfg"):
+        config = scale_config()
+        config.read_conf_file(job["load"])
+        if not config.valid_conf_flag:
+            raise ValueError("not valid")
+        sizes = [config.array_rows, config.array_cols, config.df.upper(), *config.get_mem_sizes()]
+        return {"configuration": sizes}
+    found = topologies()
+    found.load_arrays(job["load"], mnk_inputs=job["is_product"])
+    found.topo_calc_hyperparams()
+    layers = [
+        [math.prod(found.get_layer_ofmap_dims(index)), found.get_layer_window_size(index),
+         found.get_layer_num_filters(index)]
+        for index in range(found.get_num_layers())
+    ]  # fmt: skip
+    return {"layers": layers}
+
+
 def main() -> None:
     """One report a job, in its order; a job that SCALE-Sim breaks on answers with its error."""
     reports = []
     for job in json.load(sys.stdin):
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
             try:
-                reports.append(run(job, Path(folder)))
+                reports.append(load(job) if "load" in job else run(job, Path(folder)))
             except Exception as error:  # noqa: BLE001  what breaks is the answer
                 reports.append({"error": f"{type(error).__name__}: {error}"})
     json.dump(reports, sys.stdout)

@@ -170,6 +170,7 @@ def test_configurations_of_older_versions_are_read(tmp_path: Path, mode: str, ba
         ("[architecture_presets]", "[array]", r"no section \[architecture_presets\]"),
         ("ArrayWidth:     16", "ArrayWidth: wide", "ArrayWidth: found 'wide'"),
         ("ArrayHeight:    32\n", "", "ArrayHeight: found ''"),
+        ("Dataflow : ws\n", "", "Dataflow: found '', expected one of OS, WS, IS"),
         ("Dataflow : ws", "Dataflow : xs", "Dataflow: found 'xs', expected one of OS, WS, IS"),
         ("{mode}", "AUTO", "InterfaceBandwidth: found 'AUTO'"),
         ("[general]", "general", "expected a .cfg of SCALE-Sim"),
