@@ -9,6 +9,7 @@ import typer
 from annette.cli.explore_scale import scale
 from annette.cli.explore_sweep import sweep
 from annette.cli.explore_systolic import systolic
+from annette.cli.explore_tradeoff import tradeoff
 
 __all__ = ["explore"]
 
@@ -18,7 +19,7 @@ explore = typer.Typer(
     invoke_without_command=True,
     rich_markup_mode=None,
 )
-for command in (scale, sweep, systolic):
+for command in (scale, sweep, systolic, tradeoff):
     explore.command()(command)
 
 

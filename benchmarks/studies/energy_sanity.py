@@ -9,7 +9,7 @@ fastest tiling, however many bytes it hides behind the work of the array: its DR
 
 NVDLA: mean power over ResNet-50 and the highest of its kernels, without DRAM and host, and the area, beside
 what the five configurations are published with: 28 nm for area, 16 nm and 1 GHz for power. The presets'
-tables are for 45 nm, so that a common factor stands between; how far single configurations are from that factor is
+tables are for 45 nm, so that a common factor stands between; how far single ones are from that factor is
 what the model can be blamed for. Writes benchmarks/results/energy_sanity.json.
 """
 
