@@ -1,0 +1,207 @@
+"""Writes docs/presets: a page for each preset from its YAML and from the recorded studies.
+
+python benchmarks/studies/preset_pages.py [--check]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from annette.hardware.codec import list_accelerators, load_accelerator
+from annette.hardware.preset_page import preset_page
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ROOT / "docs" / "presets"
+RESULTS = ROOT / "benchmarks" / "results"
+
+Comparison = Callable[[str, dict[str, Any]], Iterator[str]]
+
+
+def _calibrated_dpu(name: str, study: dict[str, Any]) -> Iterator[str]:
+    if name != "zcu102-dpu":
+        return
+    after, before = study["after"], study["before"]
+    held_out = [item["held_out"]["median"] for item in study["held_out"].values()]
+    yield (
+        f"{after['points']} measured 3x3 convolutions of a real board: six numbers were fitted to them, and "
+        f"the median error is {after['median']:.1%} (mean {after['mean']:.1%}, largest {after['max']:.1%}) "
+        f"after {before['median']:.1%} with what one would have written without. Fitted on the smaller sizes "
+        f"alone, the larger ones are {' and '.join(f'{value:.1%}' for value in held_out)} off in the median."
+    )
+
+
+def _eyeriss(name: str, study: dict[str, Any]) -> Iterator[str]:
+    if name != study["device"]:
+        return
+    rows = [
+        "| layer | measured (ms) | simulated (ms) | error | error if left out of the fit |",
+        "|---|---|---|---|---|",
+    ]
+    for layer, row in study["layers"].items():
+        rows.append(
+            f"| {layer} | {row['measured_total_ms']:.1f} | {row['simulated_ms']:.1f} | "
+            f"{study['after']['error'][layer]:+.1%} | {study['left_out']['error'][layer]:+.1%} |"
+        )
+    processing = study["fitted_on_processing_latency"]
+    total = study["sum_of_layers"]
+    yield (
+        "The convolutions of AlexNet on the chip, four images at 200 MHz, after one fitted number "
+        f"(`array.cycle_efficiency`, {study['cycle_efficiency']}): mean error "
+        f"{study['after']['mean_absolute_error']:.1%}, {study['before']['mean_absolute_error']:.1%} without "
+        f"it, {study['left_out']['mean_absolute_error']:.1%} where each layer is left out in turn; all five "
+        f"take {total['simulated_ms']:.1f} ms of {total['measured_ms']:.1f} ms. Against the latencies "
+        "without DRAM, with a number fitted on those, the mean error is "
+        f"{processing['mean_absolute_error']:.1%}. The bandwidth of the DRAM was read off CONV1."
+    )
+    yield "\n".join(rows)
+
+
+def _ethos(name: str, study: dict[str, Any]) -> Iterator[str]:
+    device = study["devices"].get(name)
+    if device is None:
+        if name.startswith("ethos-"):
+            yield "Its relatives ethos-u55-256 and ethos-u65-256 were compared with vela; this one was not."
+        return
+    rows = [
+        "| network | vela (cycles) | here (cycles) | error | median error of kernels |",
+        "|---|---|---|---|---|",
+    ]
+    for network, row in device["networks"].items():
+        rows.append(
+            f"| {network} | {row['vela_cycles']:,} | {row['cycles']:,} | {row['error_of_sum']:+.1%} | "
+            f"{row['median_absolute_error']:.1%} |"
+        )
+    yield (
+        f"The cycles that Arm's compiler, vela {study['vela']}, estimates for each operator (system "
+        f"configuration {device['system_configuration']}, random int8 weights in the second memory); "
+        "nothing was fitted. Differences come from weights, which vela compresses and fetches ahead into the "
+        "SRAM over the bounds of an operator, from pools, which are faster here, and from sums with a ReLU, "
+        "which are slower."
+    )
+    yield "\n".join(rows)
+
+
+def _nvdla(name: str, study: dict[str, Any]) -> Iterator[str]:
+    for row in study["resnet50"]:
+        if row["device"] == name:
+            yield (
+                f"ResNet-50 in NVDLA's primer, {row['published_fps']:g} frames per second with a buffer of "
+                f"{row['buffer_kb']} KB and a DRAM of {row['dram_gb_per_s']:g} GB/s: "
+                f"{row['tile_pipeline_fps']:.1f} here ({row['over_published'] - 1:+.1%}). The published "
+                "figure is a bound of the performance sheet, with Winograd's form of 3x3 convolutions; the "
+                f"sheet without it gives {row['sheet_without_winograd_fps']:.1f}."
+            )
+    if name == "nvdla-full":
+        alexnet = study["alexnet"]
+        yield (
+            f"AlexNet, one image: {alexnet['tile_pipeline_cycles']:,} cycles, between the performance sheet "
+            f"({alexnet['sheet_cycles']:,.0f}, its DRAM slower, its fully connected layers in batches) and "
+            f"a run of the RTL ({alexnet['rtl_cycles']:,})."
+        )
+
+
+def _power(name: str, study: dict[str, Any]) -> Iterator[str]:
+    for row in study["nvdla"]["configurations"]:
+        if row["device"] == name:
+            found = ", ".join(
+                f"{label} {row[key]:.4g} {unit}, {row['over_published'][key]:.2g} times the published one"
+                for key, label, unit in (
+                    ("mean_mw", "mean power", "mW"),
+                    ("peak_mw", "peak power", "mW"),
+                    ("area_mm2", "area", "mm2"),
+                )
+                if key in row["over_published"]
+            )
+            yield (
+                "Power and area by the tables (45 nm) beside NVDLA's own (power in 16 nm, area in 28 nm): "
+                f"{found}."
+            )
+
+
+def _scalesim(name: str, study: dict[str, Any]) -> Iterator[str]:
+    if name.startswith("systolic-"):
+        yield (
+            f"SCALE-Sim 3.0.0: {study['layers']:,} random layers on random arrays of all three dataflows, "
+            f"{study['cells_compared']:,} figures, {study['cells_that_differ']} of them different. The "
+            "memory behind the buffers and the vector unit are not SCALE-Sim's."
+        )
+
+
+def _peak(name: str, _: dict[str, Any]) -> Iterator[str]:
+    figures = {
+        "tpu-v1": (92e12, "92 TOPS are published (Jouppi et al., ISCA 2017)"),
+        "edge-tpu": (4e12, "4 TOPS are published (Coral data sheet)"),
+    }
+    if name in figures:
+        published, text = figures[name]
+        error = load_accelerator(name).peak_ops_per_s / published - 1
+        yield f"The peak alone: {text}, {error:+.1%} here. No times of networks were at hand."
+
+
+STUDIES: tuple[tuple[str, Comparison], ...] = (
+    ("calibrate_zcu102", _calibrated_dpu),
+    ("eyeriss_alexnet", _eyeriss),
+    ("ethos_vela", _ethos),
+    ("nvdla_published", _nvdla),
+    ("energy_sanity", _power),
+    ("scalesim_equality", _scalesim),
+    ("eyeriss_alexnet", _peak),
+)
+"""Recorded study, and what it says of a preset."""
+
+
+def comparisons(name: str) -> list[str]:
+    """What the recorded studies say of a preset, each with the name of its result."""
+    found = []
+    for study, compare in STUDIES:
+        path = RESULTS / f"{study}.json"
+        texts = list(compare(name, json.loads(path.read_text(encoding="utf-8")))) if path.exists() else []
+        if texts and compare is not _peak:
+            texts.append(f"Recorded in `benchmarks/results/{study}.json`.")
+        found += texts
+    return found
+
+
+def pages() -> dict[str, str]:
+    """File name and text of every page."""
+    made = {
+        f"{name}.md": preset_page(load_accelerator(name), comparisons(name))
+        for name, _ in list_accelerators()
+    }
+    rows = [f"| [{name}]({name}.md) | {description} |" for name, description in list_accelerators()]
+    index = [
+        "# Presets",
+        "Simulated accelerators that come with annette; each page is made from the preset's YAML and from "
+        "recorded studies. `systolic-RxC-DATAFLOW` is a preset for any size (`systolic-128x64-os`).",
+        "\n".join(["| preset | what it is |", "|---|---|", *rows]),
+    ]
+    made["README.md"] = "\n\n".join(index) + "\n"
+    return made
+
+
+def main() -> None:
+    """Write the pages, or say whether they are up to date."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="only say whether the pages are up to date")
+    arguments = parser.parse_args()
+    made = pages()
+    there = {path.name: path.read_text(encoding="utf-8") for path in PAGES.glob("*.md")}
+    if arguments.check:
+        old = sorted(name for name in {*made, *there} if made.get(name) != there.get(name))
+        if old:
+            sys.exit(f"docs/presets: {', '.join(old)} not up to date; run benchmarks/studies/preset_pages.py")
+        return
+    PAGES.mkdir(parents=True, exist_ok=True)
+    for name in there.keys() - made.keys():
+        (PAGES / name).unlink()
+    for name, text in made.items():
+        (PAGES / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
