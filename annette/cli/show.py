@@ -253,15 +253,17 @@ def _show_accelerator(name: str, output: OutputFormat) -> None:
 
     accelerator = load_accelerator(name)
     origin = {item.path: item for item in accelerator.provenance}
-    rows = [
-        {
-            "field": path,
-            "value": value,
-            "source": origin[path].source if path in origin else None,
-            "assumed": path in origin and origin[path].assumed,
-        }
-        for path, value in _flatten(read_yaml(accelerator_to_yaml(accelerator), name), "")
-    ]
+    rows = []
+    for path, value in _flatten(read_yaml(accelerator_to_yaml(accelerator), name), ""):
+        found = origin.get(path) or origin.get(path.rpartition(".")[0])  # an unroll has one for all loops
+        rows.append(
+            {
+                "field": path,
+                "value": value,
+                "source": None if found is None else found.source,
+                "assumed": found is not None and found.assumed,
+            }
+        )
     if output is OutputFormat.JSON:
         print_json({"schema_version": 1, "accelerator": accelerator.name, "fields": rows})
         return
@@ -277,6 +279,7 @@ def _show_accelerator(name: str, output: OutputFormat) -> None:
             )
             for row in rows
             if not str(row["field"]).startswith("compiler.")
+            and not ("unroll" in str(row["field"]) and row["value"] == 1)
         ],
         left=3,
     )

@@ -136,6 +136,15 @@ def test_show_prints_readable_mapping_rules(annette: Any) -> None:
     assert "Conv + BatchNormalization" in text
 
 
+def test_show_names_the_source_of_an_unroll_beside_each_of_its_loops(annette: Any) -> None:
+    for device, key in (("zcu102-dpu", "unroll"), ("eyeriss-v1", "unroll"), ("systolic-8x8-os", "systolic")):
+        rows = annette("show", f"simulator:{device}", "-f", "json").document["fields"]
+        assert all(row["source"] for row in rows if row["field"].startswith(f"array.{key}."))
+    text = annette("show", "simulator:eyeriss-v1").out
+    assert "array.unroll.kernel_h" in text
+    assert "array.unroll.kernel_w" not in text, "loops that are not unrolled say nothing"
+
+
 def test_evaluate_reports_every_model_and_network(annette: Any) -> None:
     words = ("evaluate", "-p", "zcu102-dpu", "--suite", "nasbench101-3")
     document = annette(*words, "-f", "json").document
