@@ -20,58 +20,58 @@ _LEAST_BANDWIDTH, _MOST_BANDWIDTH = 1e-6, 1e12
 _DEFAULT_BANDWIDTHS = "16,32,64,128,256,512,1024,free"
 
 
+_Networks = Annotated[
+    list[str],
+    typer.Option(
+        "--network", "-n", help="An ONNX file, zoo:NAME, or a topology of SCALE-Sim (.csv); may be repeated."
+    ),
+]
+_Macs = Annotated[
+    int, typer.Option("--macs", help="Budget: multiply-accumulates a cycle of all arrays together.")
+]
+_Dataflow = Annotated[
+    str, typer.Option("--dataflow", help="OS, WS or IS: which operand stays in the arrays; all: the best.")
+]
+_Bandwidth = Annotated[
+    str,
+    typer.Option(
+        "--bandwidth", help="DRAM bytes a cycle, in commas; 'free' leaves the memory out, as the paper does."
+    ),
+]
+_Buffers = Annotated[float, typer.Option("--buffer-kib", min=1e-3, help="All buffers of all arrays, in KiB.")]
+_Element = Annotated[
+    float, typer.Option("--element-bytes", min=0.125, max=16, help="Bytes of an operand's element.")
+]
+_LeastSide = Annotated[
+    int, typer.Option("--least-side", min=1, help="The smallest rows or columns of an array.")
+]
+_Sides = Annotated[
+    str, typer.Option("--sides", help="Rows, columns and numbers of arrays: powers (of two), or all sizes.")
+]
+_LikePaper = Annotated[
+    bool,
+    typer.Option("--like-paper", help="Cycles by the paper's formula, 2R + C + T - 2 for every dataflow."),
+]
+_Layers = Annotated[bool, typer.Option("--layers", help="Also the best partition of each layer.")]
+_Plot = Annotated[
+    Path | None,
+    typer.Option("--plot", help="Draw cycles over the number of arrays into this file (.png, .svg or .pdf)."),
+]
+
+
 def scale(
-    networks: Annotated[
-        list[str],
-        typer.Option(
-            "--network",
-            "-n",
-            help="An ONNX file, zoo:NAME, or a topology of SCALE-Sim (.csv); may be repeated.",
-        ),
-    ],
-    macs: Annotated[
-        int, typer.Option("--macs", help="Budget: multiply-accumulates a cycle of all arrays together.")
-    ],
-    dataflow: Annotated[
-        str,
-        typer.Option("--dataflow", help="OS, WS or IS: which operand stays in the arrays; all: the best."),
-    ] = "OS",
-    bandwidth: Annotated[
-        str,
-        typer.Option(
-            "--bandwidth",
-            help="DRAM bytes a cycle, in commas; 'free' leaves the memory out, as the paper does.",
-        ),
-    ] = _DEFAULT_BANDWIDTHS,
-    buffer_kib: Annotated[
-        float, typer.Option("--buffer-kib", min=1e-3, help="All buffers of all arrays, in KiB.")
-    ] = 1536.0,
-    element_bytes: Annotated[
-        float, typer.Option("--element-bytes", min=0.125, max=16, help="Bytes of an operand's element.")
-    ] = 1.0,
-    least_side: Annotated[
-        int, typer.Option("--least-side", min=1, help="The smallest rows or columns of an array.")
-    ] = 8,
-    sides: Annotated[
-        str,
-        typer.Option("--sides", help="Rows, columns and numbers of arrays: powers (of two), or all sizes."),
-    ] = "powers",
-    like_paper: Annotated[
-        bool,
-        typer.Option(
-            "--like-paper", help="Cycles by the paper's formula, 2R + C + T - 2 for every dataflow."
-        ),
-    ] = False,
+    networks: _Networks,
+    macs: _Macs,
+    dataflow: _Dataflow = "OS",
+    bandwidth: _Bandwidth = _DEFAULT_BANDWIDTHS,
+    buffer_kib: _Buffers = 1536.0,
+    element_bytes: _Element = 1.0,
+    least_side: _LeastSide = 8,
+    sides: _Sides = "powers",
+    like_paper: _LikePaper = False,
     convention: ConventionOption = "onnx",
-    show_layers: Annotated[
-        bool, typer.Option("--layers", help="Also the best partition of each layer.")
-    ] = False,
-    plot: Annotated[
-        Path | None,
-        typer.Option(
-            "--plot", help="Draw cycles over the number of arrays into this file (.png, .svg or .pdf)."
-        ),
-    ] = None,
+    show_layers: _Layers = False,
+    plot: _Plot = None,
     shape: ShapeOption = None,
     batch: BatchOption = None,
     output: FormatOption = OutputFormat.TABLE,
@@ -90,26 +90,23 @@ def scale(
 
     bandwidths = _parse_bandwidths(bandwidth)
     partitions = list_partitions(macs, least_side=least_side, sides=sides)
-    studies = [
-        (
-            spec,
-            study_scale(
-                open_products(spec, convention, shape, batch),
-                partitions,
-                dataflows=DATAFLOWS if dataflow.lower() == "all" else (dataflow.upper(),),
-                buffer_bytes=1024 * buffer_kib,
-                bandwidths_bytes_per_cycle=bandwidths,
-                element_bytes=element_bytes,
-                like_paper=like_paper,
-            ),
+    studies = {
+        spec: study_scale(
+            open_products(spec, convention, shape, batch),
+            partitions,
+            dataflows=DATAFLOWS if dataflow.lower() == "all" else (dataflow.upper(),),
+            buffer_bytes=1024 * buffer_kib,
+            bandwidths_bytes_per_cycle=bandwidths,
+            element_bytes=element_bytes,
+            like_paper=like_paper,
         )
-        for spec in networks
-    ]
+        for spec in dict.fromkeys(networks)
+    }
     if plot is not None:
         from annette.explore.scale_plot import draw_scale
 
-        draw_scale(dict(studies), plot)
-    documents = [{"network": spec, **study.to_dict()} for spec, study in studies]
+        draw_scale(studies, plot)
+    documents = [{"network": spec, **study.to_dict()} for spec, study in studies.items()]
     if output is OutputFormat.JSON:
         print_json({"schema_version": 1, "macs": macs, "studies": documents})
         return

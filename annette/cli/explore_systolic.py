@@ -25,47 +25,55 @@ _MOST_CLOCK_MHZ = 1e6
 _SAID_BY_CONFIG = ("--dataflow", "--buffer-kib")
 
 
+_Network = Annotated[
+    str,
+    typer.Argument(metavar="NETWORK", help="An ONNX file, zoo:NAME, or a topology of SCALE-Sim (.csv)."),
+]
+_Array = Annotated[
+    str | None, typer.Option("--array", help="Rows and columns: 32x32. Or give --config or --device.")
+]
+_Dataflow = Annotated[str | None, typer.Option("--dataflow", help="With --array: OS (default), WS or IS.")]
+_Config = Annotated[
+    Path | None, typer.Option("--config", help="Array and buffers out of a .cfg of SCALE-Sim.")
+]
+_Device = Annotated[
+    str | None, typer.Option("--device", "-d", help="A preset such as systolic-32x32-ws, or a YAML file.")
+]
+_Buffers = Annotated[
+    float | None,
+    typer.Option(
+        "--buffer-kib", min=1e-3, help="With --array: the three buffers together, in KiB [default: 1536]."
+    ),
+]
+_Element = Annotated[
+    float | None,
+    typer.Option(
+        "--element-bytes", min=0.125, max=16, help="Without --device: bytes of an element [default: 1]."
+    ),
+]
+_Clock = Annotated[
+    float | None,
+    typer.Option(
+        "--clock-mhz", min=1e-3, max=_MOST_CLOCK_MHZ, help="Without --device: for bandwidths in B/s."
+    ),
+]
+_Csv = Annotated[
+    Path | None,
+    typer.Option("--csv", help="Write a row a layer into this file, SCALE-Sim's columns by its names."),
+]
+
+
 def systolic(
-    network: Annotated[
-        str,
-        typer.Argument(metavar="NETWORK", help="An ONNX file, zoo:NAME, or a topology of SCALE-Sim (.csv)."),
-    ],
-    array: Annotated[
-        str | None, typer.Option("--array", help="Rows and columns: 32x32. Or give --config or --device.")
-    ] = None,
-    dataflow: Annotated[
-        str | None, typer.Option("--dataflow", help="With --array: OS (default), WS or IS.")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", help="Array and buffers out of a .cfg of SCALE-Sim.")
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option("--device", "-d", help="A preset such as systolic-32x32-ws, or a YAML file."),
-    ] = None,
-    buffer_kib: Annotated[
-        float | None,
-        typer.Option(
-            "--buffer-kib", min=1e-3, help="With --array: the three buffers together, in KiB [default: 1536]."
-        ),
-    ] = None,
-    element_bytes: Annotated[
-        float | None,
-        typer.Option(
-            "--element-bytes", min=0.125, max=16, help="Without --device: bytes of an element [default: 1]."
-        ),
-    ] = None,
-    clock_mhz: Annotated[
-        float | None,
-        typer.Option(
-            "--clock-mhz", min=1e-3, max=_MOST_CLOCK_MHZ, help="Without --device: for bandwidths in B/s."
-        ),
-    ] = None,
+    network: _Network,
+    array: _Array = None,
+    dataflow: _Dataflow = None,
+    config: _Config = None,
+    device: _Device = None,
+    buffer_kib: _Buffers = None,
+    element_bytes: _Element = None,
+    clock_mhz: _Clock = None,
     convention: ConventionOption = "onnx",
-    csv: Annotated[
-        Path | None,
-        typer.Option("--csv", help="Write a row a layer into this file, SCALE-Sim's columns by its names."),
-    ] = None,
+    csv: _Csv = None,
     shape: ShapeOption = None,
     batch: BatchOption = None,
     output: FormatOption = OutputFormat.TABLE,
@@ -85,18 +93,7 @@ def systolic(
         "--element-bytes": element_bytes,
         "--clock-mhz": clock_mhz,
     }
-    _check_sources(array, config, device, given)
-    if device is not None:
-        system = _device_system(device)
-    else:
-        clock_hz = None if clock_mhz is None else 1e6 * clock_mhz
-        system = (
-            _config_system(config, element_bytes or 1.0, clock_hz)
-            if config is not None
-            else _array_system(
-                array or "", dataflow or "OS", buffer_kib or _BUFFER_KIB, element_bytes or 1.0, clock_hz
-            )
-        )
+    system = _open_system(array, config, device, given)
     report = report_systolic(open_products(network, convention, shape, batch), system)
     if csv is not None:
         csv.write_text(report.to_csv(), encoding="utf-8")
@@ -107,15 +104,25 @@ def systolic(
     _print_report(network, document)
 
 
-def _check_sources(array: str | None, config: Path | None, device: str | None, given: dict[str, Any]) -> None:
-    """One of the three says what the array is; ``given`` may add what that one does not say."""
+def _open_system(
+    array: str | None, config: Path | None, device: str | None, given: dict[str, Any]
+) -> SystolicSystem:
+    """What one of the three says; ``given`` may add what that one does not say."""
     if sum(item is not None for item in (array, config, device)) != 1:
         raise UsageError("expected one of --array 32x32, --config FILE.cfg and --device NAME")
-    says = {"--config": _SAID_BY_CONFIG} if config is not None else {"--device": tuple(given)}
-    for source, names in says.items() if array is None else ():
-        for name in names:
-            if given[name] is not None:
-                raise UsageError(f"{name} {given[name]}: {source} says it already, expected one of the two")
+    said = () if array is not None else _SAID_BY_CONFIG if config is not None else tuple(given)
+    for name in said:
+        if given[name] is not None:
+            source = "--config" if config is not None else "--device"
+            raise UsageError(f"{name} {given[name]}: {source} says it already, expected one of the two")
+    if device is not None:
+        return _device_system(device)
+    element_bytes, clock_mhz = given["--element-bytes"] or 1.0, given["--clock-mhz"]
+    clock_hz = None if clock_mhz is None else 1e6 * clock_mhz
+    if config is not None:
+        return _config_system(config, element_bytes, clock_hz)
+    dataflow, buffer_kib = given["--dataflow"] or "OS", given["--buffer-kib"] or _BUFFER_KIB
+    return _array_system(array or "", dataflow, buffer_kib, element_bytes, clock_hz)
 
 
 def _device_system(device: str) -> SystolicSystem:
