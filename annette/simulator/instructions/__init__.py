@@ -6,12 +6,16 @@ of instructions is of one tiling, and takes about as long to evaluate as all til
 the tile engines choose, and the instruction engine checks what they chose, with nothing averaged. It would
 not make the simulator simpler to have it underneath: the closed form would still be needed to choose.
 
-What the two say of a kernel differs where a pipeline is not fluid. The closed form spreads loads, stores
-and merged work evenly over all tiles; in a program a tile at the edge is smaller, the results of a
-reduction are stored at its end and not on the way, a merged pool works on what is complete, the first and
-the last tile are alone, an answer of the memory is awaited while the bus stores something else (the closed
-form adds the two), transfers take whole cycles, and a front-end issues only so many instructions a cycle.
-Single kernels of few tiles, or of tiles that are short beside the memory's latency, differ most, in both
-directions; over a network that nearly evens out. How much is in
+What the two say of a kernel differs where a pipeline is not fluid. Instructions take longer where the
+closed form spreads evenly over the tiles what comes at once: weights that stay are all there before the
+first tile begins, the results of a reduction are stored at its end, a merged pool works on what is
+complete, a tile at the edge is smaller, the first and the last are alone. They take less time where the
+closed form adds what can overlap: the memory's answer with stores on the bus, and an exchange of weights
+with the filling of the array. Transfers take whole cycles, and a front-end issues only so many instructions
+a cycle.
+
+One limit is the program's own: the bus is granted for a whole transfer, in the order of the program. A real
+one changes between loads and stores burst by burst, so a long store behind a long reduction holds up loads
+here more than it would. Over most networks all this nearly evens out; over some it does not. How much is in
 ``benchmarks/results/instruction_engine.json``, written by ``benchmarks/studies/instruction_engine.py``.
 """
