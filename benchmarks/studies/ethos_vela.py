@@ -36,10 +36,14 @@ from annette.simulator.run import SimulatedKernel, SimulatedRun, simulate
 from annette.zoo.registry import zoo_network
 
 DEVICES = {
-    "ethos-u55-256": "Ethos_U55_High_End_Embedded",
-    "ethos-u65-256": "Ethos_U65_High_End",
+    **dict.fromkeys(
+        ("ethos-u55-256", "ethos-u55-128", "ethos-u55-64", "ethos-u55-32"), "Ethos_U55_High_End_Embedded"
+    ),
+    **dict.fromkeys(("ethos-u65-256", "ethos-u65-512"), "Ethos_U65_High_End"),
 }
 """Presets and the system configurations of vela that they name."""
+DETAILED = ("ethos-u55-256", "ethos-u65-256")
+"""Presets whose kernels are recorded one by one."""
 NETWORKS = ("mobilenet_v1", "mobilenet_v2", "resnet18", "resnet50", "squeezenet1_0")
 PLAIN = ("--disable-cascading", "--disable-buffering")
 _KINDS = {
@@ -295,7 +299,7 @@ def run_study(venv: Path, networks: Sequence[str]) -> dict[str, Any]:
                     "vela_total_cycles": round(sum(cycles.values())),
                     "vela_total_cycles_without_cascades_and_buffers": round(sum(plain.values())),
                     "operators_without_kernel": unmatched,
-                    "rows": rows,
+                    **({"rows": rows} if device in DETAILED else {}),
                 }
             devices[device] = {
                 "system_configuration": DEVICES[device],
