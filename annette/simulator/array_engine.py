@@ -1,4 +1,4 @@
-"""Times a loop nest on the MAC array: chooses the tiling and runs its load / compute / store pipeline."""
+"""Times a loop nest on the MAC array: the fastest way to spread its loops and to cut it into tiles."""
 
 from __future__ import annotations
 
@@ -15,29 +15,19 @@ from annette.hardware.accelerator import Accelerator, ExternalMemory, Unroll
 from annette.hardware.systolic_array import SystolicArray
 from annette.simulator.array_accesses import (
     Bytes,
-    buffer_bytes,
-    loads,
-    memory_bytes,
     port_cycles,
-    tile_accesses,
-)
-from annette.simulator.array_traffic import (
-    TileTraffic,
-    input_extent,
-    tile_traffic,
-    weight_bus_bytes,
-    weight_bytes,
 )
 from annette.simulator.nests import ArrayNest, KernelTime
-from annette.simulator.tiling import Tile, Tiles, tile_grid, unrolled_steps
+from annette.simulator.tile_pipeline import TilingChoice, fastest_tiling
+from annette.simulator.tiling import Tile, unrolled_steps
 
 __all__ = ["ArrayMachine", "ArrayTiling", "array_machine", "choose_tiling", "time_array"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-_WEIGHTS_OUTSIDE = np.array([True, False]).reshape(2, 1, 1, 1)
-"""The two orders of the loops over tiles, as the first axis of all that depends on the order."""
+_ROUNDING = 1 - 1e-9
+"""So that a bound is none the last bits of which say otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,12 +169,12 @@ def _best(nest: ArrayNest, machine: ArrayMachine) -> tuple[KernelTime, ArrayTili
         unrolls = tuple(item for item in unrolls if item.kernel_h >= nest.kernel_h) or unrolls
     nests = (nest, *_folded(nest)) if machine.folds_strides else (nest,)
     ways = [(math.prod(unrolled_steps(item, unroll)), item, unroll) for item in nests for unroll in unrolls]
-    best: tuple[KernelTime, ArrayTiling] | None = None
-    for cycles, item, unroll in sorted(ways, key=lambda way: way[0]):
-        if best is not None and machine.launch_s + cycles / machine.clock_hz >= best[0].latency_s:
-            break  # neither this nor any that follows can be faster
-        found = _unrolled(item, machine, unroll)
-        if found is not None and (best is None or found[0].latency_s < best[0].latency_s):
+    best: TilingChoice | None = None
+    for _, item, unroll in sorted(ways, key=lambda way: way[0]):
+        if best is not None and _least_s(item, machine, unroll) >= best.latency_s:
+            continue  # it cannot be faster
+        found = fastest_tiling(item, machine, unroll)
+        if found is not None and (best is None or found.latency_s < best.latency_s):
             best = found
     if best is None:
         raise HardwareError(
@@ -193,7 +183,23 @@ def _best(nest: ArrayNest, machine: ArrayMachine) -> tuple[KernelTime, ArrayTili
             "expected room for one block of the array; enlarge memories[].size_bytes or place it on another "
             "unit"
         )
-    return best
+    time, tile = best.finish(machine)
+    return time, ArrayTiling(nest=best.nest, unroll=best.unroll, tile=tile)
+
+
+def _least_s(nest: ArrayNest, machine: ArrayMachine, unroll: Unroll) -> float:
+    """Seconds that no tiling of this unroll goes below: all cycles of one tile, first load and last store."""
+    positions, out_blocks, reductions = unrolled_steps(nest, unroll)
+    blocks = out_blocks * reductions
+    cycles = (
+        (1 + machine.stalls_per_cycle) * positions * blocks
+        + machine.pass_cycles * out_blocks
+        + machine.weight_switch_cycles * blocks
+        + max(machine.weight_load_cycles - positions, 0.0) * blocks
+        + machine.tile_cycles
+    )
+    least_s = machine.launch_s + cycles / machine.clock_hz + 2 * machine.external.latency_s
+    return least_s * _ROUNDING
 
 
 def _folded(nest: ArrayNest) -> tuple[ArrayNest, ...]:
@@ -223,177 +229,3 @@ def _folded(nest: ArrayNest) -> tuple[ArrayNest, ...]:
             weight_elements=-(-nest.weight_elements * taps // (nest.kernel_h * nest.kernel_w)),
         ),
     )
-
-
-def _unrolled(
-    nest: ArrayNest, machine: ArrayMachine, unroll: Unroll
-) -> tuple[KernelTime, ArrayTiling] | None:
-    """Time and tiling of one way to spread the loops; ``None`` if not even the smallest tile fits."""
-    tiles = tile_grid(nest, unroll)
-    traffic = tile_traffic(nest, machine, tiles)
-    cycles = _cycles(nest, machine, unroll, traffic)
-    best = _fastest(nest, machine, tiles, traffic, cycles)
-    if best is None:
-        return None
-    pipeline_s, bus_s, overhead_cycles, moved, tile = best
-    accesses = tile_accesses(nest, machine, unroll, tile)
-    ports = machine.port_cycles(item.parts for item in accesses.memories) if machine.has_ports else 0.0
-    parts = {
-        "compute": max(cycles.useful, float(ports)) / machine.clock_hz,
-        "memory": bus_s,
-        "overhead": machine.launch_s + overhead_cycles / machine.clock_hz,
-    }
-    time = KernelTime(
-        latency_s=machine.launch_s + pipeline_s,
-        bound=max(parts, key=lambda name: parts[name]),
-        compute_s=parts["compute"],
-        memory_s=parts["memory"],
-        overhead_s=parts["overhead"],
-        moved_bytes=moved,
-        macs=nest.macs,
-        accesses=accesses,
-    )
-    return time, ArrayTiling(nest=nest, unroll=unroll, tile=tile)
-
-
-@dataclass(slots=True, kw_only=True)
-class _Cycles:
-    useful: float
-    """Cycles of the array if it never waits; partial blocks count as full ones."""
-    overhead: Floats
-    """Fills, exchanges of weights and synchronisation of all tiles, by tiling."""
-    total: Floats
-    """Both, or the cycles of the post-processor or of the memories' ports where these are more."""
-
-
-def _cycles(nest: ArrayNest, machine: ArrayMachine, unroll: Unroll, traffic: TileTraffic) -> _Cycles:
-    positions, out_blocks, reductions = unrolled_steps(nest, unroll)
-    weight_blocks = out_blocks * reductions
-    useful = float(positions * weight_blocks)
-    n_tiles = traffic.n_positions * traffic.n_groups * traffic.n_out * traffic.n_in
-    waits = np.maximum(machine.weight_load_cycles * traffic.n_positions - positions, 0.0)
-    overhead = (
-        machine.pass_cycles * out_blocks * traffic.n_positions * traffic.n_in
-        + machine.weight_switch_cycles * weight_blocks * traffic.n_positions
-        + waits * weight_blocks
-        + machine.stalls_per_cycle * useful
-        + machine.tile_cycles * n_tiles
-    )
-    post = nest.post_elements / machine.post_elements_per_cycle
-    total = np.maximum(useful + overhead, post)
-    if machine.has_ports:
-        input_loads, weight_loads = _loads(traffic)
-        found = buffer_bytes(
-            nest, machine, unroll,
-            n_positions=traffic.n_positions,
-            input_bytes=traffic.input_bytes,
-            input_loads=input_loads,
-            weight_loads=weight_loads,
-        )  # fmt: skip
-        total = np.maximum(total, machine.port_cycles(memory_bytes(machine, found)))
-    return _Cycles(useful=useful, overhead=overhead, total=total)
-
-
-def _loads(traffic: TileTraffic) -> tuple[Floats, Floats]:
-    """How often the input and the weights are loaded, for both orders of the loops over tiles."""
-    return loads(_WEIGHTS_OUTSIDE, traffic.n_positions, traffic.n_groups, traffic.n_out, traffic.n_in)
-
-
-def _fastest(
-    nest: ArrayNest, machine: ArrayMachine, tiles: Tiles, traffic: TileTraffic, cycles: _Cycles
-) -> tuple[float, float, float, float, Tile] | None:
-    """Pipeline seconds, bus seconds, overhead cycles and moved bytes of the best tiling, and the tiling."""
-    n_positions, n_channels = traffic.n_positions, traffic.n_groups * traffic.n_out
-    n_tiles = n_positions * n_channels * traffic.n_in
-    input_loads, weight_loads = _loads(traffic)
-    outer = np.where(_WEIGHTS_OUTSIDE, n_channels, n_positions * traffic.n_groups)
-    n_fresh = np.where(traffic.n_in > 1, n_tiles, outer)
-    overlapped, possible = _fit(nest, machine, tiles, n_tiles, n_fresh, n_positions * n_channels)
-    if not possible.any():
-        return None
-    bandwidth, latency_s = machine.external.bandwidth_bytes_per_s, machine.external.latency_s
-    input_s = traffic.input_bytes * traffic.input_factor / bandwidth * input_loads
-    weight_s = nest.weight_elements * weight_bus_bytes(nest, machine) / bandwidth * weight_loads
-    scale = traffic.store_factor * (machine.activation_bytes / bandwidth)
-    extra_s, store_s = nest.extra_elements * scale, nest.store_elements * scale
-    kept_s = np.where(_WEIGHTS_OUTSIDE, weight_s, input_s)
-    loads_s = input_s + weight_s + extra_s
-    steady_s = (loads_s - kept_s) / n_tiles + latency_s
-    fresh_s = kept_s / n_fresh + steady_s
-    last_store_s = store_s * traffic.last_fraction
-    step_store_s = (store_s - last_store_s) / np.maximum(n_tiles - 1, 1)
-    compute_s = cycles.total / (machine.clock_hz * n_tiles)
-    fresh_bus_s, steady_bus_s = fresh_s + step_store_s, steady_s + step_store_s
-    if machine.has_weight_port and not nest.has_computed_weights:  # the longer of both, not both
-        weight_kept_s = np.where(_WEIGHTS_OUTSIDE, weight_s, 0.0)
-        each_s = (weight_s - weight_kept_s) / n_tiles
-        first_s = each_s + weight_kept_s / n_fresh
-        fresh_s = np.maximum(fresh_s - first_s, first_s + latency_s)
-        fresh_bus_s = np.maximum(fresh_bus_s - first_s, first_s + latency_s)
-        steady_bus_s = np.maximum(steady_bus_s - each_s, each_s + latency_s)
-        loads_s = np.maximum(loads_s - weight_s, weight_s)
-    overlap_s = (
-        fresh_s
-        + (n_fresh - 1) * np.maximum(compute_s, fresh_bus_s)
-        + (n_tiles - n_fresh) * np.maximum(compute_s, steady_bus_s)
-        + compute_s
-    )
-    serial_s = loads_s + n_tiles * (latency_s + compute_s) + store_s - last_store_s
-    total_s = np.where(overlapped, overlap_s, serial_s) + last_store_s + latency_s
-    best = np.unravel_index(int(np.argmin(np.where(possible, total_s, np.inf))), total_s.shape)
-
-    def picked(values: Floats | Bools) -> float:
-        axes = zip(best[-values.ndim :], values.shape, strict=True)
-        return float(values[tuple(index if size > 1 else 0 for index, size in axes)])
-
-    moved = (
-        picked(traffic.input_bytes * input_loads)
-        + picked(weight_loads) * nest.weight_elements * weight_bytes(nest, machine)
-        + (nest.extra_elements + nest.store_elements) * machine.activation_bytes
-    )
-    tile = Tile(
-        batch=int(picked(tiles.batch)),
-        positions_h=int(picked(tiles.positions_h)),
-        positions_w=int(picked(tiles.positions_w)),
-        groups=int(picked(tiles.groups)),
-        out_channels=int(picked(tiles.out_channels)),
-        in_channels=int(picked(tiles.in_channels)),
-        weights_outside=bool(picked(_WEIGHTS_OUTSIDE)),
-        overlaps=bool(picked(overlapped)),
-    )
-    return picked(total_s), picked(loads_s) + picked(store_s), picked(cycles.overhead), moved, tile
-
-
-def _fit(
-    nest: ArrayNest,
-    machine: ArrayMachine,
-    tiles: Tiles,
-    n_tiles: Floats,
-    n_fresh: Floats,
-    n_stores: Floats,
-) -> tuple[Bools, Bools]:
-    """Where two tiles of what changes fit the memories, and where at least one does."""
-    tile_h, tile_w = input_extent(nest, tiles)
-    channels = tiles.groups * tiles.out_channels
-    input_tile = tiles.batch * tile_h * tile_w * (tiles.groups * tiles.in_channels * machine.activation_bytes)
-    window_bytes = nest.kernel_h * nest.kernel_w * weight_bytes(nest, machine)
-    weight_tile = channels * tiles.in_channels * window_bytes
-    is_partial = (tiles.in_channels < nest.in_channels) | machine.keeps_partial_sums
-    element = np.where(is_partial, machine.accumulator_bytes, machine.activation_bytes)
-    output_tile = tiles.batch * tiles.positions_h * tiles.positions_w * (channels * element)
-    kept, streamed = 1.0 + (n_fresh > 1), 1.0 + (n_tiles > 1)
-    needs = (
-        (input_tile, np.where(_WEIGHTS_OUTSIDE, streamed, kept)),
-        (weight_tile, np.where(_WEIGHTS_OUTSIDE, kept, streamed)),
-        (output_tile, 1.0 + (n_stores > 1)),
-    )
-    double: list[Floats | float] = [0.0 for _ in machine.sizes_bytes]
-    single: list[Floats | float] = [0.0 for _ in machine.sizes_bytes]
-    for holder, (tile, count) in zip(machine.holders, needs, strict=True):
-        double[holder] = double[holder] + tile * count
-        single[holder] = single[holder] + tile
-    overlapped = possible = np.ones((1, 1, 1, 1), dtype=bool)
-    for size, two, one in zip(machine.sizes_bytes, double, single, strict=True):
-        overlapped = overlapped & (two <= size)
-        possible = possible & (one <= size)
-    return overlapped, possible

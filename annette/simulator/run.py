@@ -112,9 +112,12 @@ def simulate(network: Network | PreparedNetwork, accelerator: Accelerator) -> Si
     )
     peak_macs_per_s = accelerator.peak_ops_per_s / 2
     kernels = []
+    units: _Units | None = None
     for kernel, view in zip(compiled.mapping.kernels, views, strict=True):
+        if units is None or units.view is not view:
+            units = _units(view)
         try:
-            time = _fused_time(compiled, _units(view), kernel.unit, kernel.layers)
+            time = _fused_time(compiled, units, kernel.unit, kernel.layers)
         except HardwareError as err:
             raise HardwareError(f"accelerator {accelerator.name!r}: kernel {kernel.name!r}: {err}") from err
         kernels.append(
@@ -143,6 +146,7 @@ def simulate(network: Network | PreparedNetwork, accelerator: Accelerator) -> Si
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Units:
+    view: KernelView
     accelerator: Accelerator
     machine: ArrayMachine
 
@@ -150,7 +154,7 @@ class _Units:
 @lru_cache(maxsize=256)
 def _units(view: KernelView) -> _Units:
     machine = array_machine(view.accelerator, view.weight_bus_factor, has_weight_port=view.has_weight_port)
-    return _Units(accelerator=view.accelerator, machine=machine)
+    return _Units(view=view, accelerator=view.accelerator, machine=machine)
 
 
 def _fused_time(compiled: CompiledNetwork, units: _Units, unit: str, layers: tuple[str, ...]) -> KernelTime:

@@ -184,8 +184,11 @@ def _burst_factor(run_bytes: float, burst_bytes: int) -> float:
     return math.ceil(run_bytes / burst_bytes) * burst_bytes / run_bytes if run_bytes > 0 else 1.0
 
 
+_COUNTS = np.array(sorted({n for k in range(41) for n in (2**k, 3 * 2**k // 2)}), dtype=np.float64)
+
+
 @lru_cache(maxsize=4096)
 def _tile_counts(elements: int) -> npt.NDArray[np.float64]:
     """Candidate numbers of tiles, from one to one an element."""
-    counts = {n for k in range(41) for n in (2**k, 3 * 2**k // 2) if 1 <= n < elements} | {elements}
-    return np.array(sorted(counts), dtype=np.float64)
+    fewer = _COUNTS[: int(np.searchsorted(_COUNTS, elements))]
+    return np.append(fewer, np.float64(elements))
