@@ -79,9 +79,9 @@ def _draw_front(axes: Axes, points: Sequence[TradeoffPoint], cost: str) -> None:
             arrowprops={"arrowstyle": "-", "color": _BLUE, "linewidth": 0.5, "shrinkB": 3},
         )
     right = 1.5 * most
-    axes.set_xlim(left=costs[0] * (costs[0] / right) ** 0.5, right=right)  # a third for the names
+    axes.set_xlim(left=costs[0] * (costs[0] / right) ** 0.65, right=right)  # the left for the names
     axes.set_ylim(lowest, highest)
-    axes.legend(loc="lower right", frameon=False, fontsize="small")
+    axes.legend(loc="upper left", frameon=False, fontsize="small")
 
 
 def _spread(heights: Sequence[float], gap: float) -> list[float]:

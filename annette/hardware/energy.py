@@ -152,7 +152,7 @@ def sram_mm2(size_bytes: float) -> float:
     Examples
     --------
     >>> round(sram_mm2(8 * 1024), 4)
-    0.0783
+    0.0784
     """
     _require_size(size_bytes)
     return _SRAM_MM2_PER_BYTE * size_bytes
