@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from annette.errors import UsageError
@@ -68,14 +69,23 @@ def read_setting(accelerator: Accelerator, path: str) -> Setting:
     >>> read_setting(load_accelerator("zcu102-dpu"), "array.unroll.out_h")
     8
     """
-    require_path(accelerator, path)
-    part: Any = accelerator_to_dict(accelerator)
+    part: Any = accelerator
     for step in _steps(path):
-        part = part[step] if isinstance(step, int) else part.get(step)
+        if isinstance(part, tuple) and isinstance(step, int) and step < len(part):
+            part = part[step]
+        elif isinstance(part, Precision) and f"{str(step)[:-4]}bytes" in _field_names(part):
+            part = 8 * getattr(part, f"{str(step)[:-4]}bytes")
+        elif step in _field_names(part):
+            part = getattr(part, str(step))
+        else:
+            part = None
+    if part is None or isinstance(part, tuple) or dataclasses.is_dataclass(part):
+        require_path(accelerator, path)
     value: Setting = part
     return value
 
 
+@lru_cache(maxsize=16)
 def list_paths(accelerator: Accelerator) -> tuple[str, ...]:
     """The paths of all single values that a description has or may have.
 
@@ -125,6 +135,11 @@ def parse_setting(text: str) -> Setting:
         return float(text)
     except ValueError:
         return text
+
+
+def _field_names(part: Any) -> frozenset[str]:
+    """Of a part of a description; none of a single value."""
+    return frozenset(getattr(type(part), "__dataclass_fields__", ()))
 
 
 def _steps(path: str) -> list[str | int]:
