@@ -5,7 +5,7 @@
 For each preset the standard campaign, the generator, and classic12, whose networks are in no campaign.
 ``statistical`` is regression alone, ``roofline`` and ``refined_roofline`` are the analytical models. Writes
 benchmarks/results/preset_platforms.json and prints a table. The target is this project's own: a mixed MAPE of
-4 % at most on each, below that of the other three, as Lübeck et al. (arXiv 2409.08595) report for their model.
+4 % at most on each, below that of the other three, as Lübeck et al. (arXiv 2409.08595) report for theirs.
 """
 
 from __future__ import annotations
