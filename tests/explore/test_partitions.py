@@ -34,7 +34,7 @@ def test_impossible_budgets_are_refused(macs: int, side: int) -> None:
         list_partitions(macs, least_side=side)
 
 
-@pytest.mark.parametrize(("macs", "side"), [(64, 8), (60, 3), (130, 6), (12, 1)])
+@pytest.mark.parametrize(("macs", "side"), [(64, 8), (30, 3), (70, 6), (12, 1)])
 def test_all_sizes_are_tried_once(macs: int, side: int) -> None:
     found = list_partitions(macs, least_side=side, sides="all")
     expected = {
@@ -52,7 +52,7 @@ def test_too_many_partitions_and_unknown_sides_are_refused() -> None:
     with pytest.raises(UsageError, match="more than 1048576 partitions, expected a smaller budget"):
         list_partitions(1 << 16, sides="all")
     with pytest.raises(UsageError, match="more than 1048576 partitions"):
-        list_partitions(1 << 24, least_side=1, sides="all")
+        list_partitions(1 << 20, least_side=1, sides="all")
     with pytest.raises(UsageError, match="sides 'odd', expected one of powers, all"):
         list_partitions(64, sides="odd")
 
