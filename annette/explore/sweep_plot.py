@@ -66,6 +66,7 @@ def _labels(study: SweepStudy) -> tuple[str, str]:
 def _draw_picture(study: SweepStudy, front: np.ndarray, path: Path) -> None:
     try:
         from matplotlib.figure import Figure
+        from matplotlib.ticker import FuncFormatter
     except ImportError as err:
         raise UsageError('--plot needs matplotlib: pip install "annette[notebook]"') from err
     figure = Figure(figsize=(7.0, 4.8), layout="constrained")
@@ -77,6 +78,10 @@ def _draw_picture(study: SweepStudy, front: np.ndarray, path: Path) -> None:
     )  # fmt: skip
     across, up = _labels(study)
     axes.set(xlabel=across, ylabel=up, title=_title(study), xscale="log", yscale="log")
+    for axis, values in ((axes.xaxis, study.costs[:, 1]), (axes.yaxis, study.costs[:, 0])):
+        if values.max() < 10 * values.min():  # within a decade all ticks are labelled: plainly
+            axis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
     axes.grid(visible=True, which="both", alpha=0.25)
     axes.legend(frameon=False)
     figure.savefig(path, dpi=150)
