@@ -1,4 +1,4 @@
-"""A compiler that may take a little longer to move fewer bytes: how much longer, how many fewer, where not."""
+"""A compiler may take a little longer to move fewer bytes: how much longer, how many fewer, and where not."""
 
 from __future__ import annotations
 
