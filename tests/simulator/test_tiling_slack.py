@@ -1,4 +1,4 @@
-"""A compiler may take a little longer to move fewer bytes: how much longer, how many fewer, and where not."""
+"""A compiler that may take a little longer to move fewer bytes: how long, how many fewer, where not."""
 
 from __future__ import annotations
 
