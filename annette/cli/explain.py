@@ -15,9 +15,9 @@ from annette.cli.options import (
     NetworkArgument,
     SetOption,
     ShapeOption,
+    change_by_settings,
     open_accelerator_argument,
     open_network_argument,
-    parse_settings,
 )
 from annette.units import format_count, format_fraction, format_number, format_seconds
 
@@ -56,11 +56,7 @@ def explain(
 
     Example: annette explain zoo:resnet50 --device nvdla-full
     """
-    from annette.hardware.settings import change_accelerator
-
-    accelerator = open_accelerator_argument(device)
-    if settings:
-        accelerator = change_accelerator(accelerator, parse_settings(settings))
+    accelerator = change_by_settings(open_accelerator_argument(device), settings)
     graph = open_network_argument(network, shape, batch)
     if sheet is not None:
         _explain_by_sheet(graph, accelerator, sheet, output)

@@ -15,9 +15,9 @@ from annette.cli.options import (
     FormatOption,
     SetOption,
     ShapeOption,
+    change_by_settings,
     open_accelerator_argument,
     open_network_argument,
-    parse_settings,
 )
 from annette.units import format_bytes, format_joules, format_number, format_seconds
 
@@ -83,14 +83,11 @@ def sweep(
     from annette.explore.sweep import run_sweep
     from annette.explore.sweep_axes import parse_axis
     from annette.explore.sweep_plot import draw_sweep, require_plot_path
-    from annette.hardware.settings import change_accelerator
 
     if plot is not None:
         require_plot_path(plot)
     axes = [parse_axis(text) for text in vary]
-    accelerator = open_accelerator_argument(device)
-    if settings:
-        accelerator = change_accelerator(accelerator, parse_settings(settings))
+    accelerator = change_by_settings(open_accelerator_argument(device), settings)
     graphs = [open_network_argument(spec, shape, batch) for spec in networks]
     with progress_bar(f"sweeping {accelerator.name}") as on_progress:
         study = run_sweep(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from annette.cli.console import OutputFormat
-from annette.errors import UsageError
+from annette.errors import HardwareError, UsageError
 from annette.graph.network import Network
 from annette.resources import resource_folder
 
@@ -31,6 +31,7 @@ __all__ = [
     "SetOption",
     "ShapeOption",
     "StoreOption",
+    "change_by_settings",
     "check_model",
     "open_accelerator_argument",
     "open_network_argument",
@@ -132,6 +133,11 @@ def open_accelerator_argument(spec: str) -> Accelerator:
 def parse_settings(texts: Sequence[str]) -> dict[str, Setting]:
     """``PATH=VALUE`` to a dictionary; the paths and values of a description's YAML.
 
+    Raises
+    ------
+    UsageError
+        For another form, or a number that is not finite.
+
     Examples
     --------
     >>> parse_settings(["clock_hz=1e9", "array.systolic.rows=64"])
@@ -144,8 +150,29 @@ def parse_settings(texts: Sequence[str]) -> dict[str, Setting]:
         path, equals, value = text.partition("=")
         if not equals or not path.strip() or not value.strip():
             raise UsageError(f"--set {text}: expected PATH=VALUE, as in clock_hz=1e9")
-        found[path.strip()] = parse_setting(value)
+        try:
+            found[path.strip()] = parse_setting(value)
+        except UsageError as err:
+            raise UsageError(f"--set {text}: {err}") from err
     return found
+
+
+def change_by_settings(accelerator: Accelerator, texts: Sequence[str] | None) -> Accelerator:
+    """The accelerator with what ``--set`` says, if anything.
+
+    Raises
+    ------
+    UsageError
+        For another form, a path that leads nowhere, or a value that the description cannot have.
+    """
+    from annette.hardware.settings import change_accelerator
+
+    if not texts:
+        return accelerator
+    try:
+        return change_accelerator(accelerator, parse_settings(texts))
+    except HardwareError as err:
+        raise UsageError(f"--set {', '.join(texts)}: {err}") from err
 
 
 def parse_shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:

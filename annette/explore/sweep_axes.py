@@ -36,7 +36,7 @@ def parse_axis(text: str) -> Axis:
     Raises
     ------
     UsageError
-        For another form, or too many values.
+        For another form, too many values, or one that is not finite.
 
     Examples
     --------
@@ -54,8 +54,15 @@ def parse_axis(text: str) -> Axis:
         )
     values: list[Setting] = []
     for word in words:
-        values.extend(_range(text, word) if ".." in word else [parse_setting(word)])
+        values.extend(_range(text, word) if ".." in word else [_value(text, word)])
     return Axis(paths=paths, values=tuple(dict.fromkeys(values)))
+
+
+def _value(text: str, word: str) -> Setting:
+    try:
+        return parse_setting(word)
+    except UsageError as err:
+        raise UsageError(f"--vary {text}: {err}") from err
 
 
 def _range(text: str, word: str) -> list[Setting]:
@@ -63,7 +70,7 @@ def _range(text: str, word: str) -> list[Setting]:
     first, _, rest = word.partition("..")
     sign = "*" if "*" in rest else "+"
     last, _, step = rest.replace("e+", "e").partition(sign)
-    numbers = [parse_setting(item) for item in (first, last, step or "")]
+    numbers = [_value(text, item) for item in (first, last, step or "")]
     begin, end, by = (item if isinstance(item, (int, float)) else math.nan for item in numbers)
     grows = begin > 0 and by > 1 if sign == "*" else by > 0
     if not (grows and begin <= end < math.inf):

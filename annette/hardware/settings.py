@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -121,6 +122,11 @@ def require_path(accelerator: Accelerator, path: str) -> None:
 def parse_setting(text: str) -> Setting:
     """A number, ``true``, ``false``, ``none``, or the text as it is.
 
+    Raises
+    ------
+    UsageError
+        For a number that is not finite, or too large for a float.
+
     Examples
     --------
     >>> [parse_setting(text) for text in ("64", "1.5e9", "WS", "none")]
@@ -132,9 +138,12 @@ def parse_setting(text: str) -> Setting:
     if re.fullmatch(r"[+-]?\d{1,18}", text, re.ASCII):
         return int(text)
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
         return text
+    if not math.isfinite(value):
+        raise UsageError(f"found {text}, expected a finite number")
+    return value
 
 
 def _field_names(part: Any) -> frozenset[str]:

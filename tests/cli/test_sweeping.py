@@ -71,6 +71,8 @@ def test_only_large_grids_start_processes() -> None:
         ((*WORDS, "--objective", "speed"), "or one of latency, energy, edp"),
         ((*WORDS, "--plot", "front.doc"), "expected a name that ends in .png"),
         ((*WORDS[:4], "--vary", "clock_hz"), "expected PATH=v1,v2"),
+        ((*WORDS[:4], "--vary", "clock_hz=1e9,inf", "-f", "json"), "--vary clock_hz=1e9,inf: found inf"),
+        ((*WORDS, "--set", "clock_hz=-1"), "--set clock_hz=-1: "),
         (("-d", "onnxruntime", *WORDS[2:]), "expected a preset"),
     ],
 )

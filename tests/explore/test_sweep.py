@@ -160,8 +160,12 @@ def test_mistakes_are_told(axes: list[str], objectives: tuple[str, ...], message
 
 
 @pytest.mark.parametrize(
-    "text", ["clock_hz", "=3", "clock_hz=", "clock_hz=1,,2", "clock_hz=1..8*1", "x=1..1e9+1"]
-)
+    "text",
+    [
+        "clock_hz", "=3", "clock_hz=", "clock_hz=1,,2", "clock_hz=1..8*1", "x=1..1e9+1",
+        "clock_hz=1e9,inf", "clock_hz=nan", "clock_hz=1..1e999*2",
+    ],
+)  # fmt: skip
 def test_axes_that_mean_nothing_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--vary"):
         parse_axis(text)

@@ -67,6 +67,12 @@ def test_a_wrong_value_is_named_with_its_path(path: str, value: float | str) -> 
         change_accelerator(load_accelerator("systolic-32x32-ws"), {path: value})
 
 
-@given(st.one_of(st.integers(-(10**17), 10**17), st.floats(allow_nan=False)))
+@given(st.one_of(st.integers(-(10**17), 10**17), st.floats(allow_nan=False, allow_infinity=False)))
 def test_numbers_are_read_as_they_are_written(value: float) -> None:
     assert parse_setting(repr(value)) == value
+
+
+@pytest.mark.parametrize("text", ["inf", "-Infinity", "nan", "1e999"])
+def test_numbers_that_are_not_finite_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=f"found {text}, expected a finite number"):
+        parse_setting(text)
