@@ -14,6 +14,10 @@ __all__ = ["preset_page"]
 
 _UNUSED = "no rule places such layers here"
 """The source of rates that a description must give and nothing asks for."""
+_ASSUMED = (
+    "What no publication at hand says, and what a rule makes of published numbers: energies scaled to a width, "
+    "energies and areas of memories by their size."
+)
 _STEP = re.compile(r"([A-Za-z_]\w*)|\[(\d+)\]")
 
 
@@ -45,7 +49,7 @@ def preset_page(accelerator: Accelerator, comparisons: Sequence[str]) -> str:
         "## What is published",
         _table(accelerator, published) or "Nothing is marked as published.",
         "## What is assumed",
-        _table(accelerator, assumed) or "Nothing is marked as assumed.",
+        *([_ASSUMED, _table(accelerator, assumed)] if assumed else ["Nothing is marked as assumed."]),
     ]
     if unused:
         parts.append(

@@ -35,6 +35,43 @@ def test_each_number_stands_once_under_what_it_is(name: str) -> None:
     assert section(page, "What it was compared with").strip().startswith("Nothing: no measured")
 
 
+RULES = re.compile(
+    r"the rule|by the square of|um2 a byte|as a read|scaled from|multiply-accumulate for 16 bits|1 mW a mm2"
+)
+"""What sources of numbers say that a rule makes of others."""
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_nothing_that_a_rule_makes_of_other_numbers_is_published(name: str) -> None:
+    accelerator = load_accelerator(name)
+    made = [item for item in accelerator.provenance if RULES.search(item.source)]
+    assert len(made) > 5 or accelerator.energy is None
+    assert [item.path for item in made if not item.assumed] == []
+    published = {item.path for item in accelerator.provenance if not item.assumed}
+    derived = {"energy.register_j_per_byte", "energy.vector_op_j", "energy.vector_buffer_j_per_byte"}
+    derived |= {
+        item
+        for item in published
+        if re.search(r"\]\.(read_j|write_j|area)|memory\.(read_j|write_j|area)", item)
+    }
+    assert published.isdisjoint(derived)
+
+
+@pytest.mark.parametrize(
+    ("name", "paths"),
+    [
+        (
+            "tpu-v1",
+            ["array.weight_load_cycles", "memories[1].size_bytes", "activation_memory.bandwidth_bytes_per_s"],
+        ),
+        ("eyeriss-v1", ["memories[0].size_bytes", "external_memory.bandwidth_bytes_per_s"]),
+        ("nvdla-full", ["external_memory.channel_alignment"]),
+    ],
+)
+def test_what_no_publication_at_hand_says_is_assumed(name: str, paths: list[str]) -> None:
+    assert set(paths) <= set(load_accelerator(name).assumed_fields)
+
+
 def test_values_are_those_of_the_description() -> None:
     accelerator = load_accelerator("tpu-v1")
     page = preset_page(accelerator, ["One thing.", "Another."])
