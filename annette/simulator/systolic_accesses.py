@@ -26,7 +26,8 @@ def systolic_accesses(
 
     Reads of the operands and writes of results and partial sums are those of `count_systolic`, element by
     element. Where operands stay in the array, each partial sum that is written is read back; SCALE-Sim does
-    not count that. Operands that move through the array are written to and read from the registers of every
+    not count that. Where results stay (OS), there are no partial sums to write: SCALE-Sim counts rows +
+    columns more writes than results for each fold, an artefact of its traces that is left out here. Operands that move through the array are written to and read from the registers of every
     cell they pass, those that stay are read.
 
     Parameters
@@ -41,7 +42,9 @@ def systolic_accesses(
         weight = machine.weight_bytes
     results = product.m * product.n
     input_loads, weight_loads = product.loads(traffic, element)
-    partial = float(counts.output_writes[0] - results) * product.repeats * machine.accumulator_bytes
+    partial = 0.0
+    if array.dataflow != "OS":
+        partial = float(counts.output_writes[0] - results) * product.repeats * machine.accumulator_bytes
     found = BufferBytes(
         input_reads=float(counts.input_reads[0]) * product.repeats * element,
         weight_reads=float(counts.weight_reads[0]) * product.repeats * weight,
@@ -56,7 +59,7 @@ def systolic_accesses(
         macs=float(nest.macs),
         register_bytes=nest.macs * _cell_bytes(array, element, weight, machine.accumulator_bytes),
         memories=memory_accesses(machine, found),
-        partial_sum_read_bytes=0.0 if array.dataflow == "OS" else partial,
+        partial_sum_read_bytes=partial,
         partial_sum_write_bytes=partial,
         external_read_bytes=float(found.external_reads),
         external_weight_bytes=float(found.weight_fills),
