@@ -34,6 +34,16 @@ PEAK_OPS_PER_CYCLE = {
 }  # fmt: skip
 
 
+UNSUPPORTED = {
+    "edge-tpu": "LeakyRelu", "ethos-u55-32": "Erf", "ethos-u55-64": "Erf", "ethos-u55-128": "Erf",
+    "ethos-u55-256": "Erf", "ethos-u65-256": "Erf", "ethos-u65-512": "Erf", "eyeriss-v1": "MaxPool",
+    "gemmini-16x16": "Sigmoid", "nvdla-full": "Softmax", "nvdla-large": "Softmax", "nvdla-medium": "Softmax",
+    "nvdla-small-256": "Softmax", "nvdla-small": "Softmax", "systolic-32x32-ws": "Exp", "tpu-v1": "Softmax",
+    "ultratrail": "Softmax", "zcu102-dpu": "Sigmoid",
+}  # fmt: skip
+"""An operator of each preset that has a host which the accelerator itself does not know."""
+
+
 @cache
 def network(name: str) -> Network:
     return zoo_network(name)
@@ -49,10 +59,24 @@ def check_run(run: SimulatedRun, network: Network) -> None:
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_networks_of_both_suites_run_with_what_is_unsupported_on_the_host(name: str) -> None:
+def test_networks_of_both_suites_run(name: str) -> None:
     accelerator = load_accelerator(name)
     for item in NETWORKS:
         check_run(simulate(network(item), accelerator), network(item))
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_what_is_unsupported_runs_on_the_host_and_what_is_supported_does_not(name: str) -> None:
+    accelerator = load_accelerator(name)
+    assert (accelerator.host is not None) == (name in UNSUPPORTED)
+    build = NetworkBuilder("one_of_each")
+    x = build.conv(build.input("x", (1, 16, 24)), 32, kernel=3, padding=1)
+    op_type = UNSUPPORTED.get(name, "Softmax")
+    y = build.max_pool(x, kernel=3) if op_type == "MaxPool" else build.add(op_type, x)
+    one_of_each = build.finish(build.conv(y, 32))
+    kernels = [item.kernel for item in simulate(one_of_each, accelerator).kernels]
+    units = {one_of_each.layer(kernel.primary).op_type: kernel.unit for kernel in kernels}
+    assert units == {"Conv": "array", op_type: "host" if name in UNSUPPORTED else "vector"}
 
 
 @pytest.mark.slow
