@@ -90,8 +90,18 @@ class TrainingData:
 
     @property
     def cost(self) -> NDArray[np.float64]:
-        """The target of each kernel in its unit, shape (n_kernels,); > 0."""
-        return self.latency_s if self.target is LATENCY or self.energy_j is None else self.energy_j
+        """The target of each kernel in its unit, shape (n_kernels,); > 0.
+
+        Raises
+        ------
+        ModelError
+            If the target is energy and nothing is known of it: seconds do not stand in for joules.
+        """
+        if self.target == LATENCY:
+            return self.latency_s
+        if self.energy_j is None:
+            raise ModelError("training data: the target is energy, but no kernel's energy is known")
+        return self.energy_j
 
     def take(self, rows: NDArray[np.int64]) -> TrainingData:
         """The training data of these rows, in this order."""

@@ -216,3 +216,11 @@ def test_kernels_without_energy_are_left_out_and_totals_are_not_used() -> None:
 def test_own_names_can_be_undone(document: object) -> None:
     assert ENERGY.from_own_names(ENERGY.to_own_names(document)) == document
     assert LATENCY.to_own_names(document) is document
+
+
+def test_seconds_do_not_stand_in_for_joules() -> None:
+    found = data().take(np.arange(3))
+    assert (found.cost < 1e-3).all()  # joules; each took a millisecond
+    object.__setattr__(found, "energy_j", None)  # past the checks of new data
+    with pytest.raises(ModelError, match="the target is energy, but no kernel's energy is known"):
+        _ = found.cost
