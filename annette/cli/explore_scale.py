@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from annette.cli.console import OutputFormat, print_json, print_line, print_table
-from annette.cli.explore_options import ConventionOption, open_products
+from annette.cli.explore_options import ConventionOption, SumOption, open_products
 from annette.cli.options import BatchOption, FormatOption, ShapeOption
 from annette.errors import UsageError
 from annette.units import format_bytes, format_count, format_fraction
@@ -66,10 +66,11 @@ def scale(
     bandwidth: _Bandwidth = _DEFAULT_BANDWIDTHS,
     buffer_kib: _Buffers = 1536.0,
     element_bytes: _Element = 1.0,
+    sum_bytes: SumOption = None,
     least_side: _LeastSide = 8,
     sides: _Sides = "powers",
     like_paper: _LikePaper = False,
-    convention: ConventionOption = "onnx",
+    convention: ConventionOption = None,
     show_layers: _Layers = False,
     plot: _Plot = None,
     shape: ShapeOption = None,
@@ -98,6 +99,7 @@ def scale(
             buffer_bytes=1024 * buffer_kib,
             bandwidths_bytes_per_cycle=bandwidths,
             element_bytes=element_bytes,
+            sum_bytes=sum_bytes,
             like_paper=like_paper,
         )
         for spec in dict.fromkeys(networks)

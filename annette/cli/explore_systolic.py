@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from annette.cli.console import OutputFormat, print_json, print_line, print_table
-from annette.cli.explore_options import ConventionOption, open_products
+from annette.cli.explore_options import ConventionOption, SumOption, open_products
 from annette.cli.options import BatchOption, FormatOption, ShapeOption
-from annette.errors import UsageError
+from annette.errors import HardwareError, UsageError
 from annette.units import format_bytes, format_count, format_fraction, format_rate
 
 if TYPE_CHECKING:
@@ -71,8 +71,9 @@ def systolic(
     device: _Device = None,
     buffer_kib: _Buffers = None,
     element_bytes: _Element = None,
+    sum_bytes: SumOption = None,
     clock_mhz: _Clock = None,
-    convention: ConventionOption = "onnx",
+    convention: ConventionOption = None,
     csv: _Csv = None,
     shape: ShapeOption = None,
     batch: BatchOption = None,
@@ -91,6 +92,7 @@ def systolic(
         "--dataflow": dataflow,
         "--buffer-kib": buffer_kib,
         "--element-bytes": element_bytes,
+        "--sum-bytes": sum_bytes,
         "--clock-mhz": clock_mhz,
     }
     system = _open_system(array, config, device, given)
@@ -117,47 +119,63 @@ def _open_system(
             raise UsageError(f"{name} {given[name]}: {source} says it already, expected one of the two")
     if device is not None:
         return _device_system(device)
-    element_bytes, clock_mhz = given["--element-bytes"] or 1.0, given["--clock-mhz"]
-    clock_hz = None if clock_mhz is None else 1e6 * clock_mhz
     if config is not None:
-        return _config_system(config, element_bytes, clock_hz)
-    dataflow, buffer_kib = given["--dataflow"] or "OS", given["--buffer-kib"] or _BUFFER_KIB
-    return _array_system(array or "", dataflow, buffer_kib, element_bytes, clock_hz)
+        return _config_system(config, given)
+    return _array_system(array or "", given)
 
 
 def _device_system(device: str) -> SystolicSystem:
     from annette.hardware.codec import load_accelerator
     from annette.simulator.systolic_report import accelerator_system
 
-    return accelerator_system(load_accelerator(device.removeprefix("simulator:")))
+    accelerator = load_accelerator(device.removeprefix("simulator:"))
+    try:
+        return accelerator_system(accelerator)
+    except HardwareError as err:
+        raise UsageError(f"--device {device}: {err}") from err
 
 
-def _config_system(config: Path, element_bytes: float, clock_hz: float | None) -> SystolicSystem:
+def _config_system(config: Path, given: dict[str, Any]) -> SystolicSystem:
     from annette.hardware.scalesim_files import read_configuration
     from annette.simulator.systolic_report import configuration_system
 
-    return configuration_system(read_configuration(config), element_bytes=element_bytes, clock_hz=clock_hz)
+    return configuration_system(read_configuration(config), **_widths_and_clock(given))
 
 
-def _array_system(
-    array: str, dataflow: str, buffer_kib: float, element_bytes: float, clock_hz: float | None
-) -> SystolicSystem:
-    from annette.hardware.systolic_array import SystolicArray
+def _array_system(array: str, given: dict[str, Any]) -> SystolicSystem:
+    from annette.hardware.checks import FieldFault
+    from annette.hardware.systolic_array import DATAFLOWS, SystolicArray
     from annette.simulator.systolic_report import SystolicSystem
     from annette.simulator.systolic_traffic import BufferSizes
 
+    dataflow = (given["--dataflow"] or "OS").upper()
+    if dataflow not in DATAFLOWS:
+        raise UsageError(f"--dataflow {given['--dataflow']}: expected one of {', '.join(DATAFLOWS)}")
     sides = _SIDES.fullmatch(array.strip())
     if sides is None:
         raise UsageError(f"--array {array}: expected rows and columns, as in 32x32")
-    each = 1024 * buffer_kib / 3
+    try:
+        described = SystolicArray(rows=int(sides[1]), columns=int(sides[2]), dataflow=dataflow)
+    except FieldFault as err:
+        raise UsageError(f"--array {array}: {err}") from err
+    each, widths = 1024 * (given["--buffer-kib"] or _BUFFER_KIB) / 3, _widths_and_clock(given)
     return SystolicSystem(
-        array=SystolicArray(rows=int(sides[1]), columns=int(sides[2]), dataflow=dataflow.upper()),
+        array=described,
         buffers=BufferSizes(input_bytes=each, weight_bytes=each, output_bytes=each),
-        element_bytes=element_bytes,
-        weight_bytes=element_bytes,
-        sum_bytes=element_bytes,
-        clock_hz=clock_hz,
+        weight_bytes=widths["element_bytes"],
+        **widths,
     )
+
+
+def _widths_and_clock(given: dict[str, Any]) -> dict[str, Any]:
+    from annette.simulator.systolic_traffic import default_sum_bytes
+
+    element_bytes, clock_mhz = given["--element-bytes"] or 1.0, given["--clock-mhz"]
+    return {
+        "element_bytes": element_bytes,
+        "sum_bytes": given["--sum-bytes"] or default_sum_bytes(element_bytes),
+        "clock_hz": None if clock_mhz is None else 1e6 * clock_mhz,
+    }
 
 
 def _print_report(network: str, document: dict[str, Any]) -> None:

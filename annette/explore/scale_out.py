@@ -15,7 +15,7 @@ from annette.explore.partitions import Partition, Partitions
 from annette.hardware.systolic_array import DATAFLOWS
 from annette.simulator.products import MatrixProducts
 from annette.simulator.systolic import AXES, cycles_per_fold, product_sizes
-from annette.simulator.systolic_traffic import BufferSizes, count_traffic
+from annette.simulator.systolic_traffic import BufferSizes, count_traffic, default_sum_bytes
 
 __all__ = ["ScaleStudy", "study_scale"]
 
@@ -156,6 +156,7 @@ def study_scale(
     buffer_bytes: float,
     bandwidths_bytes_per_cycle: Sequence[float],
     element_bytes: float = 1.0,
+    sum_bytes: float | None = None,
     like_paper: bool = False,
 ) -> ScaleStudy:
     """Cycles and DRAM traffic of every layer on every partition, with each of the dataflows.
@@ -163,8 +164,9 @@ def study_scale(
     An array gets ``ceil(Sr / P_R)`` of the dimension along rows and ``ceil(Sc / P_C)`` of that along columns.
     What several arrays need, each fetches for itself and keeps in its own share of the buffers: of an operand
     that streams, all arrays side by side need the same part. Where K is cut (weights or inputs stationary),
-    arrays make partial sums of the same results, which are read back and added up. All arrays move as much as
-    the one with the largest share: an upper bound where the shares are unequal.
+    arrays make partial sums of the same results: all arrays along K but one write theirs, each is read once
+    and added, and the last writes the results. All arrays move as much as the one with the largest share: an
+    upper bound where the shares are unequal.
 
     Parameters
     ----------
@@ -179,7 +181,10 @@ def study_scale(
     bandwidths_bytes_per_cycle : sequence of float
         Of the DRAM, shared by all arrays; > 0.
     element_bytes : float
-        Of every operand.
+        Of every operand and of a result; > 0.
+    sum_bytes : float, optional
+        Of a partial sum that waits in a buffer, is written and read again, or goes to another array; > 0.
+        Default: that of `annette.simulator.systolic_traffic.default_sum_bytes`, 4 for elements up to 4.
     like_paper : bool
         Cycles as in the paper's analytical model, ``2 R + C + T - 2`` a fold for every dataflow.
 
@@ -205,13 +210,14 @@ def study_scale(
             "pairs: a smaller budget, a larger least side, powers of two as sides, or one dataflow"
         )
     cells = np.empty((3, len(kinds), candidates))
+    widths = (element_bytes, default_sum_bytes(element_bytes) if sum_bytes is None else sum_bytes)
     step = max(_CHUNK_CELLS // len(kinds), 1)
     for number, dataflow in enumerate(dataflows):
         for start in range(0, len(partitions), step):
             chunk = partitions[start : start + step]
             left = number * len(partitions) + start
             cells[:, :, left : left + len(chunk)] = _count(
-                kinds, chunk, dataflow, buffer_bytes, element_bytes, like_paper
+                kinds, chunk, dataflow, buffer_bytes, widths, like_paper
             )
     return ScaleStudy(
         dataflows=tuple(dataflows),
@@ -236,10 +242,14 @@ def _check_study(products: MatrixProducts, partitions: Partitions, dataflows: Se
 
 
 def _count(
-    kinds: _Ints, partitions: Partitions, dataflow: str, buffer_bytes: float, element_bytes: float,
+    kinds: _Ints, partitions: Partitions, dataflow: str, buffer_bytes: float, widths: tuple[float, float],
     like_paper: bool,
 ) -> tuple[_Floats, _Floats, _Floats]:  # fmt: skip
-    """Cycles, bytes and bandwidth without stalls, of kinds of layers (down) on partitions (across)."""
+    """Cycles, bytes and bandwidth without stalls, of kinds of layers (down) on partitions (across).
+
+    ``widths`` are bytes of an element and of a partial sum.
+    """
+    element_bytes, sum_bytes = widths
     m, k, n, repeats, input_elements = (column[:, None] for column in kinds.T)
     rows, columns = partitions.rows[None, :], partitions.columns[None, :]
     sizes = {"m": m, "k": k, "n": n}
@@ -256,12 +266,14 @@ def _count(
     each = buffer_bytes / 3 / partitions.arrays
     traffic = count_traffic(
         *np.broadcast_arrays(sizes["m"], sizes["k"], sizes["n"]), rows=rows, columns=columns,
-        dataflow=dataflow, element_bytes=element_bytes, input_share=input_elements / (m * k),
+        dataflow=dataflow, element_bytes=element_bytes, sum_bytes=sum_bytes,
+        input_share=input_elements / (m * k),
         buffers=BufferSizes(input_bytes=each, weight_bytes=each, output_bytes=each),
     )  # fmt: skip
     arrays, added = used[0] * used[1], np.zeros(())
-    if dataflow != "OS":  # partial sums of the arrays along K
-        added = element_bytes * (m * n) * (used[0] - 1.0)
+    if dataflow != "OS":  # sums of all arrays along K but one: read, and written wider than counted so far
+        results = sizes[through] * sizes[across] * used[1]
+        added = (2.0 * sum_bytes - element_bytes) * results * (used[0] - 1)
     return (
         (folds * per_fold * repeats).astype(np.float64),
         (traffic.total_bytes * arrays + added) * repeats,

@@ -17,7 +17,7 @@ from annette.hardware.scalesim_files import ScaleSimConfiguration
 from annette.hardware.systolic_array import SystolicArray
 from annette.simulator.products import MatrixProducts
 from annette.simulator.systolic import SystolicCounts, count_systolic
-from annette.simulator.systolic_traffic import BufferSizes, SystolicTraffic, count_traffic
+from annette.simulator.systolic_traffic import BufferSizes, SystolicTraffic, count_traffic, default_sum_bytes
 
 __all__ = [
     "SystolicReport",
@@ -43,8 +43,8 @@ class SystolicSystem:
     """Of an input and of a result; > 0."""
     weight_bytes: float = 1.0
     """Of a weight; > 0."""
-    sum_bytes: float = 1.0
-    """Of a partial sum; > 0."""
+    sum_bytes: float = 4.0
+    """Of a partial sum, in the output buffer and where it leaves and comes back; > 0."""
     clock_hz: float | None = None
     """``None``: not known; bandwidths are given per cycle only."""
 
@@ -77,9 +77,17 @@ def accelerator_system(accelerator: Accelerator) -> SystolicSystem:
 
 
 def configuration_system(
-    configuration: ScaleSimConfiguration, *, element_bytes: float = 1.0, clock_hz: float | None = None
+    configuration: ScaleSimConfiguration,
+    *,
+    element_bytes: float = 1.0,
+    sum_bytes: float | None = None,
+    clock_hz: float | None = None,
 ) -> SystolicSystem:
-    """What a configuration of SCALE-Sim describes, with one width for all, which its files do not hold."""
+    """What a configuration of SCALE-Sim describes, with widths, which its files do not hold.
+
+    ``sum_bytes`` of a partial sum are by default those of
+    `annette.simulator.systolic_traffic.default_sum_bytes`.
+    """
     return SystolicSystem(
         array=configuration.array,
         buffers=BufferSizes(
@@ -89,7 +97,7 @@ def configuration_system(
         ),
         element_bytes=element_bytes,
         weight_bytes=element_bytes,
-        sum_bytes=element_bytes,
+        sum_bytes=default_sum_bytes(element_bytes) if sum_bytes is None else sum_bytes,
         clock_hz=clock_hz,
     )
 
@@ -241,9 +249,11 @@ class SystolicReport:
 def report_systolic(products: MatrixProducts, system: SystolicSystem) -> SystolicReport:
     """What each layer does on a systolic array, in SCALE-Sim's counts, and what it asks of the DRAM.
 
-    Cycles, efficiencies and accesses are those of SCALE-Sim 3.0.0 without memory stalls. The DRAM side is
-    that of `annette.simulator.systolic_traffic.count_traffic`: the least bytes of the two orders of folds,
-    which SCALE-Sim finds by replaying addresses, and the bandwidth at which no fold waits for its operands.
+    Cycles, efficiencies and accesses are those of SCALE-Sim 3.0.0 without memory stalls. The DRAM traffic is
+    our own model, not SCALE-Sim's, which replays addresses; on some layers the two differ, most often in the
+    outputs, where ours moves less (benchmarks/results/scalesim_equality.json counts them). It is that of
+    `annette.simulator.systolic_traffic.count_traffic`: the least bytes of the two orders of folds, and the
+    bandwidth at which no fold waits for its operands.
 
     Parameters
     ----------

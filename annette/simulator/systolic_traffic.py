@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BufferSizes", "SystolicTraffic", "count_traffic"]
+__all__ = ["BufferSizes", "SystolicTraffic", "count_traffic", "default_sum_bytes"]
 
 _Ints = NDArray[np.int64]
 _Floats = NDArray[np.float64]
+_ACCUMULATOR_BYTES = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,20 @@ class SystolicTraffic:
             output_bytes=self.output_bytes[one],
             peak_bytes_per_fold=self.peak_bytes_per_fold[one],
         )
+
+
+def default_sum_bytes(element_bytes: float) -> float:
+    """Bytes of a partial sum where nobody says: 4, or as many as an element that is wider.
+
+    Arrays for 8-bit integers and for floats of 16 and 32 bits alike add up in 32 bits, as almost all presets
+    do.
+
+    Examples
+    --------
+    >>> default_sum_bytes(1.0), default_sum_bytes(8.0)
+    (4.0, 8.0)
+    """
+    return max(_ACCUMULATOR_BYTES, element_bytes)
 
 
 def count_traffic(

@@ -6,7 +6,8 @@ Every network of the zoo, each dataflow and the best of them, budgets of 2**10 t
 to 16384 bytes a cycle. The paper's model takes the partition of the fewest cycles by its formula, DRAM left
 out; the bandwidth-aware one takes that of the fewest cycles with the DRAM. The loss is what the first costs
 over the second, both with the DRAM. Arrays share the buffers and the bandwidth, and each fetches what it
-needs for itself: no operand is sent to several at once. Writes benchmarks/results/scale_up_out.json and .png.
+needs for itself: no operand is sent to several at once. Elements have a byte, partial sums
+four. Writes benchmarks/results/scale_up_out.json and .png.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from annette.zoo.registry import list_networks, zoo_network
 BUDGETS = tuple(1 << power for power in range(10, 17))
 BANDWIDTHS = tuple(float(1 << power) for power in range(2, 15))
 BUFFER_BYTES = 1536 * 1024
+ELEMENT_BYTES = 1.0
+SUM_BYTES = 4.0
 DETAILED = 1 << 14
 TOLERATED = 1.05
 BEST_OF_ALL = "best"
@@ -55,7 +58,8 @@ def choices(name: str, products: MatrixProducts, macs: int) -> list[Choice]:
     paper, real = (
         study_scale(
             products, partitions, dataflows=DATAFLOWS, buffer_bytes=BUFFER_BYTES,
-            bandwidths_bytes_per_cycle=BANDWIDTHS, like_paper=like_paper,
+            bandwidths_bytes_per_cycle=BANDWIDTHS, element_bytes=ELEMENT_BYTES, sum_bytes=SUM_BYTES,
+            like_paper=like_paper,
         )
         for like_paper in (True, False)
     )  # fmt: skip
@@ -197,7 +201,8 @@ def main() -> None:
     result = {
         "what": "loss of the paper's bandwidth-free choice of partition against the bandwidth-aware one",
         "buffer_bytes": BUFFER_BYTES,
-        "element_bytes": 1.0,
+        "element_bytes": ELEMENT_BYTES,
+        "sum_bytes": SUM_BYTES,
         "insights": sentences,
         "summary": rows,
         "choices": {

@@ -81,7 +81,7 @@ def dram_rows(job: dict[str, Any], path: Path, report: dict[str, Any]) -> list[d
         name="", array=array, input_buffer_bytes=size, weight_buffer_bytes=size, output_buffer_bytes=size,
         bandwidth_elements_per_cycle=None,
     )  # fmt: skip
-    system = configuration_system(configuration)
+    system = configuration_system(configuration, sum_bytes=1.0)  # elements are compared, sums among them
     ours = report_systolic(topology_products(read_topology(path)), system).dram_bytes
     names = {"input": "DRAM IFMAP Reads", "weight": "DRAM Filter Reads", "output": "DRAM OFMAP Writes"}
     return [

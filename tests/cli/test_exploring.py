@@ -64,6 +64,10 @@ def test_scale_tries_all_dataflows_and_all_sides_in_one_call(capsys: pytest.Capt
         (("--macs", "256", "--bandwidth", "1e-310"), "found '1e-310', expected bytes a cycle from 1e-06"),
         (("--macs", "256", "--convention", "same"), "--convention same: expected one of onnx, scalesim"),
         (("--macs", "256", "--network", "NET.CSV", "--batch", "2"), "NET.CSV: a topology has its sizes"),
+        (
+            ("--macs", "256", "--network", "NET.CSV", "--convention", "onnx"),
+            "NET.CSV: a topology is by SCALE-Sim's convention, expected no --convention onnx",
+        ),
         (("--macs", "256", "--plot", "plot.doc"), "expected a name that ends in .png"),
         (
             ("--macs", "256", "--network", "missing.csv"),
@@ -79,6 +83,18 @@ def test_mistakes_get_one_clear_line(
     assert out == ""
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_scale_takes_the_width_of_partial_sums(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("scale", "--macs", "512", "--network", "zoo:lenet5", "--buffer-kib", "0.5", "--format", "json")
+    moved = {}
+    for dataflow in ("WS", "OS"):
+        for width in ("1", "4"):
+            options = ("--dataflow", dataflow, "--bandwidth", "4", "--sum-bytes", width)
+            study = json.loads(_run(capsys, *words, *options)[1])["studies"][0]
+            moved[dataflow, width] = study["bandwidths"][0]["cycles"]
+    assert moved["WS", "4"] > moved["WS", "1"]
+    assert moved["OS", "4"] == moved["OS", "1"], "results that stay until complete are no partial sums"
 
 
 def test_explore_alone_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:

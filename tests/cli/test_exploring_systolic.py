@@ -85,21 +85,60 @@ def test_sizes_follow_the_convention(capsys: pytest.CaptureFixture[str]) -> None
         ((), "expected one of --array 32x32, --config FILE.cfg and --device NAME"),
         (("--array", "8x8", "--device", "systolic-8x8-ws"), "expected one of --array"),
         (("--array", "8"), "--array 8: expected rows and columns, as in 32x32"),
-        (("--array", "0x8"), "rows: found 0, expected an integer >= 1"),
-        (("--array", "8x8", "--dataflow", "XS"), "dataflow: found 'XS', expected one of OS, WS, IS"),
+        (("--array", "0x8"), "--array 0x8: rows: found 0, expected an integer >= 1"),
+        (("--array", "8x8", "--dataflow", "XS"), "--dataflow XS: expected one of OS, WS, IS"),
+        (("--device", "systolic-8x8-ws", "--sum-bytes", "2"), "--sum-bytes 2.0: --device says it already"),
         (("--array", "8x8", "--convention", "same"), "--convention same: expected one of onnx, scalesim"),
         (("--device", "systolic-8x8-ws", "--dataflow", "OS"), "--dataflow OS: --device says it already"),
         (("--device", "systolic-8x8-ws", "--clock-mhz", "5"), "--clock-mhz 5.0: --device says it already"),
         (("--config", "run.cfg", "--buffer-kib", "5"), "--buffer-kib 5.0: --config says it already"),
-        (("--config", "missing.cfg"), "missing.cfg: cannot be read"),
-        (("--device", "zcu102-dpu"), "no array.systolic, expected a systolic array"),
+        (("--device", "zcu102-dpu"), "--device zcu102-dpu: accelerator 'zcu102-dpu': no array.systolic"),
     ],
 )
-def test_mistakes_get_one_clear_line(
+def test_wrong_calls_get_one_line_that_names_the_option(
     options: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, out, err = _run(capsys, "zoo:lenet5", *options)
-    assert code in (1, 2)
-    assert out == ""
+    assert (code, out) == (2, "")
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_a_configuration_that_cannot_be_read_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = _run(capsys, "zoo:lenet5", "--config", "missing.cfg")
+    assert (code, out) == (1, "")
+    assert "missing.cfg: cannot be read" in err
+    assert err.count("\n") == 1
+
+
+def test_a_topology_has_the_convention_of_scale_sim(
+    topology: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = _run(capsys, topology, "--array", "8x8", "--convention", "onnx")
+    assert (code, out) == (2, "")
+    assert f"{topology}: a topology is by SCALE-Sim's convention, expected no --convention onnx" in err
+    assert _run(capsys, topology, "--array", "8x8", "--convention", "scalesim")[0] == 0
+
+
+@pytest.mark.parametrize("source", ["--array", "--config"])
+def test_partial_sums_have_four_bytes_unless_told_otherwise(
+    source: str, topology: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Buffers of a few bytes: 8 and 9 folds along K spill all sums but those of the last, out and in."""
+    config = tmp_path / "run.cfg"
+    config.write_text(CONFIGURATION.replace("OfmapSramSzkB: 64", "OfmapSramSzkB: 1"), encoding="utf-8")
+    array = ("--array", "8x8", "--dataflow", "WS", "--buffer-kib", "0.25")
+    words = (topology, *(array if source == "--array" else (source, str(config))), "--format", "json")
+    moved: dict[tuple[str, ...], dict[str, float]] = {}
+    widths: dict[tuple[str, ...], int] = {("--sum-bytes", "1"): 1, ("--element-bytes", "8"): 8}
+    options: tuple[str, ...]
+    for options in ((), ("--sum-bytes", "4"), ("--sum-bytes", "1"), ("--element-bytes", "8")):
+        document = json.loads(_run(capsys, *words, *options)[1])
+        moved[options] = document["total"]["dram_bytes"]
+        assert document["sum_bytes"] == widths.get(options, 4)
+    first, second = 64 * 64, 33 * 17
+    if source == "--array":
+        assert moved[()]["output"] == first * (1 + 2 * 7 * 4) + second * (1 + 2 * 8 * 4)
+    assert moved[()] == moved["--sum-bytes", "4"]
+    assert moved[()]["output"] > moved["--sum-bytes", "1"]["output"]
+    assert moved[()]["input"] == moved["--sum-bytes", "1"]["input"]

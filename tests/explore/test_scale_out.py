@@ -135,12 +135,13 @@ def test_at_the_bandwidth_for_no_stalls_no_layer_waits(dataflow: str) -> None:
 
 
 def test_partial_sums_of_arrays_along_k_are_added_up() -> None:
-    """8 arrays along K, all operands fit: each writes its sums, and all but the first are read with them."""
-    study = _study(_products((100, 64, 8)), 512, "WS", buffer_bytes=1e9)
-    names = [item.name for item in study.partitions]
-    eight, one = (float(study.dram_bytes[0, names.index(name)]) for name in ("8x1 of 8x8", "64x8"))
-    assert one == 100 * 64 + 64 * 8 + 100 * 8
-    assert eight == 100 * 64 + 64 * 8 + 100 * 8 * (2 * 8 - 1)
+    """8 arrays along K, all operands fit: 7 write sums, which are read again; the last writes results."""
+    for options, width in (({}, 4), ({"sum_bytes": 2.0}, 2), ({"sum_bytes": 1.0}, 1)):
+        study = _study(_products((100, 64, 8)), 512, "WS", buffer_bytes=1e9, **options)
+        names = [item.name for item in study.partitions]
+        eight, one = (float(study.dram_bytes[0, names.index(name)]) for name in ("8x1 of 8x8", "64x8"))
+        assert one == 100 * 64 + 64 * 8 + 100 * 8
+        assert eight == 100 * 64 + 64 * 8 + 100 * 8 * (1 + 2 * 7 * width)
 
 
 def test_documents_hold_plain_numbers_for_every_bandwidth() -> None:

@@ -94,7 +94,7 @@ def test_a_device_brings_its_buffers_widths_and_clock() -> None:
 
 
 def test_wider_elements_move_more_bytes_in_the_same_cycles() -> None:
-    narrow, wide = _report("resnet18"), _report("resnet18", element_bytes=2.0)
+    narrow, wide = (_report("resnet18", element_bytes=size, sum_bytes=4 * size) for size in (1.0, 2.0))
     assert narrow.total_cycles.tolist() == wide.total_cycles.tolist()
     moved = [np.sum(list(report.dram_bytes.values())) for report in (narrow, wide)]
     assert moved[1] > 1.9 * moved[0]
