@@ -44,12 +44,22 @@ COMMIT = commit()
 """Taken when the study starts: what it writes itself is no change of what it ran on."""
 
 
+def shown_command(words: list[str]) -> str:
+    """The command of a study as a reader would type it; of absolute paths only the name, the rest is a machine's own."""
+    shown = []
+    for word in words[1:]:
+        option, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
+        is_absolute = Path(value).is_absolute()
+        shown.append(f"{option}{equals}{Path(value).name}" if is_absolute else word)
+    return " ".join(["python", f"benchmarks/studies/{Path(words[0]).name}", *shown])
+
+
 def provenance(*, seed: int | None) -> dict[str, Any]:
     """What a reader needs to judge and repeat a result."""
     import xgboost
 
     return {
-        "command": " ".join(["python", f"benchmarks/studies/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+        "command": shown_command(sys.argv),
         "commit": COMMIT,
         "seed": seed,
         "machine": {"cpu": cpu_model(), "cores": os.cpu_count(), "system": platform.system()},

@@ -144,10 +144,9 @@ def insights(rows: list[dict[str, Any]], found: list[Choice]) -> list[str]:
             ),
             None,
         )
-        needed = "no bandwidth tried" if enough is None else f"{enough:g} bytes a cycle"
+        where = "at no bandwidth tried" if enough is None else f"from {enough:g} bytes a cycle on"
         sentences.append(
-            f"{macs} MACs, best of all dataflows: the two agree within 5 % on half of the networks from "
-            f"{needed} on."
+            f"{macs} MACs, best of all dataflows: the two agree within 5 % on half of the networks {where}."
         )
     worst = max(found, key=lambda item: max(item.loss))
     index = int(np.argmax(worst.loss))
