@@ -19,6 +19,7 @@ from annette.cli.options import (
     open_accelerator_argument,
     open_network_argument,
 )
+from annette.errors import HardwareError
 from annette.units import format_bytes, format_joules, format_number, format_seconds
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ def sweep(
     """Vary numbers of a simulated accelerator over a grid and find the variants that nothing else beats.
 
     With several networks, latency and energy are geometric means. Where the size of an on-chip memory is
-    varied, its energies and its area go with it. On Ctrl-C what is done so far is printed and written.
+    varied, its energies and its area go with it, but for the area of the vector unit's buffer, which is a
+    part of area.other_mm2. On Ctrl-C what is done so far is printed and written.
 
     Example: annette explore sweep -d systolic-32x32-ws -n zoo:resnet18 --vary array.systolic.rows=8..128*2
     """
@@ -102,7 +104,7 @@ def sweep(
         csv.write_text(study.to_csv(), encoding="utf-8")
     if output is OutputFormat.JSON:
         print_json({"schema_version": 1, **study.to_dict()})
-    else:
+    elif study.points:
         _print_study(study, top)
     if plot is not None and study.points:
         draw_sweep(study, plot)
@@ -110,6 +112,8 @@ def sweep(
         done = len(study.points) + len(study.failures)
         note_line(f"{done} of {study.planned} points were done")
         raise typer.Exit(_INTERRUPTED)
+    if not study.points:
+        raise HardwareError(_failures_line(study))
 
 
 def default_jobs(sizes: list[int]) -> int:
@@ -139,13 +143,22 @@ def _print_study(study: SweepStudy, top: int) -> None:
     if rows:
         print_table((*names, *(study.objectives[index] for index in shown)), rows, left=0)
     rest = f"; the first {top} are shown (--top prints more)" if len(front) > top else ""
-    beaten = len(study.points) - len(front)
+    known = int(study.is_known.sum())
+    beaten = known - len(front)
     print_line(f"\nthe Pareto front has {format_number(len(front), 'point')} and dominates {beaten}{rest}")
+    unknown = len(study.points) - known
+    if unknown:
+        gaps = ", ".join(study.gaps)
+        print_line(f"not compared: {format_number(unknown, 'point')} without a value of {gaps}")
     if study.failures:
-        first = study.failures[0]
-        where = ", ".join(f"{name}={value}" for name, value in zip(names, first.settings, strict=True))
-        count = format_number(len(study.failures), "point")
-        print_line(f"{count} cannot be, the first at {where}: {first.error}")
+        print_line(_failures_line(study))
+
+
+def _failures_line(study: SweepStudy) -> str:
+    first, names = study.failures[0], (axis.name for axis in study.axes)
+    where = ", ".join(f"{name}={value}" for name, value in zip(names, first.settings, strict=True))
+    count = format_number(len(study.failures), "point")
+    return f"{count} cannot be, the first at {where}: {first.error}"
 
 
 def _format_setting(value: Setting) -> str:

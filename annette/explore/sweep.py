@@ -5,17 +5,18 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from annette.errors import AnnetteError, UsageError
 from annette.explore.sweep_axes import Axis
 from annette.explore.sweep_study import FailedPoint, SweepPoint, SweepStudy
 from annette.graph.network import Network
 from annette.hardware.accelerator import Accelerator, Memory
-from annette.hardware.energy import sram_j_per_byte, sram_mm2
-from annette.hardware.settings import Setting, change_accelerator, list_paths, read_setting, require_path
+from annette.hardware.energy import EnergyTable, sram_j_per_byte, sram_mm2
+from annette.hardware.kept_memory import KeptMemory
+from annette.hardware.settings import Setting, change_accelerator, read_setting, require_path
 from annette.simulator.compiled import PreparedNetwork
 from annette.simulator.run import simulate
 
@@ -33,14 +34,21 @@ bytes of all memories on the chip."""
 
 _RATES = ("clock_hz", "bandwidth_bytes_per_s")
 _MOST_CHUNK = 32
+_MOST_POINTS = 1_000_000
 _Progress = Callable[[int, int, int], None]
+_Ram = TypeVar("_Ram", Memory, KeptMemory)
 
 
 def default_objectives(accelerator: Accelerator, axes: Sequence[Axis]) -> tuple[str, ...]:
     """Latency, and what it is bought with: area if the description has it, else cells and memories; also the
     clocks and bandwidths that are varied."""
     bought = ("area",) if accelerator.area is not None else ("macs", "buffer_bytes")
-    rates = [path for axis in axes for path in axis.paths[:1] if path.endswith(_RATES)]
+    rates = [
+        path
+        for axis in axes
+        for path in axis.paths[:1]
+        if path.endswith(_RATES) and any(map(_is_number, axis.values))
+    ]
     return ("latency", *bought, *rates)
 
 
@@ -56,19 +64,21 @@ def run_sweep(
     """The networks on every accelerator of the grid, in ``jobs`` processes.
 
     A point that cannot be is kept with its reason. On Ctrl-C what is done so far is returned. Where the
-    size of an on-chip memory changes, so do its energies and its area, as those of static RAM.
+    size of an on-chip memory changes, so do its energies and its area: see `change_with_costs`.
 
     Parameters
     ----------
     objectives : sequence of str
-        Some of `OBJECTIVES`, or paths of numbers; by default those of `default_objectives`.
+        Some of `OBJECTIVES`, or paths of numbers; by default those of `default_objectives`. Repeats count
+        once.
     on_progress : callable or None
         Called with what is done, what there is to do, and how many points failed.
 
     Raises
     ------
     UsageError
-        For no network, an unknown path or objective, or costs that the description does not tell.
+        For no network, too many points, an unknown path, an objective that is unknown or no number, or
+        costs that the description does not tell.
 
     Examples
     --------
@@ -80,7 +90,7 @@ def run_sweep(
     >>> [point.settings for point in study.points]
     [(8,), (32,), (128,)]
     """
-    chosen = tuple(objectives) or default_objectives(accelerator, axes)
+    chosen = tuple(dict.fromkeys(objectives)) or default_objectives(accelerator, axes)
     _require(networks, accelerator, axes, chosen)
     grid = list(itertools.product(*(axis.values for axis in axes)))
     job = _Job(networks=tuple(networks), accelerator=accelerator, axes=tuple(axes), objectives=chosen)
@@ -106,7 +116,10 @@ def run_sweep(
 
 
 def change_with_costs(accelerator: Accelerator, settings: Mapping[str, Setting]) -> Accelerator:
-    """`change_accelerator`, and what memories of another size cost where it is not set as well.
+    """`change_accelerator`, and what on-chip memories of another size cost where it is not set as well.
+
+    Energies and areas go with the size as those of static RAM do, of the memories that keep tensors too. So
+    does the energy of the vector unit's buffer; its area, a part of ``area.other_mm2``, stays.
 
     Raises
     ------
@@ -123,16 +136,21 @@ def change_with_costs(accelerator: Accelerator, settings: Mapping[str, Setting])
     """
     changed = change_accelerator(accelerator, settings)
     memories = tuple(
-        _with_costs(old, new, [path for path in settings if path.startswith(f"memories[{index}].")])
+        _with_costs(old, new, f"memories[{index}]", settings)
         for index, (old, new) in enumerate(zip(accelerator.memories, changed.memories, strict=True))
     )
-    return replace(changed, memories=memories)
+    kept = {
+        name: _with_costs(old, new, name, settings)
+        for name in ("activation_memory", "weight_memory")
+        if (old := getattr(accelerator, name)) is not None and (new := getattr(changed, name)) is not None
+    }
+    return replace(changed, memories=memories, energy=_buffer_energy(accelerator, changed, settings), **kept)
 
 
-def _with_costs(old: Memory, new: Memory, paths: Sequence[str]) -> Memory:
+def _with_costs(old: _Ram, new: _Ram, path: str, settings: Container[str]) -> _Ram:
     if old.size_bytes == new.size_bytes:
         return new
-    energy = sram_j_per_byte(new.size_bytes) / sram_j_per_byte(old.size_bytes)
+    energy = _energy_factor(old.size_bytes, new.size_bytes)
     factors = {
         "read_j_per_byte": energy,
         "write_j_per_byte": energy,
@@ -141,9 +159,24 @@ def _with_costs(old: Memory, new: Memory, paths: Sequence[str]) -> Memory:
     costs: dict[str, Any] = {
         name: getattr(new, name) * factor
         for name, factor in factors.items()
-        if getattr(new, name) is not None and not any(path.endswith(f".{name}") for path in paths)
+        if getattr(new, name) is not None and f"{path}.{name}" not in settings
     }
     return replace(new, **costs)
+
+
+def _buffer_energy(old: Accelerator, new: Accelerator, settings: Container[str]) -> EnergyTable | None:
+    """The table of energies of ``new``, with that of its vector unit's buffer."""
+    table, path = new.energy, "energy.vector_buffer_j_per_byte"
+    if table is None or table.vector_buffer_j_per_byte is None or path in settings:
+        return table
+    if old.vector is None or new.vector is None:
+        return table
+    factor = _energy_factor(old.vector.buffer_bytes, new.vector.buffer_bytes)
+    return replace(table, vector_buffer_j_per_byte=table.vector_buffer_j_per_byte * factor)
+
+
+def _energy_factor(old_bytes: int, new_bytes: int) -> float:
+    return sram_j_per_byte(new_bytes) / sram_j_per_byte(old_bytes)
 
 
 # One point -------------------------------------------------------------------------------------------
@@ -202,7 +235,11 @@ def _cost(name: str, machine: Accelerator, known: Mapping[str, float]) -> float:
     if name == "buffer_bytes":
         return float(_buffer_bytes(machine))
     value = read_setting(machine, name)
-    return float(value) if isinstance(value, (int, float)) else math.nan
+    return float(value) if value is not None and _is_number(value) else math.nan
+
+
+def _is_number(value: Setting) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _buffer_bytes(machine: Accelerator) -> int:
@@ -248,11 +285,16 @@ def _require(
     twice = [path for path in paths if paths.count(path) > 1]
     if twice:
         raise UsageError(f"sweep: found {twice[0]} on two axes, expected each path once")
+    points = math.prod(len(axis.values) for axis in axes)
+    if points > _MOST_POINTS:
+        raise UsageError(
+            f"sweep: found {points:,} points, expected at most {_MOST_POINTS:,}; vary fewer paths or values"
+        )
     for path in paths:
         require_path(accelerator, path)
     for name in objectives:
-        if name not in OBJECTIVES and name not in list_paths(accelerator):
-            _require_objective(accelerator, name)
+        if name not in OBJECTIVES:
+            _require_objective(accelerator, axes, name)
         if (name in ("energy", "edp") and accelerator.energy is None) or (
             name == "area" and accelerator.area is None
         ):
@@ -263,8 +305,15 @@ def _require(
             )
 
 
-def _require_objective(accelerator: Accelerator, name: str) -> None:
+def _require_objective(accelerator: Accelerator, axes: Sequence[Axis], name: str) -> None:
+    """Nothing, if ``name`` is the path of what is a number somewhere on the grid."""
     try:
         require_path(accelerator, name)
     except UsageError as err:
         raise UsageError(f"objective {err}; or one of {', '.join(OBJECTIVES)}") from err
+    varied = [value for axis in axes if name in axis.paths for value in axis.values]
+    values = varied or [read_setting(accelerator, name)]
+    if not any(map(_is_number, values)):
+        raise UsageError(
+            f"objective {name}: found {values[0]}, expected a number, or one of {', '.join(OBJECTIVES)}"
+        )

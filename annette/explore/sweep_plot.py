@@ -41,11 +41,11 @@ def draw_sweep(study: SweepStudy, path: Path) -> None:
     Raises
     ------
     UsageError
-        For a file of another kind, a study of one objective or without points, or where matplotlib is not
-        installed.
+        For a file of another kind, a study of one objective or without points to compare, or where matplotlib
+        is not installed.
     """
     require_plot_path(path)
-    if len(study.objectives) < 2 or not study.points:
+    if len(study.objectives) < 2 or not study.is_known.any():
         raise UsageError(f"--plot {path}: found nothing to draw, expected points with two objectives")
     costs = study.costs[:, :2]
     front = np.flatnonzero(pareto_front(costs))

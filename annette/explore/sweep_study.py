@@ -66,6 +66,17 @@ class SweepStudy:
         return np.array(rows, dtype=np.float64).reshape(len(rows), len(self.objectives))
 
     @property
+    def is_known(self) -> NDArray[np.bool_]:
+        """Shape (n_points,): whether a point has a value of every objective; if not, it is not compared."""
+        return np.asarray(np.isfinite(self.costs).all(axis=1), dtype=np.bool_)
+
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        """The objectives of which some point has no value."""
+        has_gaps = np.any(~np.isfinite(self.costs), axis=0)
+        return tuple(name for name, has_gap in zip(self.objectives, has_gaps, strict=True) if has_gap)
+
+    @property
     def is_on_front(self) -> NDArray[np.bool_]:
         """Shape (n_points,): whether no other point is at least as good in all and better in one."""
         return pareto_front(self.costs)

@@ -10,6 +10,8 @@ import pytest
 from annette.cli.explore_sweep import default_jobs
 from annette.cli.main import exit_code
 from annette.explore import sweep as sweep_module
+from annette.graph.builder import NetworkBuilder
+from annette.graph.onnx_writer import write_onnx
 
 WORDS = ("-d", "systolic-8x8-ws", "-n", "zoo:lenet5", "--vary", "array.systolic.rows=4..32*2")
 
@@ -40,6 +42,32 @@ def test_sweep_gives_a_document_and_files(tmp_path: Path, capsys: pytest.Capture
     assert len(document["points"]) == 4
     assert table.read_text(encoding="utf-8").count("\n") == 5
     assert plot.stat().st_size > 1000
+
+
+@pytest.mark.parametrize("values", ["array.systolic.rows=-1,0", "clock_hz=none"])
+def test_a_sweep_without_any_point_fails_with_the_reason(
+    values: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (*WORDS[:4], "--vary", values)
+    code, out, err = _run(capsys, *words)
+    assert (code, out) == (1, "")
+    assert "cannot be, the first at" in err
+    assert err.count("\n") == 1
+    code, out, _ = _run(capsys, *words, "--format", "json")
+    assert code == 1
+    assert json.loads(out)["failures"]
+
+
+def test_points_of_a_network_without_kernels_are_not_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build = NetworkBuilder("empty")
+    write_onnx(build.finish(build.flatten(build.input("x", (1, 4, 4, 4)))), tmp_path / "empty.onnx")
+    words = ("-d", "systolic-8x8-ws", "-n", str(tmp_path / "empty.onnx"), "--vary", "clock_hz=1e9,2e9")
+    code, out, _ = _run(capsys, *words)
+    assert code == 0
+    assert "the Pareto front has 0 points and dominates 0" in out
+    assert "not compared: 2 points without a value of latency" in out
 
 
 def test_an_interrupted_sweep_prints_what_is_done(

@@ -103,6 +103,45 @@ def test_memories_of_another_size_cost_what_static_ram_costs() -> None:
     assert given.memories[0].area_mm2 == new.area_mm2 != old.area_mm2
 
 
+def test_memories_that_keep_tensors_and_the_vector_buffer_cost_what_static_ram_costs() -> None:
+    base = load_accelerator("edge-tpu")
+    for name in ("activation_memory", "weight_memory"):
+        old = getattr(base, name)
+        new = getattr(change_with_costs(base, {f"{name}.size_bytes": 4 * old.size_bytes}), name)
+        assert new.read_j_per_byte == pytest.approx(2 * old.read_j_per_byte)
+        assert new.write_j_per_byte == pytest.approx(2 * old.write_j_per_byte)
+        assert new.area_mm2 == pytest.approx(4 * old.area_mm2)
+        assert old.read_j_per_byte > 0
+        assert old.area_mm2 > 0
+    base = load_accelerator(SYSTOLIC)
+    assert base.vector is not None
+    assert base.energy is not None
+    assert base.energy.vector_buffer_j_per_byte is not None
+    buffer = {"vector.buffer_bytes": 4 * base.vector.buffer_bytes}
+    costs = change_with_costs(base, buffer).energy
+    assert costs is not None
+    assert costs.vector_buffer_j_per_byte == pytest.approx(2 * base.energy.vector_buffer_j_per_byte)
+    kept = change_with_costs(base, {**buffer, "energy.vector_buffer_j_per_byte": 1e-12}).energy
+    assert kept is not None
+    assert kept.vector_buffer_j_per_byte == 1e-12
+    assert change_with_costs(base, buffer).area == base.area
+
+
+def test_an_objective_named_twice_counts_once() -> None:
+    study = run_sweep([_network()], load_accelerator(SYSTOLIC), [ROWS], objectives=("latency", "latency"))
+    assert study.objectives == ("latency",)
+
+
+def test_points_without_a_value_are_not_compared() -> None:
+    axis = parse_axis("memories[0].read_bytes_per_cycle=none,64,128")
+    study = run_sweep(
+        [_network()], load_accelerator("zcu102-dpu"), [axis], objectives=("latency", axis.paths[0])
+    )
+    assert study.is_known.tolist() == [False, True, True]
+    assert study.gaps == axis.paths
+    assert 0 not in study.front
+
+
 def test_energy_area_and_paths_are_objectives_where_the_description_has_them() -> None:
     objectives = ("latency", "energy", "edp", "area", "buffer_bytes", "array.systolic.rows")
     study = run_sweep([_network()], load_accelerator(SYSTOLIC), [ROWS], objectives=objectives)
@@ -151,6 +190,8 @@ def test_several_paths_change_together_and_floats_have_ranges() -> None:
         (["clock_hz=1e9"], ("speed",), "or one of latency, energy"),
         (["clock_hz=1e9"], ("energy",), "no table under energy"),
         (["clock_hz=1e9"], ("area",), "no table under area"),
+        (["clock_hz=1e9"], ("array.systolic.dataflow",), "found WS, expected a number"),
+        (["clock_hz=1..1001+1", "vector.clock_hz=1..1000+1"], (), "found 1,001,000 points, expected at most"),
     ],
 )
 def test_mistakes_are_told(axes: list[str], objectives: tuple[str, ...], message: str) -> None:
