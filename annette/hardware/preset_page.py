@@ -15,8 +15,8 @@ __all__ = ["preset_page"]
 _UNUSED = "no rule places such layers here"
 """The source of rates that a description must give and nothing asks for."""
 _ASSUMED = (
-    "What no publication at hand says, and what a rule makes of published numbers: energies scaled to a width, "
-    "energies and areas of memories by their size."
+    "What no publication at hand says, and what a rule makes of published numbers: energies scaled to a "
+    "width, energies and areas of memories by their size."
 )
 _STEP = re.compile(r"([A-Za-z_]\w*)|\[(\d+)\]")
 

@@ -27,8 +27,9 @@ def systolic_accesses(
     Reads of the operands and writes of results and partial sums are those of `count_systolic`, element by
     element. Where operands stay in the array, each partial sum that is written is read back; SCALE-Sim does
     not count that. Where results stay (OS), there are no partial sums to write: SCALE-Sim counts rows +
-    columns more writes than results for each fold, an artefact of its traces that is left out here. Operands that move through the array are written to and read from the registers of every
-    cell they pass, those that stay are read.
+    columns more writes than results for each fold, an artefact of its traces that is left out here. Operands
+    that move through the array are written to and read from the registers of every cell they pass, those that
+    stay are read.
 
     Parameters
     ----------

@@ -8,8 +8,10 @@ them in groups. One number is fitted, the share of its cycles in which the array
 (``array.cycle_efficiency``): on the total latencies, as the number that makes the geometric mean of simulated
 over measured seconds 1. The error of a layer is also given with the number fitted on the other four.
 
-The bandwidth of the DRAM was read off the same table (bytes of CONV1 over its total less its processing
-latency) and is not fitted further; how much it matters is shown by halving and doubling it.
+Two more numbers of the description were set with the same table in sight. The bandwidth of the DRAM was read
+off CONV1 (its bytes over its total less its processing latency): leaving CONV1 out of the fit does not leave
+it out of that; how much it matters is shown by halving and doubling it. How much time the compiler gives for
+fewer bytes (``compiler.tiling_slack_fraction``) was set with the measured DRAM traffic in sight.
 
 Prints the errors and writes benchmarks/results/eyeriss_alexnet.json; the number goes into the preset
 (annette/hardware/presets/eyeriss-v1.yaml), which a test compares with the recorded one.
