@@ -45,7 +45,7 @@ COMMIT = commit()
 
 
 def shown_command(words: list[str]) -> str:
-    """The command of a study as a reader would type it; of absolute paths only the name, the rest is a machine's own."""
+    """The command of a study as a reader would type it; of absolute paths only the name."""
     shown = []
     for word in words[1:]:
         option, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
