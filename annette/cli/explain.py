@@ -19,6 +19,7 @@ from annette.cli.options import (
     open_accelerator_argument,
     open_network_argument,
 )
+from annette.errors import UsageError
 from annette.units import format_count, format_fraction, format_number, format_seconds
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["explain"]
 
+_DEFAULT_TOP = 10
 _LEAST_GAIN = 1.0005
 """Speed-ups below are called none: they would print as 1.00x."""
 
@@ -34,7 +36,12 @@ _LEAST_GAIN = 1.0005
 def explain(
     network: NetworkArgument,
     device: DeviceOption,
-    top: Annotated[int, typer.Option("--top", min=1, help="How many kernels and changes to print.")] = 10,
+    top: Annotated[
+        int | None,
+        typer.Option(
+            "--top", min=1, help=f"How many kernels and changes to print; by default {_DEFAULT_TOP}."
+        ),
+    ] = None,
     settings: SetOption = None,
     sheet: Annotated[
         str | None,
@@ -56,6 +63,8 @@ def explain(
 
     Example: annette explain zoo:resnet50 --device nvdla-full
     """
+    if sheet is not None and top is not None:
+        raise UsageError("--top with --sheet: the sheet has a row for every layer; leave --top away")
     accelerator = change_by_settings(open_accelerator_argument(device), settings)
     graph = open_network_argument(network, shape, batch)
     if sheet is not None:
@@ -67,6 +76,10 @@ def explain(
     if output is OutputFormat.JSON:
         print_json({"schema_version": 1, **document})
         return
+    if not document["kernels"]:
+        print_line(f"{graph.name} on {accelerator.name}: no kernels, nothing takes time")
+        return
+    top = top or _DEFAULT_TOP
     print_line(
         f"{graph.name} on {accelerator.name}: {format_seconds(document['latency_s'])} in "
         f"{format_number(len(document['kernels']), 'kernel')}\n",

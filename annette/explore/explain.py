@@ -67,7 +67,7 @@ class Explanation:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The explanation as JSON types; a speed-up is ``None`` where nothing else takes time."""
+        """The explanation as JSON types."""
         return {
             "network": self.network,
             "device": self.device,

@@ -61,9 +61,10 @@ class _Part:
 def study_changes(network: Network | PreparedNetwork, accelerator: Accelerator) -> tuple[MachineChange, ...]:
     """What twice as much of each thing that a description has would give, and what if it were free.
 
-    Every change is simulated: tilings adapt. Of twice the multiply-accumulates, the best of the ways to have
-    them is taken for the network, rows or columns, this loop or that, or the array as it was with half of the
-    cells idle. The most rewarding change comes first.
+    Every change is simulated: tilings adapt, and what is added to a size on the chip may stay unused. Of
+    twice the multiply-accumulates, the best of the ways to have them is taken for the network, rows or
+    columns, this loop or that, or the array as it was with half of the cells idle. The most rewarding change
+    comes first.
 
     Raises
     ------
@@ -88,9 +89,9 @@ def study_changes(network: Network | PreparedNetwork, accelerator: Accelerator) 
 
     found = []
     for ceiling, parts, may_idle in _resources(accelerator, _kinds(prepared, accelerator)):
-        kept = [accelerator] if may_idle else []
-        doubled = speed_up([*kept, _scaled(accelerator, parts, 2.0)])
-        removed = speed_up([*kept, _scaled(accelerator, parts, math.inf)])
+        twice, most = (_scaled(accelerator, parts, factor) for factor in (2.0, math.inf))
+        doubled = speed_up([accelerator, twice] if may_idle else [twice])
+        removed = speed_up([accelerator, twice, most] if may_idle else [most])
         changed = tuple(name for part in parts for name in part.fields(accelerator))
         found.append(_change(ceiling, changed, doubled, removed))
     found.append(_more_macs(accelerator, speed_up))
@@ -143,7 +144,7 @@ def _resources(
         yield "vector", (_Part(path="vector.rates", more=rates),), False
         for kind in kinds["vector"]:
             yield f"vector {kind}", (_Part(path="vector.rates", more=(kind,)),), False
-        yield "vector buffer", (_Part(path="vector", more=("buffer_bytes",)),), False
+        yield "vector buffer", (_Part(path="vector", more=("buffer_bytes",)),), True
         yield "vector tiles", (_Part(path="vector", less=("tile_cycles",)),), False
     if accelerator.host is not None:
         yield "host", (_Part(path="host.rates", more=rates),), False
@@ -156,7 +157,8 @@ def _resources(
 def _memory_resources(accelerator: Accelerator) -> Iterator[tuple[str, tuple[_Part, ...], bool]]:
     for index, name in enumerate(memory_names(accelerator)):
         path, memory = f"memories[{index}]", accelerator.memories[index]
-        yield f"{name} size", (_Part(path=path, more=("size_bytes",)),), False
+        # The tiles that seem best may not be, in a larger one: a compiler may leave room unused.
+        yield f"{name} size", (_Part(path=path, more=("size_bytes",)),), True
         if memory.read_bytes_per_cycle is not None or memory.write_bytes_per_cycle is not None:
             ports = ("read_bytes_per_cycle", "write_bytes_per_cycle")
             yield f"{name} ports", (_Part(path=path, more=ports),), False

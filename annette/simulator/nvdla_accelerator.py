@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from annette.errors import UsageError
-from annette.hardware.accelerator import Accelerator
+from annette.hardware.accelerator import Accelerator, MacArray, Unroll
 from annette.simulator.nvdla_description import Nvdla
 
 __all__ = ["SHEETS", "sheet_description"]
@@ -23,7 +23,8 @@ def sheet_description(accelerator: Accelerator, sheet: str) -> Nvdla:
     Raises
     ------
     UsageError
-        For a sheet that is none of `SHEETS`, or an accelerator that is no NVDLA by its name.
+        For a sheet that is none of `SHEETS`, or an accelerator whose array is not as NVDLA's: input by output
+        channels a cycle, strides folded into channels.
 
     Examples
     --------
@@ -33,10 +34,10 @@ def sheet_description(accelerator: Accelerator, sheet: str) -> Nvdla:
     """
     if sheet not in SHEETS:
         raise UsageError(f"sheet {sheet!r}: expected one of {', '.join(SHEETS)}, whose rules are public")
-    if not accelerator.name.startswith("nvdla"):
+    if not _has_core(accelerator.array):
         raise UsageError(
-            f"sheet {sheet!r} with device {accelerator.name!r}: the sheet's rules are NVDLA's; expected a "
-            "device whose name begins with nvdla"
+            f"sheet {sheet!r} with device {accelerator.name!r}: the sheet's rules are NVDLA's; expected an "
+            "array that unrolls in_channels and out_channels only with stride_folding: channels, as nvdla-full"
         )
     traffic, granule = SHEETS[sheet]
     return Nvdla(
@@ -48,3 +49,11 @@ def sheet_description(accelerator: Accelerator, sheet: str) -> Nvdla:
         element_bytes=max(int(accelerator.precision.activation_bytes), 1),
         traffic=traffic,
     )
+
+
+def _has_core(array: MacArray) -> bool:
+    """Whether it does products of input by output channels only, and folds strides, as NVDLA's core does."""
+    unroll = array.unroll
+    if unroll is None or array.stride_folding != "channels" or array.alternative_unrolls:
+        return False
+    return unroll == Unroll(in_channels=unroll.in_channels, out_channels=unroll.out_channels)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 
 from annette.cli.main import exit_code
+from annette.graph.builder import NetworkBuilder
+from annette.graph.onnx_writer import write_onnx
+from annette.hardware.codec import accelerator_to_dict, load_accelerator
 
 
 def _run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -44,14 +49,34 @@ def test_explain_by_the_sheet_gives_nvdlas_published_cycles(capsys: pytest.Captu
     assert document["columns"]["Long Pole"].count("DRAM") > 0
 
 
+def test_the_sheet_takes_an_nvdla_of_any_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "mine.yaml"
+    machine = accelerator_to_dict(load_accelerator("nvdla-full")) | {"schema_version": 1, "name": "mine"}
+    path.write_text(yaml.safe_dump(machine), encoding="utf-8")
+    words = ("zoo:alexnet", "--sheet", "resnet50", "--format", "json")
+    own, preset = (_run(capsys, *words, "-d", device) for device in (f"simulator:{path}", "nvdla-full"))
+    assert (own[0], own[2]) == (0, "")
+    assert json.loads(own[1])["cycles"] == json.loads(preset[1])["cycles"]
+
+
+def test_a_network_without_kernels_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    build = NetworkBuilder("empty")
+    write_onnx(build.finish(build.flatten(build.input("x", (1, 4, 4, 4)))), tmp_path / "empty.onnx")
+    code, out, err = _run(capsys, str(tmp_path / "empty.onnx"), "-d", "zcu102-dpu")
+    assert (code, err) == (0, "")
+    assert "no kernels" in out
+    assert out.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (("-d", "onnxruntime"), "expected a preset (annette devices lists them) or simulator:FILE.yaml"),
         (("-d", "replay:run.db"), "only of simulated accelerators"),
         (("-d", "zcu102-dpv"), "did you mean 'zcu102-dpu'?"),
-        (("-d", "zcu102-dpu", "--sheet", "alexnet"), "expected a device whose name begins with nvdla"),
+        (("-d", "zcu102-dpu", "--sheet", "alexnet"), "expected an array that unrolls in_channels"),
         (("-d", "nvdla-full", "--sheet", "vgg"), "expected one of alexnet, resnet50"),
+        (("-d", "nvdla-full", "--sheet", "alexnet", "--top", "10"), "--top with --sheet"),
         (("-d", "nvdla-full", "--set", "clock"), "--set clock: expected PATH=VALUE"),
         (("-d", "nvdla-full", "--set", "memories[0].size=3"), "did you mean memories[0].size_bytes"),
         (("-d", "nvdla-full", "--set", "clock_hz=fast"), "clock_hz: found 'fast'"),

@@ -17,6 +17,7 @@ from annette.hardware.accelerator import Accelerator
 from annette.hardware.codec import list_accelerators, load_accelerator
 from annette.hardware.settings import change_accelerator, list_paths, read_setting
 from annette.simulator.run import simulate
+from annette.zoo.registry import zoo_network
 
 PRESETS = [name for name, _ in list_accelerators()]
 TOLERANCE = 1 - 1e-9
@@ -87,6 +88,17 @@ def test_more_of_anything_never_slows_a_network_down(machine: Accelerator, netwo
     gains = [item.doubled_speed_up for item in changes]
     assert gains == sorted(gains, reverse=True)
     assert len({item.ceiling for item in changes}) == len(changes)
+
+
+def test_a_larger_memory_whose_tiles_are_worse_is_left_unused() -> None:
+    network, machine = zoo_network("squeezenet1_1"), load_accelerator("systolic-32x32-ws")
+    outputs = machine.memories[2]
+    larger = replace(outputs, size_bytes=2 * outputs.size_bytes)
+    changed = replace(machine, memories=(*machine.memories[:2], larger))
+    assert simulate(network, changed).latency_s > simulate(network, machine).latency_s  # what is tested
+    change = next(item for item in study_changes(network, machine) if item.ceiling == "outputs size")
+    assert change.doubled_speed_up == 1
+    assert change.removed_speed_up >= 1
 
 
 @pytest.mark.parametrize("preset", PRESETS)
