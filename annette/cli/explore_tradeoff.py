@@ -9,7 +9,7 @@ import typer
 
 from annette.cli.console import OutputFormat, note_line, print_json, print_line, print_table, progress_bar
 from annette.cli.options import FormatOption, JobsOption, open_accelerator_argument, open_network_argument
-from annette.errors import UsageError
+from annette.errors import HardwareError, UsageError
 from annette.units import format_bytes, format_joules, format_number, format_seconds
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["tradeoff"]
 
 _SUITES = ("classic12", "modern12")
+_DEFAULT_MACS, _DEFAULT_KIB = 1024, 1536
 
 
 def tradeoff(
@@ -61,11 +62,17 @@ def tradeoff(
         ),
     ] = True,
     macs: Annotated[
-        int, typer.Option("--macs", help="Cells of those arrays, a power of two from 64.")
-    ] = 1024,
+        int | None,
+        typer.Option(
+            "--macs", help=f"Cells of those arrays, a power of two from 64; by default {_DEFAULT_MACS}."
+        ),
+    ] = None,
     buffer_kib: Annotated[
-        int, typer.Option("--buffer-kib", min=3, help="Their three buffers together, in KiB.")
-    ] = 1536,
+        int | None,
+        typer.Option(
+            "--buffer-kib", min=3, help=f"Their three buffers together, in KiB; by default {_DEFAULT_KIB}."
+        ),
+    ] = None,
     jobs: JobsOption = 2,
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
@@ -80,11 +87,18 @@ def tradeoff(
     from annette.explore.tradeoff import study_tradeoff
     from annette.explore.tradeoff_report import tradeoff_document
 
+    if not arrays and (macs is not None or buffer_kib is not None):
+        option = "--buffer-kib" if macs is None else "--macs"
+        raise UsageError(f"{option} with --no-arrays: it describes the arrays; leave one of them away")
     subjects = _subjects(suites, networks)
     accelerators = _accelerators(devices)
     with progress_bar("networks on accelerators") as on_progress:
         study = study_tradeoff(subjects, accelerators, jobs=jobs, on_progress=on_progress)
-    found = _array_study(subjects, macs, 1024 * buffer_kib, jobs) if arrays else None
+    if study.failures and not study.points:
+        raise HardwareError(_failures_line(tradeoff_document(study, None)["failures"]))
+    cells = _DEFAULT_MACS if macs is None else macs
+    buffer_bytes = 1024 * (buffer_kib or _DEFAULT_KIB)
+    found = _array_study(subjects, cells, buffer_bytes, jobs) if arrays else None
     document = tradeoff_document(study, found)
     if out is not None:
         _write(study, found, out)
@@ -183,11 +197,13 @@ def _print(document: dict[str, Any]) -> None:
         print_line()
         _print_arrays(document["arrays"])
     if document["failures"]:
-        first = document["failures"][0]
-        print_line(
-            f"\n{format_number(len(document['failures']), 'pair')} could not be run, the first "
-            f"{first['network']} on {first['device']}: {first['error']}"
-        )
+        print_line(f"\n{_failures_line(document['failures'])}")
+
+
+def _failures_line(failures: list[dict[str, Any]]) -> str:
+    first, count = failures[0], format_number(len(failures), "pair")
+    where = f"{first['network']} on {first['device']}"
+    return f"{count} could not be run, the first {where}: {first['error']}"
 
 
 def _print_front(cost: str, front: list[dict[str, Any]]) -> None:

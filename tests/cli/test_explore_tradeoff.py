@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from annette.cli.main import exit_code
+from annette.graph.builder import NetworkBuilder
+from annette.graph.onnx_writer import write_onnx
 from annette.hardware.codec import load_accelerator
 from annette.simulator.run import simulate
 from annette.zoo.registry import zoo_network
@@ -91,6 +93,8 @@ def test_accuracies_are_optional(tmp_path: Path, capsys: pytest.CaptureFixture[s
         (("-d", "nvdla-small", "-n", "zoo:lenet6"), "lenet5"),
         (("-d", "nvdla-small", "--suite", "classic13"), "did you mean 'classic12'"),
         (("-d", "nvdla-small", "-n", "zoo:lenet5", "--macs", "100"), "power of two"),
+        (("-d", "nvdla-small", "-n", "zoo:lenet5", "--no-arrays", "--macs", "64"), "--macs with --no-arrays"),
+        (("-n", "zoo:lenet5", "--no-arrays", "--buffer-kib", "64"), "--buffer-kib with --no-arrays"),
         (("-d", "nvdla-small", "-d", "nvdla-small", "-n", "zoo:lenet5"), "two accelerators named"),
     ],
 )
@@ -101,6 +105,20 @@ def test_mistakes_get_one_clear_line(
     assert (code, out) == (2, "")
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_networks_that_run_nowhere_fail_with_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build = NetworkBuilder("empty")
+    write_onnx(build.finish(build.flatten(build.input("x", (1, 4, 4, 4)))), tmp_path / "empty.onnx")
+    words = ("-d", "nvdla-small", "-n", str(tmp_path / "empty.onnx"), "--jobs", "1")
+    for output in ("table", "json"):
+        code, out, err = _run(capsys, *words, "--format", output)
+        assert (code, out) == (1, "")
+        assert "1 pair could not be run, the first" in err
+        assert "no kernels" in err
+        assert err.count("\n") == 1
 
 
 def test_a_folder_that_cannot_be_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
