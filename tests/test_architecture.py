@@ -23,7 +23,7 @@ FLOORS = (
     ("simulator", "zoo"),
     ("hardware", "measurement"),
     ("graph",),
-    ("units", "errors", "resources"),
+    ("units", "errors", "resources", "parallel"),
 )
 LEVEL = {room: len(FLOORS) - index for index, rooms in enumerate(FLOORS) for room in rooms}
 FRONT_DOORS = {"__init__", "__main__"}

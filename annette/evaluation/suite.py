@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import statistics
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +20,7 @@ from annette.hardware.codec import is_preset
 from annette.measurement import Measurement
 from annette.models.layer_models import MODEL_NAMES
 from annette.models.mapping_model import exact_kernels
+from annette.parallel import run_in_order
 from annette.store.identity import device_difference
 from annette.store.visits import combine_visits
 from annette.zoo.suites import suite_networks
@@ -285,19 +285,7 @@ def _measure(
 
 def _measure_round(backend: Backend, todo: Sequence[tuple[Network, int]], jobs: int) -> Iterator[Measurement]:
     """One visit of each network with its seed, in order; with several jobs in as many processes."""
-    if jobs == 1 or len(todo) <= 1:
-        yield from (measure_network(backend, network, own_seed) for network, own_seed in todo)
-        return
-    from joblib import Parallel, delayed
-
-    parallel = Parallel(n_jobs=jobs, return_as="generator")
-    answers = parallel(delayed(measure_network)(backend, network, own_seed) for network, own_seed in todo)
-    try:
-        yield from answers
-    finally:
-        with warnings.catch_warnings():  # whoever stops half-way knows that tasks are left
-            warnings.simplefilter("ignore", UserWarning)
-            answers.close()
+    return run_in_order(measure_network, [(backend, *item) for item in todo], jobs)
 
 
 def _compare(platform: Platform, network: Network, measurement: Measurement) -> NetworkResult | FailedNetwork:

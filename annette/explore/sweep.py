@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import warnings
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -17,6 +16,7 @@ from annette.hardware.accelerator import Accelerator, Memory
 from annette.hardware.energy import EnergyTable, sram_j_per_byte, sram_mm2
 from annette.hardware.kept_memory import KeptMemory
 from annette.hardware.settings import Setting, change_accelerator, read_setting, require_path
+from annette.parallel import run_in_order
 from annette.simulator.compiled import PreparedNetwork
 from annette.simulator.run import simulate
 
@@ -263,17 +263,7 @@ def _answers(
         prepared = [PreparedNetwork(network) for network in job.networks]
         yield from ([_run_point(job, prepared, settings)] for settings in grid)
         return
-    from joblib import Parallel, delayed
-
-    answers = Parallel(n_jobs=jobs, return_as="generator")(
-        delayed(_run_chunk)(job, chunk) for chunk in chunks
-    )
-    try:
-        yield from answers
-    finally:
-        with warnings.catch_warnings():  # whoever stops half-way knows that points are left
-            warnings.simplefilter("ignore", UserWarning)
-            answers.close()
+    yield from run_in_order(_run_chunk, [(job, chunk) for chunk in chunks], jobs)
 
 
 def _require(

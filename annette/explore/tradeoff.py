@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 
@@ -15,6 +14,7 @@ from annette.errors import AnnetteError, UsageError
 from annette.explore.pareto import dominated_counts, pareto_front
 from annette.graph.network import Network
 from annette.hardware.accelerator import Accelerator
+from annette.parallel import run_in_order
 from annette.simulator.compiled import PreparedNetwork
 from annette.simulator.energy import KernelEnergy
 from annette.simulator.run import simulate
@@ -149,7 +149,7 @@ def study_tradeoff(
     tasks = [(subject, chunk) for subject in subjects for chunk in chunks]
     points: list[TradeoffPoint] = []
     failures: list[FailedPoint] = []
-    for answers in _answers(tasks, jobs):
+    for answers in run_in_order(_run_subject, tasks, jobs):
         points.extend(item for item in answers if isinstance(item, TradeoffPoint))
         failures.extend(item for item in answers if isinstance(item, FailedPoint))
         if on_progress is not None:
@@ -162,24 +162,6 @@ def _require_names(kind: str, names: Sequence[str]) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise UsageError(f"two {kind} named {twice[0]!r}, expected each once")
-
-
-def _answers(
-    tasks: Sequence[tuple[Subject, Sequence[Accelerator]]], jobs: int
-) -> Iterator[list[TradeoffPoint | FailedPoint]]:
-    """What each task gives, in order; with several jobs in as many processes."""
-    if jobs == 1 or len(tasks) <= 1:
-        yield from (_run_subject(subject, accelerators) for subject, accelerators in tasks)
-        return
-    from joblib import Parallel, delayed
-
-    answers = Parallel(n_jobs=jobs, return_as="generator")(delayed(_run_subject)(*task) for task in tasks)
-    try:
-        yield from answers
-    finally:
-        with warnings.catch_warnings():  # whoever stops half-way knows that tasks are left
-            warnings.simplefilter("ignore", UserWarning)
-            answers.close()
 
 
 def _run_subject(subject: Subject, accelerators: Sequence[Accelerator]) -> list[TradeoffPoint | FailedPoint]:

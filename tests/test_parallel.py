@@ -1,0 +1,39 @@
+"""Tasks in one process or several: the same answers in the same order, and a quiet end half-way."""
+
+from __future__ import annotations
+
+import operator
+import os
+import warnings
+
+import pytest
+
+from annette.parallel import run_in_order
+
+TASKS = [(number, 7) for number in range(20)]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_answers_come_in_the_order_of_the_tasks(jobs: int) -> None:
+    assert list(run_in_order(divmod, TASKS, jobs)) == [divmod(number, 7) for number, _ in TASKS]
+    assert list(run_in_order(os.getpid, [], jobs)) == []
+
+
+def test_several_jobs_run_in_other_processes_and_one_in_this() -> None:
+    assert set(run_in_order(os.getpid, [(), ()], 1)) == {os.getpid()}
+    assert os.getpid() not in set(run_in_order(os.getpid, [(), ()], 2))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_task_that_fails_says_so(jobs: int) -> None:
+    with pytest.raises(ZeroDivisionError):
+        list(run_in_order(operator.truediv, [(1, 1), (1, 0)], jobs))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_whoever_stops_half_way_is_not_warned(jobs: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        answers = run_in_order(divmod, TASKS, jobs)
+        assert next(answers) == (0, 0)
+        answers.close()  # type: ignore[attr-defined]
