@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,3 +98,55 @@ def test_the_pages_in_docs_are_up_to_date() -> None:
         cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr
+
+
+def recorded(study: str) -> dict[str, Any]:
+    path = ROOT / "benchmarks" / "results" / f"{study}.json"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def docs_page(name: str) -> str:
+    text = (ROOT / "docs" / "presets" / f"{name}.md").read_text(encoding="utf-8")
+    return section(text, "What it was compared with")
+
+
+def test_the_page_of_nvdla_shows_all_conditions_and_which_lie_between() -> None:
+    alexnet = recorded("nvdla_published")["alexnet"]
+    found = {(row["dram_gb_per_s"], row["fully_connected_batch"]): row for row in alexnet["conditions"]}
+    assert {key for key, row in found.items() if row["is_between"]} == {(64.0, 1), (10.0, 16)}
+    assert found.keys() == {(64.0, 1), (64.0, 16), (10.0, 16), (10.0, 1)}
+    text = docs_page("nvdla-full")
+    for (bandwidth, batch), row in found.items():
+        inside = alexnet["sheet_cycles"] < row["tile_pipeline_cycles"] < alexnet["rtl_cycles"]
+        assert row["is_between"] == inside
+        line = re.search(
+            rf"\| {bandwidth:g} \| {batch} \| {row['tile_pipeline_cycles']:,} \|.*\| (\w+) \|", text
+        )
+        assert line is not None
+        assert line[1] == ("yes" if inside else "no")
+
+
+def test_the_page_of_eyeriss_shows_how_far_off_bytes_and_power_are() -> None:
+    study, text = recorded("energy_sanity")["eyeriss"], docs_page("eyeriss-v1")
+    compared = [row for row in study["layers"] if "measured" in row]
+    assert len(compared) == 5
+    for row in compared:
+        for key, value in row["measured"].items():
+            assert f"{value:g} | {row[key]:.4g} |" in text
+    assert ", ".join(f"{value:.3g}" for value in study["over_measured"]["buffer_mb"]) in text
+    assert "CONV1" in text
+    assert "not left out of the bandwidth" in text
+
+
+def test_levels_are_ordered_by_the_energy_that_was_simulated() -> None:
+    study = recorded("energy_sanity")["eyeriss"]
+    for kind, prefix in (("convolutions", "CONV"), ("fully connected", "FC")):
+        joules: dict[str, float] = {}
+        for row in study["layers"]:
+            if row["layer"].startswith(prefix):
+                for level, share in row["fractions"].items():
+                    joules[level] = joules.get(level, 0.0) + share * row["energy_mj"]
+        found = study["simulated_energy"][kind]
+        assert found["order"] == sorted(joules, key=lambda level: -joules[level])
+        assert sum(found["fractions"].values()) == pytest.approx(1, abs=1e-3)
