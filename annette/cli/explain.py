@@ -25,6 +25,7 @@ from annette.units import format_count, format_fraction, format_number, format_s
 if TYPE_CHECKING:
     from annette.graph.network import Network
     from annette.hardware.accelerator import Accelerator
+    from annette.simulator.nvdla_sheet import SheetResult
 
 __all__ = ["explain"]
 
@@ -154,8 +155,8 @@ def _explain_by_sheet(graph: Network, accelerator: Accelerator, sheet: str, outp
 
     npu, rows = sheet_description(accelerator, sheet), sheet_network(graph)
     result = evaluate_sheet(rows.layers, npu)
-    causes, changes = find_root_causes(result.ceilings), study_what_if(result.ceilings)
     if output is OutputFormat.JSON:
+        causes, changes = find_root_causes(result.ceilings), study_what_if(result.ceilings)
         print_json(
             {
                 "schema_version": 1,
@@ -171,6 +172,16 @@ def _explain_by_sheet(graph: Network, accelerator: Accelerator, sheet: str, outp
             }
         )
         return
+    print_line(f"{graph.name} on {accelerator.name} by the rules of NVDLA's sheet for {sheet}\n", bold=True)
+    _print_sheet(result)
+    if rows.left_out:
+        print_line(f"cost nothing on the sheet: {', '.join(rows.left_out)}")
+
+
+def _print_sheet(result: SheetResult) -> None:
+    from annette.simulator.ceilings import find_root_causes, study_what_if
+
+    causes, changes = find_root_causes(result.ceilings), study_what_if(result.ceilings)
     cells = [
         (name, *(format_count(value) for value in cycles), format_count(max(cycles)), pole)
         for name, cycles, pole in zip(
@@ -178,7 +189,6 @@ def _explain_by_sheet(graph: Network, accelerator: Accelerator, sheet: str, outp
         )
     ]
     titles = tuple(f"{name} cycles" for name in result.ceilings.names)
-    print_line(f"{graph.name} on {accelerator.name} by the rules of NVDLA's sheet for {sheet}\n", bold=True)
     print_table(("layer", *titles, "max", "long pole"), cells)
     print_line(
         f"\ntotal {result.total_cycles:,.2f} cycles, {format_seconds(1 / result.frames_per_s)}, "
@@ -194,5 +204,3 @@ def _explain_by_sheet(graph: Network, accelerator: Accelerator, sheet: str, outp
             f"{item.ceiling} {item.doubled_speed_up:.2f}x, {item.removed_speed_up:.2f}x" for item in changes
         )
     )
-    if rows.left_out:
-        print_line(f"cost nothing on the sheet: {', '.join(rows.left_out)}")
