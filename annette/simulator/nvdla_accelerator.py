@@ -36,8 +36,8 @@ def sheet_description(accelerator: Accelerator, sheet: str) -> Nvdla:
         raise UsageError(f"sheet {sheet!r}: expected one of {', '.join(SHEETS)}, whose rules are public")
     if not _has_core(accelerator.array):
         raise UsageError(
-            f"sheet {sheet!r} with device {accelerator.name!r}: the sheet's rules are NVDLA's; expected an array "
-            "that unrolls in_channels and out_channels only with stride_folding: channels, as nvdla-full"
+            f"sheet {sheet!r} with device {accelerator.name!r}: its rules are NVDLA's; expected an array "
+            "that unrolls in_channels and out_channels only and has stride_folding: channels"
         )
     traffic, granule = SHEETS[sheet]
     return Nvdla(
