@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,9 +19,10 @@ from annette.cli.options import (
     change_by_settings,
     open_accelerator_argument,
     open_network_argument,
+    parse_settings,
 )
 from annette.errors import UsageError
-from annette.units import format_count, format_fraction, format_number, format_seconds
+from annette.units import format_count, format_fraction, format_joules, format_number, format_seconds
 
 if TYPE_CHECKING:
     from annette.graph.network import Network
@@ -69,26 +71,37 @@ def explain(
     accelerator = change_by_settings(open_accelerator_argument(device), settings)
     graph = open_network_argument(network, shape, batch)
     if sheet is not None:
-        _explain_by_sheet(graph, accelerator, sheet, output)
+        _explain_by_sheet(graph, accelerator, sheet, output, settings or ())
         return
     from annette.explore.explain import explain_network
 
     document = explain_network(graph, accelerator).to_dict()
     if output is OutputFormat.JSON:
-        print_json({"schema_version": 1, **document})
+        print_json({"schema_version": 1, "settings": parse_settings(settings or ()), **document})
         return
     if not document["kernels"]:
-        print_line(f"{graph.name} on {accelerator.name}: no kernels, nothing takes time")
+        print_line(
+            f"{graph.name} on {_changed_name(accelerator, settings or ())}: no kernels, nothing takes time"
+        )
         return
     top = top or _DEFAULT_TOP
+    energy_j = document["energy_j"]
+    costs = format_seconds(document["latency_s"]) + (
+        "" if energy_j is None else f", {format_joules(energy_j)}"
+    )
     print_line(
-        f"{graph.name} on {accelerator.name}: {format_seconds(document['latency_s'])} in "
+        f"{graph.name} on {_changed_name(accelerator, settings or ())}: {costs} in "
         f"{format_number(len(document['kernels']), 'kernel')}\n",
         bold=True,
     )
     _print_causes(document["root_causes"])
     _print_kernels(document["kernels"], top)
     _print_changes(document["what_if"], top)
+
+
+def _changed_name(accelerator: Accelerator, settings: Sequence[str]) -> str:
+    """The accelerator's name, and what ``--set`` changed of it."""
+    return f"{accelerator.name} with {', '.join(settings)}" if settings else accelerator.name
 
 
 def _print_causes(causes: Sequence[dict[str, Any]]) -> None:
@@ -147,7 +160,9 @@ def _print_changes(changes: Sequence[dict[str, Any]], top: int) -> None:
         print_line(f"no gain from: {', '.join(rest)}")
 
 
-def _explain_by_sheet(graph: Network, accelerator: Accelerator, sheet: str, output: OutputFormat) -> None:
+def _explain_by_sheet(
+    graph: Network, accelerator: Accelerator, sheet: str, output: OutputFormat, settings: Sequence[str]
+) -> None:
     from annette.simulator.ceilings import find_root_causes, study_what_if
     from annette.simulator.nvdla_accelerator import sheet_description
     from annette.simulator.nvdla_layers import sheet_network
@@ -160,6 +175,7 @@ def _explain_by_sheet(graph: Network, accelerator: Accelerator, sheet: str, outp
         print_json(
             {
                 "schema_version": 1,
+                "settings": parse_settings(settings),
                 "network": graph.name,
                 "device": accelerator.name,
                 "sheet": sheet,
@@ -172,7 +188,8 @@ def _explain_by_sheet(graph: Network, accelerator: Accelerator, sheet: str, outp
             }
         )
         return
-    print_line(f"{graph.name} on {accelerator.name} by the rules of NVDLA's sheet for {sheet}\n", bold=True)
+    name = _changed_name(accelerator, settings)
+    print_line(f"{graph.name} on {name} by the rules of NVDLA's sheet for {sheet}\n", bold=True)
     _print_sheet(result)
     if rows.left_out:
         print_line(f"cost nothing on the sheet: {', '.join(rows.left_out)}")
@@ -182,14 +199,11 @@ def _print_sheet(result: SheetResult) -> None:
     from annette.simulator.ceilings import find_root_causes, study_what_if
 
     causes, changes = find_root_causes(result.ceilings), study_what_if(result.ceilings)
-    cells = [
-        (name, *(format_count(value) for value in cycles), format_count(max(cycles)), pole)
-        for name, cycles, pole in zip(
-            result.ceilings.layers, result.ceilings.cycles.tolist(), result.ceilings.long_poles, strict=True
-        )
-    ]
     titles = tuple(f"{name} cycles" for name in result.ceilings.names)
+    cells = list(_sheet_cells(result))
     print_table(("layer", *titles, "max", "long pole"), cells)
+    if len(cells) < len(result.ceilings.layers):
+        print_line("NAME xN: the layer's N equal groups one after the other, cycles of all of them")
     print_line(
         f"\ntotal {result.total_cycles:,.2f} cycles, {format_seconds(1 / result.frames_per_s)}, "
         f"{result.frames_per_s:.4g} frames/s",
@@ -204,3 +218,13 @@ def _print_sheet(result: SheetResult) -> None:
             f"{item.ceiling} {item.doubled_speed_up:.2f}x, {item.removed_speed_up:.2f}x" for item in changes
         )
     )
+
+
+def _sheet_cells(result: SheetResult) -> Iterator[tuple[str, ...]]:
+    """A row a layer; equal rows of one layer that follow each other, its groups, are one with their sum."""
+    ceilings = result.ceilings
+    rows = zip(ceilings.layers, map(tuple, ceilings.cycles.tolist()), ceilings.long_poles, strict=True)
+    for (name, cycles, pole), same in groupby(rows):
+        count = len(list(same))
+        label = name if count == 1 else f"{name} x{count}"
+        yield (label, *(format_count(count * value) for value in (*cycles, max(cycles))), pole)

@@ -67,11 +67,12 @@ class Explanation:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The explanation as JSON types."""
+        """The explanation as JSON types; ``energy_j`` is ``None`` where no table of energies is known."""
         return {
             "network": self.network,
             "device": self.device,
             "latency_s": self.run.latency_s,
+            "energy_j": self.run.energy_j if self.run.kernels else None,
             "root_causes": [
                 {
                     "ceiling": item.ceiling,
@@ -110,6 +111,7 @@ class Explanation:
             "name": item.kernel.name,
             "unit": item.kernel.unit,
             "latency_s": item.latency_s,
+            "energy_j": item.energy_j,
             "fraction": item.latency_s / self.run.latency_s,
             "ceiling": binding,
             "at_ceiling_fraction": ceilings_s[binding] / item.latency_s,

@@ -12,6 +12,7 @@ from annette.cli.main import exit_code
 from annette.graph.builder import NetworkBuilder
 from annette.graph.onnx_writer import write_onnx
 from annette.hardware.codec import accelerator_to_dict, load_accelerator
+from annette.units import format_joules
 
 
 def _run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -47,6 +48,49 @@ def test_explain_by_the_sheet_gives_nvdlas_published_cycles(capsys: pytest.Captu
     document = json.loads(_run(capsys, *words, "--format", "json")[1])
     assert document["cycles"] == pytest.approx(895_443.56, abs=0.005)
     assert document["columns"]["Long Pole"].count("DRAM") > 0
+
+
+def test_the_sheet_prints_equal_groups_of_a_layer_as_one_row(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("zoo:mobilenet_v2", "-d", "nvdla-full", "--sheet", "alexnet")
+    code, out, err = _run(capsys, *words)
+    columns = json.loads(_run(capsys, *words, "--format", "json")[1])["columns"]
+    layers = len({line.split()[0] for line in out.splitlines() if line.startswith("conv_")})
+    assert (code, err) == (0, "")
+    assert "conv_2 x32 " in out
+    assert "conv_2  " not in out
+    assert "cycles of all of them" in out
+    assert out.count("\n") < layers + 20
+    assert len(columns["Long Pole"]) > 1000
+
+
+def test_the_sheet_of_a_network_without_groups_explains_no_groups(capsys: pytest.CaptureFixture[str]) -> None:
+    out = _run(capsys, "zoo:lenet5", "-d", "nvdla-full", "--sheet", "alexnet")[1]
+    assert "long pole" in out
+    assert "groups" not in out
+
+
+@pytest.mark.parametrize("sheet", [(), ("--sheet", "alexnet")])
+def test_explain_says_what_was_changed(sheet: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("zoo:lenet5", "-d", "nvdla-full", *sheet)
+    change = ("--set", "clock_hz=5e8", "--set", "external_memory.bandwidth_bytes_per_s=1e9")
+    heading = _run(capsys, *words, *change)[1].splitlines()[0]
+    assert "on nvdla-full with clock_hz=5e8, external_memory.bandwidth_bytes_per_s=1e9" in heading
+    assert " with " not in _run(capsys, *words)[1].splitlines()[0]
+    document = json.loads(_run(capsys, *words, *change, "--format", "json")[1])
+    assert document["settings"] == {"clock_hz": 5e8, "external_memory.bandwidth_bytes_per_s": 1e9}
+    assert json.loads(_run(capsys, *words, "--format", "json")[1])["settings"] == {}
+
+
+def test_explain_shows_energy_where_it_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("zoo:lenet5", "-d", "systolic-32x32-ws")
+    document = json.loads(_run(capsys, *words, "--format", "json")[1])
+    assert document["energy_j"] == pytest.approx(sum(item["energy_j"] for item in document["kernels"]))
+    assert document["energy_j"] > 0
+    assert f", {format_joules(document['energy_j'])} in " in _run(capsys, *words)[1].splitlines()[0]
+    words = ("zoo:lenet5", "-d", "ncs2")
+    assert load_accelerator("ncs2").energy is None
+    assert "J" not in _run(capsys, *words)[1].splitlines()[0]
+    assert json.loads(_run(capsys, *words, "--format", "json")[1])["energy_j"] is None
 
 
 def test_the_sheet_takes_an_nvdla_of_any_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
