@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from annette.backends.protocol import Backend
 from annette.errors import AnnetteError, MeasurementError, UsageError
-from annette.hardware.codec import is_preset, list_accelerators
+from annette.hardware.codec import is_preset, list_accelerators, systolic_hint
 
 __all__ = ["ENTRY_POINT_GROUP", "list_devices", "open_device"]
 
@@ -186,6 +186,9 @@ def _plugin_rows(kind: str, entry: EntryPoint) -> Iterable[tuple[str, str]]:
 
 def _near(name: str, kind: str, known: Sequence[str]) -> str:
     """The nearest names: to the whole text first, then to the part before the colon."""
+    systolic = systolic_hint(name)
+    if systolic is not None:
+        return f", {systolic}"
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     near += difflib.get_close_matches(kind, [item for item in known if item not in near], n=1, cutoff=0.7)
     near = near or [*known[:8]]

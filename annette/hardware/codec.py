@@ -31,6 +31,7 @@ __all__ = [
     "is_preset",
     "list_accelerators",
     "load_accelerator",
+    "systolic_hint",
 ]
 
 _STATIONARY = {"os": "output", "ws": "weight", "is": "input"}
@@ -69,6 +70,7 @@ def load_accelerator(name_or_path: str | Path) -> Accelerator:
     if not os.path.exists(path) or path.is_dir():  # unlike `Path.exists` it never raises, whatever the name
         nearest = difflib.get_close_matches(text, _preset_names(), n=1, cutoff=0.4)
         hint = f"did you mean {nearest[0]!r}?" if nearest else f"presets: {', '.join(_preset_names())}"
+        hint = systolic_hint(text) or hint
         found = "no such file" if text.endswith((".yaml", ".yml")) else "neither a preset nor a YAML file"
         raise UsageError(f"accelerator {text!r}: {found}; {hint}")
     from annette.hardware.yaml_text import read_text
@@ -97,6 +99,21 @@ def is_preset(name: str) -> bool:
     (True, True, False)
     """
     return name in _preset_names() or _SYSTOLIC.fullmatch(name) is not None
+
+
+def systolic_hint(name: str) -> str | None:
+    """How a systolic preset is written, if ``name`` looks like one that is not written so.
+
+    Examples
+    --------
+    >>> systolic_hint("systolic-8x8")
+    'expected systolic-RxC-os|ws|is, as in systolic-8x8-ws'
+    """
+    if not name.lower().startswith("systolic-") or name.lower().endswith((".yaml", ".yml")):
+        return None
+    sizes = re.match(r"systolic-([0-9]{1,6})x([0-9]{1,6})(?:-(os|ws|is))?", name.lower())
+    rows, columns, dataflow = sizes.groups() if sizes else ("32", "32", None)
+    return f"expected systolic-RxC-os|ws|is, as in systolic-{rows}x{columns}-{dataflow or 'ws'}"
 
 
 def accelerator_from_yaml(text: str, where: str) -> Accelerator:

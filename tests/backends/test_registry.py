@@ -71,6 +71,10 @@ def test_every_listed_device_of_the_simulator_opens() -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
+        (
+            "systolic-8x8",
+            "not known, expected systolic-RxC-os.ws.is, as in systolic-8x8-ws; `annette devices`",
+        ),
         ("zcu102-dpuu", "did you mean zcu102-dpu"),
         ("simulatr:zcu102-dpu", "not known.*simulator:"),
         ("onnxruntim", "did you mean onnxruntime"),

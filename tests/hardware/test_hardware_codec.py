@@ -22,6 +22,7 @@ from annette.hardware.codec import (
     accelerator_from_yaml,
     accelerator_id,
     accelerator_to_yaml,
+    is_preset,
     list_accelerators,
     load_accelerator,
 )
@@ -207,6 +208,21 @@ def test_a_number_may_carry_its_source_anywhere(tmp_path: Path) -> None:
     accelerator = load_accelerator(path)
     assert accelerator.array.unroll.out_h == 4
     assert accelerator.assumed_fields == ("array.unroll.out_h",)
+
+
+@pytest.mark.parametrize(
+    ("name", "example"),
+    [
+        ("systolic-8x8", "systolic-8x8-ws"),
+        ("systolic-8X16-OS", "systolic-8x16-os"),
+        ("systolic-8x16-rs", "systolic-8x16-ws"),
+        ("systolic-big", "systolic-32x32-ws"),
+    ],
+)
+def test_a_systolic_array_in_other_words_is_told_how_it_is_written(name: str, example: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(f"expected systolic-RxC-os|ws|is, as in {example}")):
+        load_accelerator(name)
+    assert is_preset(example)
 
 
 def test_an_unknown_preset_suggests_the_nearest() -> None:
