@@ -73,7 +73,7 @@ def test_every_listed_device_of_the_simulator_opens() -> None:
     [
         (
             "systolic-8x8",
-            "not known, expected systolic-RxC-os.ws.is, as in systolic-8x8-ws; `annette devices`",
+            "not known, expected systolic-RxC-os.ws.is, as in systolic-8x8-ws; `annette",
         ),
         ("zcu102-dpuu", "did you mean zcu102-dpu"),
         ("simulatr:zcu102-dpu", "not known.*simulator:"),
