@@ -80,7 +80,8 @@ def tradeoff(
 
     Latency and energy are simulated, areas are summed up from the descriptions' tables, and accuracies are
     published ones, of floating point. Fronts: accuracy against latency, energy and energy times delay;
-    latency, energy and area over the accelerators.
+    latency, energy and area over the accelerators. Nothing is printed or written before all of it is done:
+    an interrupted study is lost.
 
     Example: annette explore tradeoff --suite classic12 --out tradeoff
     """

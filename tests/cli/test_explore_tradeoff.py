@@ -127,3 +127,9 @@ def test_a_folder_that_cannot_be_is_said(tmp_path: Path, capsys: pytest.CaptureF
     code, _, err = _run(capsys, *words, "--out", str(tmp_path / "file"))
     assert code == 2
     assert "--out" in err
+
+
+def test_help_says_what_an_interrupt_costs(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = _run(capsys, "--help")
+    assert code == 0
+    assert "an interrupted study is lost" in " ".join(out.split())
