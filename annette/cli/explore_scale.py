@@ -10,7 +10,7 @@ import typer
 
 from annette.cli.console import OutputFormat, print_json, print_line, print_table
 from annette.cli.explore_options import ConventionOption, SumOption, open_products
-from annette.cli.options import BatchOption, FormatOption, ShapeOption
+from annette.cli.options import BatchOption, FormatOption, ShapeOption, require_writable, write_output
 from annette.errors import UsageError
 from annette.units import format_bytes, format_count, format_fraction
 
@@ -87,8 +87,12 @@ def scale(
     """
     from annette.explore.partitions import list_partitions
     from annette.explore.scale_out import study_scale
+    from annette.explore.scale_plot import draw_scale, require_picture_path
     from annette.hardware.systolic_array import DATAFLOWS
 
+    if plot is not None:
+        require_picture_path(plot)
+    require_writable("--plot", plot)
     bandwidths = _parse_bandwidths(bandwidth)
     partitions = list_partitions(macs, least_side=least_side, sides=sides)
     studies = {
@@ -104,16 +108,14 @@ def scale(
         )
         for spec in dict.fromkeys(networks)
     }
-    if plot is not None:
-        from annette.explore.scale_plot import draw_scale
-
-        draw_scale(studies, plot)
     documents = [{"network": spec, **study.to_dict()} for spec, study in studies.items()]
     if output is OutputFormat.JSON:
         print_json({"schema_version": 1, "macs": macs, "studies": documents})
-        return
-    for document in documents:
-        _print_study(document, macs, show_layers=show_layers)
+    else:
+        for document in documents:
+            _print_study(document, macs, show_layers=show_layers)
+    if plot is not None:
+        write_output("--plot", plot, lambda: draw_scale(studies, plot))
 
 
 def _parse_bandwidths(text: str) -> tuple[float, ...]:

@@ -18,8 +18,11 @@ from annette.cli.options import (
     change_by_settings,
     open_accelerator_argument,
     open_network_argument,
+    parse_settings,
+    require_writable,
+    write_output,
 )
-from annette.errors import HardwareError
+from annette.errors import HardwareError, UsageError
 from annette.units import format_bytes, format_joules, format_number, format_seconds
 
 if TYPE_CHECKING:
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["sweep"]
 
-_INTERRUPTED = 130
+_INTERRUPTED = "what was done until then is printed"
 _MANY_POINTS = 64
 """From here on several processes are worth their start."""
 
@@ -84,11 +87,16 @@ def sweep(
     """
     from annette.explore.sweep import run_sweep
     from annette.explore.sweep_axes import parse_axis
-    from annette.explore.sweep_plot import draw_sweep, require_plot_path
+    from annette.explore.sweep_plot import require_plot_path
 
     if plot is not None:
         require_plot_path(plot)
+    require_writable("--plot", plot)
+    require_writable("--csv", csv)
     axes = [parse_axis(text) for text in vary]
+    for path in parse_settings(settings or ()):
+        if any(path in axis.paths for axis in axes):
+            raise UsageError(f"--set {path}: --vary varies it as well, expected one of the two")
     accelerator = change_by_settings(open_accelerator_argument(device), settings)
     graphs = [open_network_argument(spec, shape, batch) for spec in networks]
     with progress_bar(f"sweeping {accelerator.name}") as on_progress:
@@ -100,20 +108,34 @@ def sweep(
             jobs=jobs or default_jobs([len(axis.values) for axis in axes]),
             on_progress=on_progress,
         )
-    if csv is not None:
-        csv.write_text(study.to_csv(), encoding="utf-8")
+    done = len(study.points) + len(study.failures)
+    if not study.is_complete and not done:
+        raise KeyboardInterrupt
+    try:
+        _give(study, output, top, csv, plot)
+    except KeyboardInterrupt:
+        raise typer.Abort(_INTERRUPTED) from None
+    if not study.is_complete:
+        note_line(f"{done} of {study.planned} points were done")
+        raise typer.Abort(_INTERRUPTED)
+    if not study.points:
+        raise HardwareError(_failures_line(study))
+
+
+def _give(study: SweepStudy, output: OutputFormat, top: int, csv: Path | None, plot: Path | None) -> None:
+    """Print the study first, which cannot fail, and write then."""
+    from annette.explore.sweep_plot import draw_sweep
+
     if output is OutputFormat.JSON:
         print_json({"schema_version": 1, **study.to_dict()})
     elif study.points:
         _print_study(study, top)
+    elif not study.is_complete:
+        print_line(_failures_line(study))
+    if csv is not None:
+        write_output("--csv", csv, lambda: csv.write_text(study.to_csv(), encoding="utf-8"))
     if plot is not None and study.points:
-        draw_sweep(study, plot)
-    if not study.is_complete:
-        done = len(study.points) + len(study.failures)
-        note_line(f"{done} of {study.planned} points were done")
-        raise typer.Exit(_INTERRUPTED)
-    if not study.points:
-        raise HardwareError(_failures_line(study))
+        write_output("--plot", plot, lambda: draw_sweep(study, plot))
 
 
 def default_jobs(sizes: list[int]) -> int:
@@ -130,6 +152,7 @@ def _print_study(study: SweepStudy, top: int) -> None:
         f"{', '.join(study.networks)} on {format_number(len(study.points), 'point')} of {study.device}",
         bold=True,
     )
+    print_line(f"objectives: {', '.join(study.objectives)}")
     varied = {path for axis in study.axes for path in axis.paths}
     shown = [index for index, name in enumerate(study.objectives) if name not in varied]
     points = [study.points[position] for position in front[:top]]

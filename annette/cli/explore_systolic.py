@@ -10,7 +10,7 @@ import typer
 
 from annette.cli.console import OutputFormat, print_json, print_line, print_table
 from annette.cli.explore_options import ConventionOption, SumOption, open_products
-from annette.cli.options import BatchOption, FormatOption, ShapeOption
+from annette.cli.options import BatchOption, FormatOption, ShapeOption, require_writable, write_output
 from annette.errors import HardwareError, UsageError
 from annette.units import format_bytes, format_count, format_fraction, format_rate
 
@@ -88,6 +88,7 @@ def systolic(
     """
     from annette.simulator.systolic_report import report_systolic
 
+    require_writable("--csv", csv)
     given = {
         "--dataflow": dataflow,
         "--buffer-kib": buffer_kib,
@@ -97,13 +98,14 @@ def systolic(
     }
     system = _open_system(array, config, device, given)
     report = report_systolic(open_products(network, convention, shape, batch), system)
-    if csv is not None:
-        csv.write_text(report.to_csv(), encoding="utf-8")
     document = report.to_dict()
     if output is OutputFormat.JSON:
         print_json({"schema_version": 1, "network": network, **document})
-        return
-    _print_report(network, document)
+    else:
+        _print_report(network, document)
+    if csv is not None:
+        text = report.to_csv()
+        write_output("--csv", csv, lambda: csv.write_text(text, encoding="utf-8"))
 
 
 def _open_system(

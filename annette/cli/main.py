@@ -88,13 +88,14 @@ def exit_code(arguments: list[str]) -> int:
         # The reader of our output has left, which is no failure; rich and Typer make a SystemExit of it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, typer.Abort) as error:
         command = next((word for word in arguments if not word.startswith("-")), "")
         kept = "what was measured is kept, the same command goes on from there"
         rest = kept if command in ("benchmark", "demo") else "nothing was written"
         if arguments[:2] == ["explore", "sweep"]:
-            rest = "what was done until then is printed"
-        return _failed(f"interrupted; {rest}", _INTERRUPTED)
+            rest = "nothing was done yet"
+        # A command that was interrupted after it has done something says so in its typer.Abort.
+        return _failed(f"interrupted; {str(error) or rest}", _INTERRUPTED)
     except TyperException as error:
         text = error.format_message()
         return _failed(f"{text} (see annette --help, annette COMMAND --help)", error.exit_code) if text else 2

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from annette.cli.console import OutputFormat
-from annette.errors import HardwareError, UsageError
+from annette.cli.console import OutputFormat, note_line
+from annette.errors import AnnetteError, HardwareError, UsageError
 from annette.graph.network import Network
 from annette.resources import resource_folder
 
@@ -36,6 +37,8 @@ __all__ = [
     "open_accelerator_argument",
     "open_network_argument",
     "parse_settings",
+    "require_writable",
+    "write_output",
 ]
 
 NetworkArgument = Annotated[
@@ -136,7 +139,7 @@ def parse_settings(texts: Sequence[str]) -> dict[str, Setting]:
     Raises
     ------
     UsageError
-        For another form, or a number that is not finite.
+        For another form, a path that is there twice, or a number that is not finite.
 
     Examples
     --------
@@ -150,6 +153,8 @@ def parse_settings(texts: Sequence[str]) -> dict[str, Setting]:
         path, equals, value = text.partition("=")
         if not equals or not path.strip() or not value.strip():
             raise UsageError(f"--set {text}: expected PATH=VALUE, as in clock_hz=1e9")
+        if path.strip() in found:
+            raise UsageError(f"--set {text}: {path.strip()} is set twice, expected each path once")
         try:
             found[path.strip()] = parse_setting(value)
         except UsageError as err:
@@ -173,6 +178,39 @@ def change_by_settings(accelerator: Accelerator, texts: Sequence[str] | None) ->
         return change_accelerator(accelerator, parse_settings(texts))
     except HardwareError as err:
         raise UsageError(f"--set {', '.join(texts)}: {err}") from err
+
+
+def require_writable(option: str, path: Path | None) -> None:
+    """Nothing, if a file can be written to ``path``, or none is asked for: before work that takes long.
+
+    Raises
+    ------
+    UsageError
+        If the path is a folder, its folder does not exist, or one of the two may not be written.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise UsageError(f"{option} {path}: found a folder, expected the name of a file to write")
+    if not path.parent.is_dir():
+        raise UsageError(f"{option} {path}: no folder {path.parent}; expected one that exists")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UsageError(f"{option} {path}: may not be written; expected another place")
+
+
+def write_output(option: str, path: Path, write: Callable[[], object]) -> None:
+    """Let ``write`` write the file at ``path``, and say so on stderr.
+
+    Raises
+    ------
+    AnnetteError
+        If it cannot be written; names the file.
+    """
+    try:
+        write()
+    except OSError as err:
+        raise AnnetteError(f"{option} {path}: cannot be written: {err.strerror or err}") from err
+    note_line(f"wrote {path}")
 
 
 def parse_shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:

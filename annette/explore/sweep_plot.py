@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from annette.errors import UsageError
-from annette.explore.pareto import pareto_front
 from annette.explore.sweep_study import SweepStudy
+from annette.explore.ticks import label_ticks
 
-__all__ = ["draw_sweep", "require_plot_path"]
+__all__ = ["draw_sweep", "drawn_objectives", "require_plot_path"]
 
 _PICTURES = (".png", ".svg", ".pdf")
 _UNITS = {
@@ -34,8 +34,9 @@ def require_plot_path(path: Path) -> None:
 
 
 def draw_sweep(study: SweepStudy, path: Path) -> None:
-    """Write the first objective of ``study`` over the second to ``path``, with the front of these two.
+    """Write the first objective of ``study`` over the second that varies to ``path``, and its front.
 
+    The front is that of all objectives; a line joins its points only where there are two.
     A web page (.html) needs nothing from elsewhere, and shows the settings of the point under the mouse.
 
     Raises
@@ -47,10 +48,20 @@ def draw_sweep(study: SweepStudy, path: Path) -> None:
     require_plot_path(path)
     if len(study.objectives) < 2 or not study.is_known.any():
         raise UsageError(f"--plot {path}: found nothing to draw, expected points with two objectives")
-    costs = study.costs[:, :2]
-    front = np.flatnonzero(pareto_front(costs))
-    front = front[np.argsort(costs[front, 1], kind="stable")]
+    front = np.array(study.front)
+    front = front[np.argsort(study.costs[front, drawn_objectives(study)[0]], kind="stable")]
     (_draw_page if path.suffix.lower() == ".html" else _draw_picture)(study, front, path)
+
+
+def drawn_objectives(study: SweepStudy) -> tuple[int, int]:
+    """Which objectives are drawn, to the right and upwards: the first two that differ between points.
+
+    Where fewer do, the first of the others stand in.
+    """
+    known = study.costs[study.is_known]
+    varies = [bool(column.min() < column.max()) for column in known.T]
+    up, across = sorted(sorted(range(len(varies)), key=lambda index: not varies[index])[:2])
+    return across, up
 
 
 def _title(study: SweepStudy) -> str:
@@ -58,30 +69,35 @@ def _title(study: SweepStudy) -> str:
 
 
 def _labels(study: SweepStudy) -> tuple[str, str]:
-    return _UNITS.get(study.objectives[1], study.objectives[1]), _UNITS.get(
-        study.objectives[0], study.objectives[0]
-    )
+    across, up = (study.objectives[index] for index in drawn_objectives(study))
+    return _UNITS.get(across, across), _UNITS.get(up, up)
+
+
+def _front_label(study: SweepStudy) -> str:
+    return "front" if len(study.objectives) == 2 else f"front of all {len(study.objectives)} objectives"
 
 
 def _draw_picture(study: SweepStudy, front: np.ndarray, path: Path) -> None:
     try:
         from matplotlib.figure import Figure
-        from matplotlib.ticker import FuncFormatter
     except ImportError as err:
         raise UsageError('--plot needs matplotlib: pip install "annette[notebook]"') from err
     figure = Figure(figsize=(7.0, 4.8), layout="constrained")
     axes = figure.add_subplot()
-    axes.plot(study.costs[:, 1], study.costs[:, 0], ".", color="0.65", markersize=4, label="all points")
+    right, high = drawn_objectives(study)
     axes.plot(
-        study.costs[front, 1], study.costs[front, 0],
-        marker="o", markersize=4, color="C3", drawstyle="steps-post", label="front",
+        study.costs[:, right], study.costs[:, high], ".", color="0.65", markersize=4, label="all points"
+    )
+    axes.plot(
+        study.costs[front, right], study.costs[front, high],
+        marker="o", markersize=4, color="C3", drawstyle="steps-post", label=_front_label(study),
+        linestyle="-" if len(study.objectives) == 2 else "none",
     )  # fmt: skip
     across, up = _labels(study)
     axes.set(xlabel=across, ylabel=up, title=_title(study), xscale="log", yscale="log")
-    for axis, values in ((axes.xaxis, study.costs[:, 1]), (axes.yaxis, study.costs[:, 0])):
-        if values.max() < 10 * values.min():  # within a decade all ticks are labelled: plainly
-            axis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
-            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+    known = study.costs[study.is_known]
+    for axis, values in ((axes.xaxis, known[:, right]), (axes.yaxis, known[:, high])):
+        label_ticks(axis, float(values.min()), float(values.max()))
     axes.grid(visible=True, which="both", alpha=0.25)
     axes.legend(frameon=False)
     figure.savefig(path, dpi=150)
@@ -95,16 +111,19 @@ def _draw_page(study: SweepStudy, front: np.ndarray, path: Path) -> None:
         "<br>".join(f"{name} = {value}" for name, value in zip(names, point.settings, strict=True))
         for point in study.points
     ]
-    costs = study.costs
+    right, high = drawn_objectives(study)
+    across_costs, up_costs = study.costs[:, right], study.costs[:, high]
     figure = plotly.Figure(
         [
             plotly.Scatter(
-                x=costs[:, 1].tolist(), y=costs[:, 0].tolist(), text=texts, mode="markers", name="all points",
+                x=across_costs.tolist(), y=up_costs.tolist(), text=texts, mode="markers", name="all points",
                 marker={"color": "#aaa", "size": 5},
             ),
             plotly.Scatter(
-                x=costs[front, 1].tolist(), y=costs[front, 0].tolist(), text=[texts[row] for row in front],
-                mode="lines+markers", name="front", line={"shape": "hv", "color": "#c33"},
+                x=across_costs[front].tolist(), y=up_costs[front].tolist(),
+                text=[texts[row] for row in front],
+                mode="lines+markers" if len(study.objectives) == 2 else "markers", name=_front_label(study),
+                line={"shape": "hv", "color": "#c33"}, marker={"color": "#c33"},
             ),
         ]
     )  # fmt: skip

@@ -55,7 +55,7 @@ import annette.cli.entry as entry, annette.explore.sweep as sweep
 answers = sweep._answers
 def told(*arguments):
     for index, answer in enumerate(answers(*arguments)):
-        if index == 0:
+        if index == 1:  # the first is done
             print("workers", flush=True)
         yield answer
 sweep._answers = told

@@ -33,7 +33,7 @@ def test_scale_gives_a_document_and_draws_a_plot(tmp_path: Path, capsys: pytest.
     topology.write_text(TOPOLOGY, encoding="utf-8")
     options = ("--bandwidth", "8,free", "--dataflow", "ws", "--plot", str(plot), "--format", "json")
     code, out, err = _run(capsys, "scale", "--macs", "256", "--network", str(topology), *options)
-    assert (code, err) == (0, "")
+    assert (code, err) == (0, f"note: wrote {plot}\n")
     study = json.loads(out)["studies"][0]
     assert study["dataflow"] == "WS"
     assert [item["bandwidth_bytes_per_cycle"] for item in study["bandwidths"]] == [8.0, None]
@@ -69,6 +69,7 @@ def test_scale_tries_all_dataflows_and_all_sides_in_one_call(capsys: pytest.Capt
             "NET.CSV: a topology is by SCALE-Sim's convention, expected no --convention onnx",
         ),
         (("--macs", "256", "--plot", "plot.doc"), "expected a name that ends in .png"),
+        (("--macs", "256", "--plot", "none/plot.png"), "--plot none/plot.png: no folder none"),
         (
             ("--macs", "256", "--network", "missing.csv"),
             "missing.csv: cannot be read: No such file or directory; expected a CSV file",
@@ -95,6 +96,15 @@ def test_scale_takes_the_width_of_partial_sums(capsys: pytest.CaptureFixture[str
             moved[dataflow, width] = study["bandwidths"][0]["cycles"]
     assert moved["WS", "4"] > moved["WS", "1"]
     assert moved["OS", "4"] == moved["OS", "1"], "results that stay until complete are no partial sums"
+
+
+def test_scale_prints_before_a_write_that_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "full.png"
+    path.symlink_to("/dev/full")
+    code, out, err = _run(capsys, "scale", "--macs", "256", "-n", "zoo:lenet5", "--plot", str(path))
+    assert code == 1
+    assert "the best of" in out
+    assert err == f"error: --plot {path}: cannot be written: No space left on device\n"
 
 
 def test_explore_alone_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:

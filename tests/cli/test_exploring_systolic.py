@@ -66,10 +66,22 @@ def test_the_table_has_a_row_a_layer_and_a_total(capsys: pytest.CaptureFixture[s
 
 def test_a_row_a_layer_is_written(topology: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "report.csv"
-    assert _run(capsys, topology, "--array", "8x8", "--csv", str(path))[0] == 0
+    code, _, err = _run(capsys, topology, "--array", "8x8", "--csv", str(path))
+    assert (code, err) == (0, f"note: wrote {path}\n")
     lines = path.read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith("LayerID,Layer,Total Cycles,Stall Cycles,Overall Util %")
     assert [line.split(",")[1:3] for line in lines[1:]] == [["first", "4991"], ["second", "1184"]]
+
+
+def test_the_table_comes_before_a_write_that_fails(
+    topology: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "full.csv"
+    path.symlink_to("/dev/full")
+    code, out, err = _run(capsys, topology, "--array", "8x8", "--csv", str(path))
+    assert code == 1
+    assert "total" in out
+    assert err == f"error: --csv {path}: cannot be written: No space left on device\n"
 
 
 def test_sizes_follow_the_convention(capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,6 +103,8 @@ def test_sizes_follow_the_convention(capsys: pytest.CaptureFixture[str]) -> None
         (("--array", "8x8", "--convention", "same"), "--convention same: expected one of onnx, scalesim"),
         (("--device", "systolic-8x8-ws", "--dataflow", "OS"), "--dataflow OS: --device says it already"),
         (("--device", "systolic-8x8-ws", "--clock-mhz", "5"), "--clock-mhz 5.0: --device says it already"),
+        (("--array", "8x8", "--csv", "none/s.csv"), "--csv none/s.csv: no folder none; expected one"),
+        (("--array", "8x8", "--csv", "/"), "--csv /: found a folder, expected the name of a file"),
         (("--config", "run.cfg", "--buffer-kib", "5"), "--buffer-kib 5.0: --config says it already"),
         (("--device", "zcu102-dpu"), "--device zcu102-dpu: accelerator 'zcu102-dpu': no array.systolic"),
     ],

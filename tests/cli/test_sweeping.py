@@ -28,6 +28,7 @@ def test_sweep_prints_the_front_and_what_it_dominates(capsys: pytest.CaptureFixt
     )
     assert (code, err) == (0, "")
     assert "lenet5 on 8 points of systolic-8x8-ws" in out
+    assert "objectives: latency, area, clock_hz\n" in out
     assert "the Pareto front has" in out
     assert "the first 2 are shown" in out
     assert "4 points cannot be, the first at array.systolic.rows=4, clock_hz=-1" in out
@@ -36,7 +37,7 @@ def test_sweep_prints_the_front_and_what_it_dominates(capsys: pytest.CaptureFixt
 def test_sweep_gives_a_document_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plot, table = tmp_path / "s.svg", tmp_path / "s.csv"
     code, out, err = _run(capsys, *WORDS, "--format", "json", "--plot", str(plot), "--csv", str(table))
-    assert (code, err) == (0, "")
+    assert (code, err.splitlines()) == (0, [f"note: wrote {table}", f"note: wrote {plot}"])
     document = json.loads(out)
     assert document["schema_version"] == 1
     assert len(document["points"]) == 4
@@ -87,6 +88,42 @@ def test_an_interrupted_sweep_prints_what_is_done(
     assert "what was done until then is printed" in err
 
 
+def test_an_interrupt_before_the_first_point_says_that_nothing_was_done(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*arguments: object) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweep_module, "_answers", interrupted)
+    code, out, err = _run(capsys, *WORDS, "--csv", str(tmp_path / "s.csv"))
+    assert (code, out, list(tmp_path.iterdir())) == (130, "", [])
+    assert err == "error: interrupted; nothing was done yet\n"
+
+
+@pytest.mark.parametrize("option", ["--csv", "--plot"])
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(
+    option: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sweep_module, "run_sweep", lambda *_, **__: pytest.fail("worked"))
+    (tmp_path / "folder.png").mkdir()
+    for path, message in (("none/s.png", "no folder"), ("folder.png", "found a folder")):
+        code, out, err = _run(capsys, *WORDS, option, str(tmp_path / path))
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert f"{option} {tmp_path / path}: {message}" in err
+
+
+@pytest.mark.parametrize("option", ["--csv", "--plot"])
+def test_a_write_that_fails_comes_after_the_table_and_names_the_file(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "full.png"
+    path.symlink_to("/dev/full")
+    code, out, err = _run(capsys, *WORDS, option, str(path))
+    assert code == 1
+    assert "the Pareto front has" in out
+    assert err == f"error: {option} {path}: cannot be written: No space left on device\n"
+
+
 def test_only_large_grids_start_processes() -> None:
     assert default_jobs([2, 3]) == 1
     assert default_jobs([100, 100]) >= 1
@@ -101,6 +138,8 @@ def test_only_large_grids_start_processes() -> None:
         ((*WORDS[:4], "--vary", "clock_hz"), "expected PATH=v1,v2"),
         ((*WORDS[:4], "--vary", "clock_hz=1e9,inf", "-f", "json"), "--vary clock_hz=1e9,inf: found inf"),
         ((*WORDS, "--set", "clock_hz=-1"), "--set clock_hz=-1: "),
+        ((*WORDS, "--set", "array.systolic.rows=8"), "--set array.systolic.rows: --vary varies it as well"),
+        ((*WORDS, "--set", "clock_hz=1e9", "--set", "clock_hz=2e9"), "clock_hz is set twice"),
         (("-d", "onnxruntime", *WORDS[2:]), "expected a preset"),
     ],
 )

@@ -6,6 +6,7 @@ import csv
 import itertools
 import json
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from annette.errors import UsageError
 from annette.explore import sweep as sweep_module
 from annette.explore.sweep import change_with_costs, default_objectives, run_sweep
 from annette.explore.sweep_axes import Axis, parse_axis
-from annette.explore.sweep_plot import draw_sweep
+from annette.explore.sweep_plot import draw_sweep, drawn_objectives
 from annette.explore.sweep_study import SweepStudy
 from annette.graph.builder import NetworkBuilder
 from annette.graph.network import Network
@@ -236,3 +237,26 @@ def test_the_front_is_drawn(study: SweepStudy, name: str, holds: str, tmp_path: 
     assert holds in (tmp_path / name).read_text(encoding="utf-8")
     with pytest.raises(UsageError, match="expected a name that ends in"):
         draw_sweep(study, tmp_path / "sweep.doc")
+
+
+def test_an_objective_that_is_equal_everywhere_is_not_drawn(tmp_path: Path) -> None:
+    objectives = ("latency", "buffer_bytes", "macs", "external_memory.bandwidth_bytes_per_s")
+    study = run_sweep([_network()], load_accelerator(SYSTOLIC), [ROWS], objectives=objectives)
+    assert drawn_objectives(study) == (2, 0)
+    still = run_sweep([_network()], load_accelerator(SYSTOLIC), [ROWS], objectives=objectives[1:4:2])
+    assert drawn_objectives(still) == (1, 0)
+
+
+def test_the_picture_has_the_front_that_was_computed(tmp_path: Path) -> None:
+    """A third objective keeps points on the front that the first two alone would take off it."""
+    clock = parse_axis("clock_hz=5e8,1e9")
+    for objectives in (("latency", "macs", "clock_hz"), ("latency", "macs")):
+        study = run_sweep([_network()], load_accelerator(SYSTOLIC), [ROWS, clock], objectives=objectives)
+        draw_sweep(study, tmp_path / "sweep.html")
+        page = (tmp_path / "sweep.html").read_text(encoding="utf-8")
+        data = re.search(r"Plotly\.newPlot\(\s*\"[^\"]*\",\s*(\[.*?\}\]),\s*\{", page, flags=re.DOTALL)
+        assert data is not None
+        front = json.loads(data[1])[1]
+        assert front["mode"] == ("markers" if len(objectives) == 3 else "lines+markers")
+        assert sorted(front["y"]) == sorted(study.points[row].costs[0] for row in study.front)
+        assert len(study.front) == (len(study.points) if len(objectives) == 3 else len(ROWS.values))
