@@ -239,7 +239,7 @@ def test_the_front_is_drawn(study: SweepStudy, name: str, holds: str, tmp_path: 
         draw_sweep(study, tmp_path / "sweep.doc")
 
 
-def test_an_objective_that_is_equal_everywhere_is_not_drawn(tmp_path: Path) -> None:
+def test_an_objective_that_is_equal_everywhere_is_not_drawn() -> None:
     objectives = ("latency", "buffer_bytes", "macs", "external_memory.bandwidth_bytes_per_s")
     study = run_sweep([_network()], load_accelerator(SYSTOLIC), [ROWS], objectives=objectives)
     assert drawn_objectives(study) == (2, 0)
