@@ -93,13 +93,11 @@ def _traffic(products: Sequence[NestProduct], array: SystolicArray, machine: Arr
     )  # fmt: skip
 
 
-@lru_cache(maxsize=65536)
 def time_systolic(nest: ArrayNest, array: SystolicArray, machine: ArrayMachine) -> KernelTime:
     """The time of ``nest``, launch included, with its stream cut as `choose_product` says."""
-    return time_product(nest, choose_product(nest, array, machine), array, machine)
+    return _chosen(nest, array, machine)[1]
 
 
-@lru_cache(maxsize=65536)
 def choose_product(nest: ArrayNest, array: SystolicArray, machine: ArrayMachine) -> NestProduct:
     """The products that ``nest`` is, their stream cut so that it takes the least time.
 
@@ -108,9 +106,16 @@ def choose_product(nest: ArrayNest, array: SystolicArray, machine: ArrayMachine)
     fills the array again, but its sums stay on chip. A kernel that waits for no memory is left whole, in
     the cycles of SCALE-Sim.
     """
+    return _chosen(nest, array, machine)[0]
+
+
+@lru_cache(maxsize=65536)
+def _chosen(nest: ArrayNest, array: SystolicArray, machine: ArrayMachine) -> tuple[NestProduct, KernelTime]:
+    """What `choose_product` says, and its time."""
     whole = nest_product(nest)
-    if array.dataflow == "OS" or time_product(nest, whole, array, machine).bound != "memory":
-        return whole
+    time = time_product(nest, whole, array, machine)
+    if array.dataflow == "OS" or time.bound != "memory":
+        return whole, time
     through = whole.m if array.dataflow == "WS" else whole.n
     cuts = [whole, *(whole.cut(pieces, array.dataflow) for pieces in _PIECES if pieces < through)]
     sizes = [(item.m, item.k, item.n, item.repeats) for item in cuts]
@@ -124,7 +129,8 @@ def choose_product(nest: ArrayNest, array: SystolicArray, machine: ArrayMachine)
         / machine.external.bandwidth_bytes_per_s
     )
     seconds = bus_s / folds + np.maximum(compute_s, bus_s * (folds - 1) / folds)
-    return cuts[int(np.argmin(seconds))]
+    best = cuts[int(np.argmin(seconds))]
+    return best, time if best is whole else time_product(nest, best, array, machine)
 
 
 def time_product(
