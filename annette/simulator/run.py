@@ -20,7 +20,7 @@ from annette.simulator.nests import KernelTime
 from annette.simulator.stream_engine import time_host, time_vector
 from annette.simulator.systolic_engine import time_systolic
 
-__all__ = ["SimulatedKernel", "SimulatedRun", "simulate"]
+__all__ = ["SimulatedKernel", "SimulatedRun", "simulate", "time_on_unit"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +155,19 @@ class _Units:
 def _units(view: KernelView) -> _Units:
     machine = array_machine(view.accelerator, view.weight_bus_factor, has_weight_port=view.has_weight_port)
     return _Units(view=view, accelerator=view.accelerator, machine=machine)
+
+
+def time_on_unit(
+    compiled: CompiledNetwork, view: KernelView, unit: str, layers: tuple[str, ...]
+) -> KernelTime:
+    """The time of these layers as one nest or stream on the unit, as its tile engine says it.
+
+    Raises
+    ------
+    HardwareError
+        If the unit cannot run them, or the accelerator has no such unit.
+    """
+    return _unit_time(compiled, _units(view), unit, layers)
 
 
 def _fused_time(compiled: CompiledNetwork, units: _Units, unit: str, layers: tuple[str, ...]) -> KernelTime:

@@ -10,8 +10,8 @@ from annette.errors import HardwareError
 from annette.graph.mapping import Kernel
 from annette.graph.network import Layer, Network
 from annette.hardware.accelerator import Accelerator
-from annette.simulator.array_engine import array_machine, time_array
-from annette.simulator.compiler import compile_facts
+from annette.simulator.array_engine import array_machine
+from annette.simulator.compiled import PreparedNetwork
 from annette.simulator.facts import NetworkFacts
 from annette.simulator.instructions.engine import evaluate_program
 from annette.simulator.instructions.evaluation import Evaluation
@@ -19,9 +19,7 @@ from annette.simulator.instructions.lowering import lower_program, lower_stream
 from annette.simulator.instructions.program import Program
 from annette.simulator.kept_tensors import kernel_views
 from annette.simulator.lowering import lower_to_array, lower_to_stream
-from annette.simulator.nests import Stream
-from annette.simulator.stream_engine import time_vector
-from annette.simulator.systolic_engine import time_systolic
+from annette.simulator.run import time_on_unit
 
 __all__ = ["InstructionKernel", "evaluate_network", "kernel_program"]
 
@@ -84,46 +82,38 @@ def evaluate_network(
     >>> abs(kernel.difference) < 0.05
     True
     """
-    facts = NetworkFacts(network)
-    found = []
-    kernels = compile_facts(facts, accelerator).kernels
-
-    def stream_of(kernel: Kernel) -> Stream:
-        layers = [network.layer(name) for name in kernel.layers]
-        return lower_to_stream(facts, layers, accelerator.external_memory)
-
-    for kernel, view in zip(kernels, kernel_views(kernels, accelerator, stream_of), strict=True):
+    compiled = PreparedNetwork(network).compiled(accelerator)
+    kernels, found = compiled.mapping.kernels, []
+    views = kernel_views(
+        kernels, accelerator, lambda kernel: compiled.stream(kernel.layers, accelerator.external_memory)
+    )
+    for kernel, view in zip(kernels, views, strict=True):
         if kernel.unit == "host":
             continue
-        layers = [network.layer(name) for name in kernel.layers]
         started = clock()
         try:
             program = kernel_program(
-                facts,
+                compiled.facts,
                 view.accelerator,
                 kernel.unit,
-                layers,
+                compiled.layers(kernel.layers),
                 weight_bus_factor=view.weight_bus_factor,
                 has_weight_port=view.has_weight_port,
             )
             evaluation = evaluate_program(program)
             elapsed_s = clock() - started
-            clock_hz, tile_s = _tile_time(
-                facts,
-                view.accelerator,
-                kernel.unit,
-                layers,
-                weight_bus_factor=view.weight_bus_factor,
-                has_weight_port=view.has_weight_port,
-            )
+            tile = time_on_unit(compiled, view, kernel.unit, kernel.layers)
         except HardwareError as err:
             raise HardwareError(f"accelerator {accelerator.name!r}: kernel {kernel.name!r}: {err}") from err
+        clock_hz = accelerator.clock_hz
+        if kernel.unit == "vector" and accelerator.vector is not None:
+            clock_hz = accelerator.vector.clock_hz
         found.append(
             InstructionKernel(
                 kernel=kernel,
                 clock_hz=clock_hz,
                 evaluation=evaluation,
-                tile_cycles=tile_s * clock_hz,
+                tile_cycles=tile.latency_s * clock_hz,
                 elapsed_s=elapsed_s,
             )
         )
@@ -153,36 +143,3 @@ def kernel_program(
         stream = lower_to_stream(facts, layers, accelerator.external_memory)
         return lower_stream(stream, accelerator.vector, accelerator)
     raise HardwareError(f"found unit {unit!r}, expected the array or a vector unit that the accelerator has")
-
-
-def _tile_time(
-    facts: NetworkFacts,
-    accelerator: Accelerator,
-    unit: str,
-    layers: Sequence[Layer],
-    *,
-    weight_bus_factor: float,
-    has_weight_port: bool,
-) -> tuple[float, float]:
-    """Clock of the unit, and seconds by its tile engine."""
-    if unit == "array":
-        machine = array_machine(accelerator, weight_bus_factor, has_weight_port=has_weight_port)
-        nest = lower_to_array(facts, layers)
-        timed = (
-            time_array(nest, machine)
-            if machine.systolic is None
-            else time_systolic(nest, machine.systolic, machine)
-        )
-        return accelerator.clock_hz, timed.latency_s
-    if accelerator.vector is None:
-        raise HardwareError(f"found unit {unit!r}, which the accelerator does not have")
-    precision = accelerator.precision
-    stream = lower_to_stream(facts, layers, accelerator.external_memory)
-    timed = time_vector(
-        stream,
-        accelerator.vector,
-        accelerator.external_memory,
-        precision.activation_bytes,
-        precision.weight_bytes,
-    )
-    return accelerator.vector.clock_hz, timed.latency_s
