@@ -208,19 +208,10 @@ def _failures_line(failures: list[dict[str, Any]]) -> str:
 
 
 def _print_front(cost: str, front: list[dict[str, Any]]) -> None:
-    rows = [
-        (
-            item["network"],
-            item["device"],
-            f"{100 * item['top1_fraction']:.1f} %",
-            format_seconds(item["latency_s"]),
-            format_joules(item["energy_j"]),
-            f"{item['edp_js']:.2e} Js",
-        )
-        for item in front
-    ]
-    columns = ("network", "accelerator", "top-1", "latency", "energy", "EDP")
-    print_table(columns, rows, left=2, title=f"Pareto front of accuracy against {cost}")
+    from annette.explore.tradeoff_report import FRONT_COLUMNS, front_rows
+
+    title = f"Pareto front of accuracy against {cost}"
+    print_table(FRONT_COLUMNS, front_rows(front), left=2, title=title)
 
 
 def _print_arrays(found: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from annette.explore.tradeoff import TradeoffStudy, summarise_devices
 from annette.explore.tradeoff_figures import accelerator_figure, accuracy_figure, array_figure, energy_figure
-from annette.explore.tradeoff_report import ArrayStudy, tradeoff_document
+from annette.explore.tradeoff_report import FRONT_COLUMNS, ArrayStudy, front_rows, tradeoff_document
 from annette.units import format_bytes, format_joules, format_number, format_seconds
 
 __all__ = ["write_page"]
@@ -121,19 +121,9 @@ def _table(
 def _front_tables(document: dict[str, Any]) -> str:
     parts = []
     for cost, front in document["fronts"].items():
-        rows = [
-            (
-                item["network"],
-                item["device"],
-                f"{100 * item['top1_fraction']:.1f} %",
-                format_seconds(item["latency_s"]),
-                format_joules(item["energy_j"]),
-                f"{item['edp_js']:.2e} Js",
-            )
-            for item in front
-        ]
-        columns = ("network", "accelerator", "top-1", "latency", "energy", "EDP")
-        parts.append(f"<p>On the front of accuracy against {escape(cost)}:</p>{_table(columns, rows, 2)}")
+        parts.append(
+            f"<p>On the front of accuracy against {escape(cost)}:</p>{_table(FRONT_COLUMNS, front_rows(front), 2)}"
+        )
     return "".join(parts)
 
 

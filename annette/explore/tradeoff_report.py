@@ -18,8 +18,12 @@ from annette.explore.tradeoff import (
     best_networks,
     summarise_devices,
 )
+from annette.units import format_joules, format_seconds
 
-__all__ = ["ArrayStudy", "points_csv", "tradeoff_document"]
+__all__ = ["FRONT_COLUMNS", "ArrayStudy", "front_rows", "points_csv", "tradeoff_document"]
+
+FRONT_COLUMNS = ("network", "accelerator", "top-1", "latency", "energy", "EDP")
+"""Titles of the columns of `front_rows`."""
 
 _FIELDS = ("shape", "dataflow", "split")
 
@@ -44,6 +48,21 @@ class ArrayStudy:
             If no network runs on every array.
         """
         return tuple(array_preferences(self.study.points, self.choices, cost) for cost in COSTS)
+
+
+def front_rows(front: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """A front of the document for people, a row a point."""
+    return [
+        (
+            item["network"],
+            item["device"],
+            f"{100 * item['top1_fraction']:.1f} %",
+            format_seconds(item["latency_s"]),
+            format_joules(item["energy_j"]),
+            f"{item['edp_js']:.2e} Js",
+        )
+        for item in front
+    ]
 
 
 def tradeoff_document(study: TradeoffStudy, arrays: ArrayStudy | None = None) -> dict[str, Any]:
