@@ -121,9 +121,8 @@ def _table(
 def _front_tables(document: dict[str, Any]) -> str:
     parts = []
     for cost, front in document["fronts"].items():
-        parts.append(
-            f"<p>On the front of accuracy against {escape(cost)}:</p>{_table(FRONT_COLUMNS, front_rows(front), 2)}"
-        )
+        table = _table(FRONT_COLUMNS, front_rows(front), 2)
+        parts.append(f"<p>On the front of accuracy against {escape(cost)}:</p>{table}")
     return "".join(parts)
 
 
