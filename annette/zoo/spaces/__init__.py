@@ -1,1 +1,1 @@
-"""Search spaces of architecture search: encodings, the networks they mean, and whole populations as arrays."""
+"""Search spaces of architecture search: encodings, the networks they mean, populations as arrays."""

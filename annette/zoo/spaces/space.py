@@ -54,8 +54,8 @@ class Pieces:
     """What kind of piece stands at each position, in the order in which layers execute. Positions of one
     kind are built alike."""
     codes: NDArray[np.int64]
-    """Shape (n_networks, n_positions): which piece of its kind, >= 0, or `ABSENT`. Together with the shapes of
-    what it reads it says all about the piece."""
+    """Shape (n_networks, n_positions): which piece of its kind, >= 0, or `ABSENT`. Together with the shapes
+    of what it reads it says all about the piece."""
     sources: NDArray[np.int64]
     """Shape (n_networks, n_positions, n_ports): the earlier position whose output each port reads, or
     `UNUSED`; the ports in use come first. A piece without any reads nothing: it declares the network's input.
@@ -140,7 +140,8 @@ class SearchSpace(ABC):
             numbers = tuple(int(item) for item in text.split(","))
         except ValueError:
             raise UsageError(
-                f"{self.name}: {text[:80]!r} is no architecture, expected {len(self.choices)} numbers with commas"
+                f"{self.name}: {text[:80]!r} is no architecture, "
+                f"expected {len(self.choices)} numbers with commas"
             ) from None
         return self._encoding(numbers)
 
