@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import difflib
-import inspect
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import get_type_hints
 
 from annette.errors import GraphError, UsageError
 from annette.graph.network import Network
+from annette.zoo.parameters import Parameters, ParameterValue, nearest, parameters_of, split_parameters
 
 __all__ = ["ZooEntry", "list_networks", "open_network", "zoo_network", "zoo_parameters"]
-
-ParameterValue = int | float | bool
 
 _ZOO: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -69,7 +66,6 @@ _LARGEST_REPETITION = 1000
 _REPETITIONS = frozenset({"depth", "stages"})
 """Parameters that multiply layers instead of sizes."""
 _LARGEST_WIDTH = 64.0
-_BOOLS = {"true": True, "false": False}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +96,7 @@ def zoo_parameters(name: str) -> Mapping[str, ParameterValue]:
     >>> dict(zoo_parameters("bert_mini"))["sequence"]
     128
     """
-    signature = inspect.signature(_function(name))
-    return MappingProxyType({key: item.default for key, item in signature.parameters.items()})
+    return _parameters(name).defaults
 
 
 def zoo_network(name: str, **parameters: ParameterValue) -> Network:
@@ -120,9 +115,8 @@ def zoo_network(name: str, **parameters: ParameterValue) -> Network:
     'mobilenet_v2'
     """
     function = _function(name)
-    types = _parameter_types(name)
-    checked = {key: _checked(name, key, types, value) for key, value in parameters.items()}
-    return function(**checked)
+    known = _parameters(name)
+    return function(**{key: _checked(known, key, value) for key, value in parameters.items()})
 
 
 def open_network(
@@ -166,83 +160,39 @@ def open_network(
 
 
 def _parse_zoo(text: str) -> tuple[str, dict[str, ParameterValue]]:
-    name, *items = (part.strip() for part in text[len(_PREFIX) :].split(","))
-    types = _parameter_types(name)
-    parameters: dict[str, ParameterValue] = {}
-    for item in items:
-        key, equals, value = (part.strip() for part in item.partition("="))
-        if not equals or not key:
-            raise UsageError(f"{text}: {item!r} is no parameter, expected NAME=VALUE{_parameter_hint(name)}")
-        if key in parameters:
-            raise UsageError(f"{text}: parameter {key!r} is given twice, expected once")
-        parameters[key] = _parsed(name, key, types, value)
-    return name, parameters
+    name, items = split_parameters(text[len(_PREFIX) :])
+    return name, _parameters(name).parse(text, items)
 
 
-def _parsed(name: str, key: str, types: Mapping[str, type], text: str) -> ParameterValue:
-    kind = _known_type(name, key, types)
-    try:
-        return _BOOLS[text.lower()] if kind is bool else kind(text)
-    except (ValueError, KeyError):
-        raise UsageError(
-            f"{_PREFIX}{name}: {key}={text!r}, expected {_type_text(kind)}{_parameter_hint(name)}"
-        ) from None
-
-
-def _checked(name: str, key: str, types: Mapping[str, type], value: ParameterValue) -> ParameterValue:
-    kind = _known_type(name, key, types)
+def _checked(parameters: Parameters, key: str, value: ParameterValue) -> ParameterValue:
+    kind = parameters.type_of(key)
     fits = isinstance(value, bool) == (kind is bool) and isinstance(value, (kind, int))
-    if not fits:
-        raise UsageError(
-            f"{_PREFIX}{name}: {key}={value!r}, expected {_type_text(kind)}{_parameter_hint(name)}"
-        )
+    if not fits or isinstance(value, str):
+        raise parameters.wrong_value(key, value)
     if kind is int:
         largest = _LARGEST_REPETITION if key in _REPETITIONS else _LARGEST_INT
         if not 1 <= value <= largest:
-            raise GraphError(f"{_PREFIX}{name}: {key}={value}, expected 1 to {largest}")
+            raise GraphError(f"{parameters.owner}: {key}={value}, expected 1 to {largest}")
     elif kind is float and not (math.isfinite(value) and 0 < value <= _LARGEST_WIDTH):
         raise GraphError(
-            f"{_PREFIX}{name}: {key}={value}, expected more than 0 and at most {_LARGEST_WIDTH:g}"
+            f"{parameters.owner}: {key}={value}, expected more than 0 and at most {_LARGEST_WIDTH:g}"
         )
     return float(value) if kind is float else value
 
 
-def _known_type(name: str, key: str, types: Mapping[str, type]) -> type:
-    if key not in types:
-        raise UsageError(
-            f"{_PREFIX}{name}: no parameter {key!r}{_nearest(key, types)}{_parameter_hint(name)}"
-        )
-    return types[key]
-
-
-def _type_text(kind: type) -> str:
-    return {int: "a whole number", float: "a number", bool: "true or false"}[kind]
-
-
-def _parameter_hint(name: str) -> str:
-    return "; its parameters: " + ", ".join(f"{key}={value}" for key, value in zoo_parameters(name).items())
-
-
 @cache
-def _parameter_types(name: str) -> Mapping[str, type]:
-    hints = get_type_hints(_function(name))
-    return MappingProxyType({key: kind for key, kind in hints.items() if key != "return"})
+def _parameters(name: str) -> Parameters:
+    return parameters_of(_function(name), f"{_PREFIX}{name}")
 
 
 def _function(name: str) -> Callable[..., Network]:
     if name not in _ZOO:
         raise UsageError(
-            f"{_PREFIX}{name}: no such network in the zoo{_nearest(name, _ZOO)}; "
-            "`annette networks` lists them"
+            f"{_PREFIX}{name}: no such network in the zoo{nearest(name, _ZOO)}; `annette networks` lists them"
         )
     module = import_module(f"annette.zoo.{_ZOO[name][0]}")
     function: Callable[..., Network] = getattr(module, name)
     return function
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    found = difflib.get_close_matches(name.lower().replace("-", "_"), known, n=1, cutoff=0.5)
-    return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def _no_such_file(text: str) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -144,6 +144,17 @@ class SearchSpace(ABC):
                 f"expected {len(self.choices)} numbers with commas"
             ) from None
         return self._encoding(numbers)
+
+    def parse_many(self, texts: Iterable[str]) -> Encodings:
+        """The encodings of many texts, shape (n, n_genes): `parse` of each, which a space may do faster.
+
+        Raises
+        ------
+        UsageError
+            If a text is no architecture of the space.
+        """
+        rows = [self.parse(text) for text in texts]
+        return np.array(rows, dtype=np.int64).reshape(-1, len(self.choices))
 
     def format(self, encoding: Sequence[int]) -> str:
         """The encoding in the space's own notation: what `parse` takes."""
