@@ -11,6 +11,7 @@ from annette.graph.builder import NetworkBuilder
 __all__ = [
     "SqueezeExcite",
     "avg_pool_to",
+    "channel_shuffle",
     "classify",
     "conv_bn",
     "inverted_residual",
@@ -95,6 +96,19 @@ def conv_bn(
         bias=False,
     )
     return build.activation(build.batch_norm(y), activation)
+
+
+def channel_shuffle(build: NetworkBuilder, x: str, groups: int) -> str:
+    """The channels of all groups interleaved: reshape, transpose, reshape back.
+
+    References
+    ----------
+    Zhang et al.: ShuffleNet: An Extremely Efficient Convolutional Neural Network for Mobile Devices, CVPR
+    2018, section 3.1.
+    """
+    _, channels, height, width = build.shape(x)
+    y = build.reshape(x, (-1, groups, channels // groups, height, width))
+    return build.reshape(build.transpose(y, (0, 2, 1, 3, 4)), (-1, channels, height, width))
 
 
 def squeeze_excite(build: NetworkBuilder, x: str, block: SqueezeExcite) -> str:

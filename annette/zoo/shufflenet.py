@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from annette.graph.builder import NetworkBuilder
 from annette.graph.network import Network
-from annette.zoo.blocks import classify, conv_bn, scale_channels
+from annette.zoo.blocks import channel_shuffle, classify, conv_bn, scale_channels
 
 __all__ = ["shufflenet_v2"]
 
@@ -51,17 +51,10 @@ def _branch(build: NetworkBuilder, x: str, channels: int, stride: int) -> str:
 def _block(build: NetworkBuilder, x: str) -> str:
     half = build.channels(x) // 2
     left, right = build.add_many("Split", x, build.int_constant((half, half)), outputs=2, axis=1)
-    return _shuffle(build, build.concat(left, _branch(build, right, half, 1)))
+    return channel_shuffle(build, build.concat(left, _branch(build, right, half, 1)), 2)
 
 
 def _down_block(build: NetworkBuilder, x: str, channels: int) -> str:
     left = conv_bn(build, x, build.channels(x), kernel=3, stride=2, groups=build.channels(x), activation=None)
     left = conv_bn(build, left, channels // 2)
-    return _shuffle(build, build.concat(left, _branch(build, x, channels // 2, 2)))
-
-
-def _shuffle(build: NetworkBuilder, x: str) -> str:
-    """The channels of both halves interleaved: reshape, transpose, reshape back."""
-    _, channels, height, width = build.shape(x)
-    y = build.reshape(x, (-1, 2, channels // 2, height, width))
-    return build.reshape(build.transpose(y, (0, 2, 1, 3, 4)), (-1, channels, height, width))
+    return channel_shuffle(build, build.concat(left, _branch(build, x, channels // 2, 2)), 2)
