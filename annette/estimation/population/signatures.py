@@ -1,0 +1,138 @@
+"""Layer signatures: everything about a layer but its name and its place in a network, each kept once.
+
+A population has many layers and few signatures. What depends on a layer alone (its operator, its family, a
+feature that mapping rules look at) is worked out once a signature, by the code that serves single networks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annette.estimation.population.errors import NotVectorisedError
+from annette.graph.network import Layer, Network, Tensor
+from annette.graph.operators import operator_key
+from annette.models.mapping_features import FEATURES
+from annette.models.mapping_walk import GraphView, Site, Walk
+from annette.models.rule_tree import Node
+
+__all__ = ["Signature", "Signatures", "signature_of"]
+
+TensorKey = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """One layer by itself: a layer that reads ``in0``, ``in1``, ... and constants, and makes ``out``."""
+
+    layer: Layer
+    tensors: tuple[Tensor, ...]
+    """The tensors that it names."""
+    operands: tuple[str, ...]
+    """Names of the activations that it reads, in the order of its inputs; one tensor read twice is there
+    twice, under two names."""
+
+    @property
+    def output(self) -> Tensor:
+        """What it makes."""
+        return self.tensors[-1]
+
+
+def signature_of(layer: Layer, tensors: dict[str, Tensor]) -> tuple[Signature, tuple[str, ...]]:
+    """The signature of a layer, and the tensors of its network that it reads as activations."""
+    if len(layer.outputs) != 1:
+        raise NotVectorisedError(f"{layer.op_type} has {len(layer.outputs)} outputs")
+    inputs, operands, read, kept = [], [], [], []
+    for place, name in enumerate(layer.inputs):
+        if not name:
+            inputs.append("")
+            continue
+        constant = tensors[name].is_constant
+        new = f"{'constant' if constant else 'in'}{place}"
+        inputs.append(new)
+        kept.append(replace(tensors[name], name=new))
+        if not constant:
+            operands.append(new)
+            read.append(name)
+    kept.append(replace(tensors[layer.outputs[0]], name="out"))
+    bare = Layer(
+        name="layer", op_type=layer.op_type, domain=layer.domain, inputs=tuple(inputs), outputs=("out",),
+        attributes=layer.attributes,
+    )  # fmt: skip
+    return Signature(bare, tuple(kept), tuple(operands)), tuple(read)
+
+
+@dataclass(slots=True)
+class Signatures:
+    """All signatures met so far, numbered; grows, and never forgets."""
+
+    items: list[Signature] = field(default_factory=list)
+    """By number."""
+    operators: list[str] = field(default_factory=list)
+    """Operator keys by number, as mapping rules name them."""
+    _numbers: dict[tuple[object, ...], int] = field(default_factory=dict)
+    _sites: dict[int, Site] = field(default_factory=dict)
+    _holds: dict[tuple[str, float, str | None, int], list[bool]] = field(default_factory=dict)
+    _families: list[str] = field(default_factory=list)
+    _shapes: dict[TensorKey, int] = field(default_factory=dict)
+    _output_shapes: list[int] = field(default_factory=list)
+
+    def number(self, signature: Signature) -> int:
+        """The signature's number; a new one where it is met for the first time."""
+        layer = signature.layer
+        key = (layer.op_type, layer.domain, layer.attributes, layer.inputs, signature.tensors)
+        found = self._numbers.get(key)
+        if found is None:
+            found = self._numbers[key] = len(self.items)
+            self.items.append(signature)
+            self.operators.append(operator_key(layer))
+            self._output_shapes.append(self.shape_number(signature.output))
+        return found
+
+    def shape_number(self, tensor: Tensor) -> int:
+        """The number of a tensor's shape and dtype."""
+        return self._shapes.setdefault((tensor.shape, tensor.dtype), len(self._shapes))
+
+    def output_shapes(self) -> NDArray[np.int64]:
+        """Shape number of each signature's output, shape (n_signatures,)."""
+        return np.array(self._output_shapes, dtype=np.int64)
+
+    def site(self, number: int) -> Site:
+        """The layer at a site of its own: alone in a network, and alone in its kernel."""
+        found = self._sites.get(number)
+        if found is None:
+            item = self.items[number]
+            network = Network(
+                name="layer", inputs=item.operands, outputs=("out",), layers=(item.layer,),
+                tensors={tensor.name: tensor for tensor in item.tensors},
+            )  # fmt: skip
+            walk = Walk(GraphView(network, frozenset()), frozenset(), lambda walk, kernel: "")
+            walk.open(0)
+            found = self._sites[number] = Site(walk, 0, 0, 0, 0 if item.operands else -1)
+        return found
+
+    def families(self) -> list[str]:
+        """By signature the family whose rules stand in for the operator."""
+        for number in range(len(self._families), len(self.items)):
+            self._families.append(self.site(number).walk.view.rule_family(0))
+        return self._families
+
+    def holds(self, node: Node, operand: int) -> NDArray[np.bool_]:
+        """Whether a condition on the layer alone holds, by signature, shape (n_signatures,).
+
+        ``operand`` is the place of the operand that the decision is about.
+        """
+        known = self._holds.setdefault((node.feature, node.threshold, node.word, operand), [])
+        for number in range(len(known), len(self.items)):
+            site = self.site(number)
+            if operand >= len(site.operands):  # asked of another layer's signature by the way
+                known.append(False)
+                continue
+            value = FEATURES[node.feature](replace(site, operand=operand))
+            if isinstance(value, frozenset):
+                known.append(node.word in value)
+            else:
+                known.append(node.word is None and value <= node.threshold)
+        return np.array(known, dtype=bool)

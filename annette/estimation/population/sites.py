@@ -1,0 +1,268 @@
+"""Conditions of mapping rules, asked of many networks at one slot at once.
+
+What a condition means is said in `annette.models.mapping_features`; here are those features that look at the
+graph around a layer, as arrays. Features of a layer by itself are asked of its signature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annette.estimation.population.errors import NotVectorisedError
+from annette.estimation.population.walk import PopulationWalk, Sources
+from annette.models.mapping_features import LAYER_FEATURES
+from annette.models.rule_tree import Leaf, Node, Tree
+
+__all__ = ["Sites", "decide_all"]
+
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+_NETWORK_INPUT = "network input"
+_PRIMARY = "primary."
+_OWN = frozenset(LAYER_FEATURES) | {
+    "keeps_shape", "keeps_order", "edge_keeps_shape", "edge_elements", "edge_line", "edge_window",
+}  # fmt: skip
+"""Features of the layer, or of the layer and the tensor at hand, and of nothing around them."""
+_OF_FEEDER = frozenset({"producer", "producer_agrees", "producer_dtype"})
+"""Features of the layer that feeds this one, by itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sites:
+    """A decision in each of some networks: about the layer in one slot, and for merges one of its operands."""
+
+    walk: PopulationWalk
+    rows: Ints
+    """The networks, shape (m,)."""
+    layer: Ints
+    """The slot of the layer in each, shape (m,)."""
+    sources: tuple[Sources, ...] | None = None
+    """Who computes each operand; ``None`` where no rule that arrays carry may ask."""
+    made: tuple[Ints, ...] = ()
+    """The slot that hands out each operand, shape (m,) each."""
+    operand: int = -1
+    """The operand that a merge is about; -1 for other decisions."""
+    feeder: Ints | None = None
+    """For merges the layer that computes the operand, shape (m,)."""
+    kernel: Ints | None = None
+    """The kernel that the layer may join, or that it stands for, shape (m,)."""
+    unit_of: Callable[[Ints, Ints], NDArray[np.object_]] | None = None
+    """Tells the units of kernels of networks."""
+
+    def holds(self, node: Node, at: Ints) -> Mask:
+        """Whether a condition holds at these of the sites, shape of ``at``."""
+        name = node.feature
+        if name in _OWN:
+            return self._of_signature(node, self.layer, at, max(self.operand, 0))
+        if name in _OF_FEEDER and self.feeder is not None:
+            return self._of_signature(node, self.feeder, at, 0)
+        if name.startswith(_PRIMARY) and self.kernel is not None:
+            primary = self.walk.primary[self.kernel[at], self.rows[at]]
+            numbers = self.walk.signature[primary, self.rows[at]]
+            found: Mask = self.walk.signatures.holds(node, 0)[numbers]
+            return found
+        number = _NUMBERS.get(name)
+        if number is not None:
+            if node.word is not None:
+                return np.zeros(len(at), dtype=bool)
+            return np.asarray(number(self, at) <= node.threshold)
+        words = _WORDS.get(name)
+        if words is None:
+            raise NotVectorisedError(f"a rule looks at {name}")
+        if node.word is None:
+            return np.zeros(len(at), dtype=bool)
+        return words(self, at, node.word)
+
+    def _of_signature(self, node: Node, slots: Ints, at: Ints, operand: int) -> Mask:
+        numbers = self.walk.signature[slots[at], self.rows[at]]
+        found: Mask = self.walk.signatures.holds(node, operand)[numbers]
+        return found
+
+    def operands(self) -> tuple[Sources, ...]:
+        """Who computes each operand."""
+        if self.sources is None:
+            raise NotVectorisedError("the unit of a kernel depends on the kernels before it")
+        return self.sources
+
+    def kernels(self, at: Ints) -> list[tuple[int, Ints, Ints]]:
+        """Operand, feeders and kernels of every source at these sites, a column each; -1 where none is."""
+        found = []
+        for place, item in enumerate(self.operands()):
+            part = Sources(item.slots[at], item.counts[at])
+            kernels = self.walk.kernels_of(self.rows[at], part)
+            found.extend((place, part.slots[:, k], kernels[:, k]) for k in range(kernels.shape[1]))
+        return found
+
+
+def decide_all(
+    tree: Tree, sites: Sites, at: Ints, value: Callable[[Leaf], float], out: NDArray[np.float64]
+) -> None:
+    """Put ``value`` of the leaf in which a tree ends at these sites into ``out`` at these places."""
+    if not len(at):
+        return
+    if isinstance(tree, Leaf):
+        out[at] = value(tree)
+        return
+    mask = sites.holds(tree, at)
+    decide_all(tree.holds, sites, at[mask], value, out)
+    decide_all(tree.fails, sites, at[~mask], value, out)
+
+
+# Numbers -------------------------------------------------------------------------------------------
+
+
+def _at_feeder(sites: Sites, table: NDArray[np.generic], at: Ints) -> NDArray[np.float64]:
+    if sites.feeder is None:
+        raise NotVectorisedError("a rule asks for the producer where there is none")
+    return np.asarray(table[sites.feeder[at], sites.rows[at]], dtype=np.float64)
+
+
+def _at_layer(sites: Sites, table: NDArray[np.generic], at: Ints) -> NDArray[np.float64]:
+    return np.asarray(table[sites.layer[at], sites.rows[at]], dtype=np.float64)
+
+
+def _is_latest(sites: Sites, at: Ints) -> NDArray[np.float64]:
+    feeders = np.stack([slots for _, slots, _ in sites.kernels(at)])
+    assert sites.feeder is not None  # a feature of merges
+    return (sites.feeder[at] == feeders.max(axis=0)).astype(np.float64)
+
+
+def _only_from_kernel(sites: Sites, at: Ints) -> NDArray[np.float64]:
+    kernel = _kernel(sites, at)
+    found = np.ones(len(at), dtype=bool)
+    for item in sites.operands():
+        found &= item.counts[at] > 0
+    for _, _, other in sites.kernels(at):
+        found &= (other == kernel) | (other < 0)
+    return found.astype(np.float64)
+
+
+def _reads_input(sites: Sites, at: Ints) -> NDArray[np.float64]:
+    found = np.zeros(len(at), dtype=bool)
+    for item in sites.operands():
+        found |= item.counts[at] == 0
+    return found.astype(np.float64)
+
+
+def _other_is_input(sites: Sites, at: Ints) -> NDArray[np.float64]:
+    found = np.zeros(len(at), dtype=bool)
+    for place, item in enumerate(sites.operands()):
+        if place != sites.operand:
+            found |= item.counts[at] == 0
+    return found.astype(np.float64)
+
+
+def _is_direct(sites: Sites, at: Ints) -> NDArray[np.float64]:
+    assert sites.feeder is not None  # a feature of merges
+    return (sites.made[sites.operand][at] == sites.feeder[at]).astype(np.float64)
+
+
+def _joined_sources(sites: Sites, at: Ints) -> NDArray[np.float64]:
+    return sites.operands()[sites.operand].counts[at].astype(np.float64)
+
+
+def _kernel_layers(sites: Sites, at: Ints) -> NDArray[np.float64]:
+    return np.asarray(sites.walk.n_layers[_kernel(sites, at), sites.rows[at]], dtype=np.float64)
+
+
+def _kernel(sites: Sites, at: Ints) -> Ints:
+    if sites.kernel is None:
+        raise NotVectorisedError("a rule asks for the kernel where there is none")
+    return sites.kernel[at]
+
+
+_NUMBERS: Mapping[str, Callable[[Sites, Ints], NDArray[np.float64]]] = MappingProxyType(
+    {
+        "producer_readers": lambda sites, at: _at_feeder(sites, sites.walk.readers, at),
+        "producer_is_output": lambda sites, at: _at_feeder(sites, sites.walk.is_output, at),
+        "readers": lambda sites, at: _at_layer(sites, sites.walk.readers, at),
+        "is_output": lambda sites, at: _at_layer(sites, sites.walk.is_output, at),
+        "is_latest": _is_latest,
+        "only_from_kernel": _only_from_kernel,
+        "reads_input": _reads_input,
+        "other_is_input": _other_is_input,
+        "is_direct": _is_direct,
+        "joined_sources": _joined_sources,
+        "kernel_layers": _kernel_layers,
+    }
+)
+
+
+# Words ---------------------------------------------------------------------------------------------
+
+
+def _has_bit(sites: Sites, words: NDArray[np.uint64], word: str) -> Mask:
+    code = sites.walk.code_of.get(word)
+    if code is None:
+        return np.zeros(len(words), dtype=bool)
+    return (words >> np.uint64(code)) & np.uint64(1) == 1
+
+
+def _kernel_operators(sites: Sites, at: Ints, word: str) -> Mask:
+    return _has_bit(sites, sites.walk.operators[_kernel(sites, at), sites.rows[at]], word)
+
+
+def _next_operators(sites: Sites, at: Ints, word: str) -> Mask:
+    return _has_bit(sites, sites.walk.next_operators[sites.layer[at], sites.rows[at]], word)
+
+
+def _feeders(sites: Sites, at: Ints, word: str, *, others: bool) -> Mask:
+    """Whether a layer with this operator computes an operand, or an operand is the network's input."""
+    code = sites.walk.code_of.get(word, -2)
+    found = np.zeros(len(at), dtype=bool)
+    for place, slots, _ in sites.kernels(at):
+        if not others or place != sites.operand:
+            found |= (slots >= 0) & (sites.walk.operator[slots] == code)
+    if word == _NETWORK_INPUT:
+        for place, item in enumerate(sites.operands()):
+            if not others or place != sites.operand:
+                found |= item.counts[at] == 0
+    return found
+
+
+def _primaries(sites: Sites, at: Ints, word: str, *, others: bool) -> Mask:
+    """Whether a kernel with this primary operator computes an operand."""
+    code = sites.walk.code_of.get(word, -2)
+    found = np.zeros(len(at), dtype=bool)
+    for place, _, kernels in sites.kernels(at):
+        if not others or place != sites.operand:
+            primary = sites.walk.primary[kernels, sites.rows[at]]
+            found |= (kernels >= 0) & (sites.walk.operator[primary] == code)
+    return found
+
+
+def _units(sites: Sites, at: Ints, word: str, *, others: bool) -> Mask:
+    """Whether a kernel that computes an operand runs on this unit."""
+    assert sites.unit_of is not None  # given wherever a rule may ask
+    found = np.zeros(len(at), dtype=bool)
+    for place, _, kernels in sites.kernels(at):
+        if not others or place != sites.operand:
+            known = np.flatnonzero(kernels >= 0)
+            found[known] |= sites.unit_of(sites.rows[at][known], kernels[known]) == word
+    return found
+
+
+def _own_unit(sites: Sites, at: Ints, word: str) -> Mask:
+    assert sites.unit_of is not None  # given wherever a rule may ask
+    return np.asarray(sites.unit_of(sites.rows[at], _kernel(sites, at)) == word)
+
+
+_WORDS: Mapping[str, Callable[[Sites, Ints, str], Mask]] = MappingProxyType(
+    {
+        "kernel": _kernel_operators,
+        "next": _next_operators,
+        "others": lambda sites, at, word: _feeders(sites, at, word, others=True),
+        "producers": lambda sites, at, word: _feeders(sites, at, word, others=False),
+        "other_kernels": lambda sites, at, word: _primaries(sites, at, word, others=True),
+        "producer_kernels": lambda sites, at, word: _primaries(sites, at, word, others=False),
+        "other_units": lambda sites, at, word: _units(sites, at, word, others=True),
+        "producer_units": lambda sites, at, word: _units(sites, at, word, others=False),
+        "unit": _own_unit,
+    }
+)
