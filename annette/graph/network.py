@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from annette.errors import GraphError
 from annette.graph.identity import content_id
 from annette.graph.operators import WEIGHT_KEEPING
+
+if TYPE_CHECKING:
+    from annette.graph.layer_kinds import LayerKind
 
 __all__ = [
     "ELEMENT_BITS",
@@ -120,6 +124,8 @@ class Layer:
     """Tensor names in ONNX's order; the empty string stands for an omitted optional output."""
     attributes: tuple[tuple[str, AttributeValue], ...] = ()
     """Name and value pairs; kept sorted by name. A value is a number, a string, or a tuple of them."""
+    signature: str = field(init=False, repr=False, compare=False)
+    """Operator, domain and attributes as text: the same for layers that differ in names only."""
     _lookup: dict[str, AttributeValue] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -131,7 +137,10 @@ class Layer:
             _require_scalars(items, f"layer {self.name!r}: attribute {key!r}")
             if any(item != item for item in items):
                 raise GraphError(f"layer {self.name!r}: attribute {key!r} holds NaN, expected a number")
-        object.__setattr__(self, "attributes", tuple(sorted(lookup.items())))
+        attributes = tuple(sorted(lookup.items()))
+        object.__setattr__(self, "attributes", attributes)
+        signature = sys.intern(repr((self.op_type, self.domain, attributes)))  # text keeps its hash
+        object.__setattr__(self, "signature", signature)
         object.__setattr__(self, "_lookup", lookup)
 
     def int_attribute(self, name: str, default: int) -> int:
@@ -252,6 +261,21 @@ class Network:
     def id(self) -> str:
         """32 hexadecimal digits that depend on the content alone: not on the name of anything."""
         return content_id(self)
+
+    @cached_property
+    def layer_kinds(self) -> tuple[LayerKind, ...]:
+        """What each layer is without its names, in the order of `layers`; one object for equal layers."""
+        from annette.graph.layer_kinds import intern_layers  # which knows networks itself
+
+        return intern_layers(self)
+
+    def kind_of(self, layer: Layer) -> LayerKind:
+        """The kind of a layer of this network."""
+        return self._kinds_by_name[layer.name]
+
+    @cached_property
+    def _kinds_by_name(self) -> dict[str, LayerKind]:
+        return {layer.name: kind for layer, kind in zip(self.layers, self.layer_kinds, strict=True)}
 
     @cached_property
     def _producers(self) -> dict[str, Layer]:

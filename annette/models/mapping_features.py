@@ -73,9 +73,11 @@ from annette.models.mapping_words import (
 
 __all__ = [
     "FEATURES",
+    "FEEDER_FEATURES",
     "LAYER_FEATURES",
     "MERGE_FEATURES",
     "PLACEMENT_FEATURES",
+    "PRIMARY_FEATURES",
     "VANISH_FEATURES",
     "Feature",
     "sample_of",
@@ -301,6 +303,14 @@ LAYER_FEATURES: Mapping[str, Feature] = MappingProxyType(
     {"layer": operator, "family": family, **_AROUND, **_LAYER, **_ALIGNMENTS}
 )
 """Features of a layer by itself, by name."""
+FEEDER_FEATURES: Mapping[str, Feature] = MappingProxyType(
+    {"producer_agrees": producer_agrees, "producer_dtype": producer_dtype}
+)
+"""Features of the layer that feeds the one under decision by itself, by name."""
+PRIMARY_FEATURES: Mapping[str, Feature] = MappingProxyType(
+    {name: item for name, item in _MERGE.items() if name.startswith("primary.")}
+)
+"""Features of the kernel's primary layer by itself, by name."""
 MERGE_FEATURES = tuple(_MERGE)
 """Names that merges may look at, most telling first."""
 VANISH_FEATURES = tuple(_VANISH)

@@ -21,10 +21,10 @@ from annette.errors import ModelError
 from annette.graph.mapping import Kernel, Mapping, require_complete
 from annette.graph.network import Network
 from annette.graph.operators import operator_key
+from annette.models.mapping_decisions import MergeDecisions, OwnDecisions, staying_operators
 from annette.models.mapping_glossary import meaning_of
 from annette.models.mapping_moves import MOVE_FEATURES, MoveKey, plan_moves
 from annette.models.mapping_rules import (
-    MERGED,
     RULE_FEATURES,
     VANISHES,
     Key,
@@ -32,10 +32,7 @@ from annette.models.mapping_rules import (
     fit_rules,
     joining_operators,
     learn_moves,
-    look_up,
     majority,
-    merge_keys,
-    own_keys,
     seen_producers,
     transparent_operators,
     uniting_pairs,
@@ -55,7 +52,7 @@ from annette.models.mapping_text import (
 )
 from annette.models.mapping_walk import GraphView, Site, Walk, usual_primary
 from annette.models.rule_text import tree_to_json
-from annette.models.rule_tree import Leaf, Tree, features_of
+from annette.models.rule_tree import Tree, features_of
 
 __all__ = ["MappingModel", "exact_kernels", "fit_mapping_model"]
 
@@ -94,50 +91,53 @@ class MappingModel:
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     @cached_property
-    def _never_vanish(self) -> frozenset[str]:
-        return frozenset(
-            key[0]
-            for key, tree in self.vanish.items()
-            if isinstance(tree, Leaf) and tree.label != VANISHES and not key[0].startswith("family:")
-        )
+    def _vanishing(self) -> OwnDecisions:
+        return OwnDecisions(self.vanish)
 
     @cached_property
-    def _never_merged(self) -> frozenset[Key]:
-        return frozenset(
-            key for key, tree in self.merge.items() if isinstance(tree, Leaf) and tree.fraction(MERGED) <= 0.5
-        )
+    def _staying(self) -> frozenset[str]:
+        return staying_operators(self._vanishing)
+
+    @cached_property
+    def _merging(self) -> MergeDecisions:
+        return MergeDecisions(self.merge, self.producers)
+
+    @cached_property
+    def _placing(self) -> OwnDecisions:
+        return OwnDecisions(self.placement)
 
     def predict(self, network: Network) -> Mapping:
         """The mapping expected for ``network``: complete, and free of kernels that wait for each other."""
+        walk = self.walk(network)
+        layers = walk.view.layers
+        kernels = tuple(self._kernel(walk, number) for number in self.execution(walk))
+        return Mapping(kernels=kernels, eliminated_layers=tuple(layers[item].name for item in walk.vanished))
+
+    def walk(self, network: Network) -> Walk:
+        """The walk through ``network`` after its last layer: its kernels are those of the mapping."""
         view = GraphView(network, self.transparent)
-        walk = Walk(view, self.joins, self._unit, keeps_units=self._places_by_units)
+        by_units, staying, vanishing = self._places_by_units, self._staying, self._vanishing
+        walk = Walk(view, self.joins, self._unit, keeps_units=by_units)
         for number, op_type in enumerate(view.op_types):
-            if op_type not in self._never_vanish and self._vanishes(walk, number):
+            if op_type not in staying and vanishing.label(Site(walk, number)) == VANISHES:
                 walk.vanish(number)
                 continue
             homes = self._homes(walk, number)
             kernel = walk.join_all(number, homes) if homes else walk.open(number)
-            if self._places_by_units:  # from the front, so that no question has to reach back far
+            if by_units:  # from the front, so that no question has to reach back far
                 walk.unit(kernel)
         unite_siblings(walk, self.siblings)
         walk.settle_units()
-        kernels = tuple(self._with_moves(walk))
-        names = tuple(view.layers[number].name for number in walk.vanished)
-        return Mapping(kernels=kernels, eliminated_layers=names)
+        return walk
 
-    def _vanishes(self, walk: Walk, number: int) -> bool:
-        site = Site(walk, number)
-        leaf = look_up(self.vanish, own_keys(site), site)
-        return leaf is not None and leaf.label == VANISHES
-
-    def _with_moves(self, walk: Walk) -> Iterator[Kernel]:
-        """The kernels in order of execution, each behind the moves that it is the first to need."""
+    def execution(self, walk: Walk) -> Iterator[int | Kernel]:
+        """A walk's kernels by number in order of execution, each behind the moves that it first needs."""
         moves: dict[int, list[Kernel]] = {}
         for reader, move in plan_moves(self.moves, walk) if self.moves else ():
             moves.setdefault(reader, []).append(move)
         for number in walk.order():
             yield from moves.get(number, ())
-            yield self._kernel(walk, number)
+            yield number
         yield from moves.get(-1, ())
 
     def _homes(self, walk: Walk, number: int) -> list[int]:
@@ -145,41 +145,23 @@ class MappingModel:
 
         Several only of kernels that were seen to be united by such a layer.
         """
-        found: list[tuple[float, int, int]] = []
-        op_type = walk.view.op_types[number]
-        for site in walk.sites(number):
-            if (walk.kernels[site.kernel].primary_op, op_type) in self._never_merged:
-                continue
-            leaf = self._merge_leaf(walk, site)
-            chance = 0.0 if leaf is None else (leaf.fraction(MERGED) * leaf.total + 0.5) / (leaf.total + 1)
-            if chance > 0.5:
-                found.append((chance, site.feeder, site.kernel))
+        found = self._merging.homes(walk, number)
         if len(found) < 2:
             return [kernel for _, _, kernel in found]
+        op_type = walk.view.op_types[number]
         uniting = {
             kernel for _, _, kernel in found if (walk.kernels[kernel].primary_op, op_type) in self.unites
         }
         best = max(found)[2]
         return sorted(uniting) if best in uniting else [best]
 
-    def _merge_leaf(self, walk: Walk, site: Site) -> Leaf | None:
-        """What was observed of this kernel and layer.
-
-        Where the layer reads from an operator of the kernel that was never seen in that place, the rules that
-        hold for this operator alone decide instead.
-        """
-        keys = merge_keys(site)
-        producer, seen = walk.view.op_types[site.feeder], self.producers.get(keys[0])
-        if seen is not None and producer not in seen:
-            keys = merge_keys(site, site.feeder)
-        return look_up(self.merge, keys, site)
-
     @cached_property
     def _places_by_units(self) -> bool:
         """Whether the unit of a kernel may depend on those of the kernels before it."""
         return bool(self.moves) or any("input_units" in features_of(tree) for tree in self.placement.values())
 
-    def _primary(self, walk: Walk, number: int) -> int:
+    def primary(self, walk: Walk, number: int) -> int:
+        """The primary layer of a walk's kernel."""
         state, view = walk.kernels[number], walk.view
         if not self.primaries or len(state.layers) == 1:
             return state.primary
@@ -188,18 +170,19 @@ class MappingModel:
         return state.layers[ops.index(wanted)] if wanted in ops else state.primary
 
     def _unit(self, walk: Walk, number: int) -> str:
-        primary = self._primary(walk, number)
-        tree = self.placement.get((walk.view.op_types[primary],))
-        if isinstance(tree, Leaf):
-            return tree.label
-        site = Site(walk, primary, number)
-        leaf = look_up(self.placement, own_keys(site), site)
-        return self.default_unit if leaf is None else leaf.label
+        primary = self.primary(walk, number)
+        fixed = self._placing.fixed.get(walk.view.op_types[primary])
+        if fixed is not None:
+            return fixed
+        label = self._placing.label(Site(walk, primary, number))
+        return self.default_unit if label is None else label
 
-    def _kernel(self, walk: Walk, number: int) -> Kernel:
+    def _kernel(self, walk: Walk, number: int | Kernel) -> Kernel:
+        if isinstance(number, Kernel):
+            return number
         layers = walk.view.layers
         names = tuple(layers[item].name for item in walk.kernels[number].layers)
-        primary = layers[self._primary(walk, number)].name
+        primary = layers[self.primary(walk, number)].name
         return Kernel(layers=names, primary=primary, unit=walk.unit(number))
 
     def describe(self) -> tuple[str, ...]:

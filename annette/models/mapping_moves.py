@@ -32,7 +32,7 @@ _MAX_SAMPLES = 2000
 """More observations under one key only cost time."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Edge(Site):
     """A tensor on its way from ``kernel`` to ``layer``; where it leaves the network, the layer makes it."""
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
-from annette.graph.families import layer_family
-from annette.graph.geometry import Geometry, layer_geometry
+from annette.graph.geometry import Geometry
 from annette.graph.network import Network
-from annette.graph.operators import operator_key, primary_rank
+from annette.graph.operators import MAC_OPERATORS, primary_rank
 
 __all__ = ["GraphView", "KernelState", "Operand", "Site", "Walk", "usual_primary"]
 
@@ -25,8 +26,7 @@ Source = tuple[int, int]
 """Number of a kernel, and the number of the layer in it that computes the tensor."""
 
 
-@dataclass(frozen=True, slots=True)
-class Operand:
+class Operand(NamedTuple):
     """One activation that a layer reads."""
 
     position: int
@@ -48,37 +48,42 @@ class GraphView:
         self.network = network
         self.layers = network.layers
         self.tensors = network.tensors
-        self.op_types = [operator_key(layer) for layer in network.layers]
+        self.kinds = network.layer_kinds
+        self.op_types = [kind.operator for kind in self.kinds]
         self.transparent = [key in transparent for key in self.op_types]
+        self._looks_through = True in self.transparent
         self.output_names = frozenset(network.outputs)
-        tensors = network.tensors
-        self.operands: list[list[Operand]] = [
-            [
-                Operand(position, name)
-                for position, name in enumerate(layer.inputs)
-                if name and not tensors[name].is_constant
-            ]
-            for layer in network.layers
-        ]
-        self._readers_of: dict[str, list[int]] = {}
-        for number, operands in enumerate(self.operands):
-            for operand in operands:
-                readers = self._readers_of.setdefault(operand.tensor, [])
-                if not readers or readers[-1] != number:
+        self.reads: list[tuple[str, ...]] = []
+        """Names of the activations that each layer reads, one a use."""
+        self.readers_of: dict[str, list[int]] = {}
+        """The layers that read a tensor as an activation, ascending, each once."""
+        self.producer_of: dict[str, int] = {}
+        """The layer that computes a tensor."""
+        readers_of, producer_of = self.readers_of, self.producer_of
+        for number, (layer, kind) in enumerate(zip(self.layers, self.kinds, strict=True)):
+            inputs, places = layer.inputs, kind.activations
+            names = (inputs[places[0]],) if len(places) == 1 else tuple([inputs[place] for place in places])
+            self.reads.append(names)
+            for name in names:
+                readers = readers_of.get(name)
+                if readers is None:
+                    readers_of[name] = [number]
+                elif readers[-1] != number:
                     readers.append(number)
-        self.producer_of = {
-            name: number for number, layer in enumerate(network.layers) for name in layer.outputs if name
-        }
-        self._families: dict[int, str] = {}
-        self._geometries: dict[int, Geometry] = {}
-        self._readers: dict[int, tuple[tuple[int, ...], bool]] = {}
+            for name in layer.outputs:
+                if name:
+                    producer_of[name] = number
+        self._reached: dict[int, tuple[tuple[int, ...], bool]] = {}
+
+    @cached_property
+    def operands(self) -> list[list[Operand]]:
+        """The activations that each layer reads."""
+        places = (kind.activations for kind in self.kinds)
+        return [list(map(Operand, *pair)) for pair in zip(places, self.reads, strict=True)]
 
     def family(self, number: int) -> str:
         """The family of a layer."""
-        found = self._families.get(number)
-        if found is None:
-            found = self._families[number] = layer_family(self.network, self.layers[number])
-        return found
+        return self.kinds[number].family(self.network, self.layers[number])
 
     def rule_family(self, number: int) -> str:
         """The family whose rules stand in for an operator never seen; mere views are one of their own."""
@@ -86,10 +91,7 @@ class GraphView:
 
     def geometry(self, number: int) -> Geometry:
         """The sizes of a layer."""
-        found = self._geometries.get(number)
-        if found is None:
-            found = self._geometries[number] = layer_geometry(self.network, self.layers[number])
-        return found
+        return self.kinds[number].geometry(self.network, self.layers[number])
 
     def readers(self, number: int) -> tuple[int, ...]:
         """The layers that read any output of a layer, in order, seen through transparent ones."""
@@ -100,9 +102,18 @@ class GraphView:
         return self._reach(number)[1]
 
     def _reach(self, number: int) -> tuple[tuple[int, ...], bool]:
-        found = self._readers.get(number)
-        if found is not None:
-            return found
+        found = self._reached.get(number)
+        if found is None:
+            outputs = self.layers[number].outputs
+            if len(outputs) == 1 and not self._looks_through:
+                readers = self.readers_of.get(outputs[0], ())
+                found = tuple(readers), outputs[0] in self.output_names
+            else:
+                found = self._look_through(number)
+            self._reached[number] = found
+        return found
+
+    def _look_through(self, number: int) -> tuple[tuple[int, ...], bool]:
         readers: set[int] = set()
         leaves = False
         pending, seen = [number], {number}
@@ -110,15 +121,13 @@ class GraphView:
             current = pending.pop()
             for name in self.layers[current].outputs:
                 leaves = leaves or name in self.output_names
-                for reader in self._readers_of.get(name, ()):
+                for reader in self.readers_of.get(name, ()):
                     if not self.transparent[reader]:
                         readers.add(reader)
                     elif reader not in seen:
                         seen.add(reader)
                         pending.append(reader)
-        result = (tuple(sorted(readers)), leaves)
-        self._readers[number] = result
-        return result
+        return tuple(sorted(readers)), leaves
 
 
 @dataclass(slots=True)
@@ -133,11 +142,16 @@ class KernelState:
     """Operator of `primary`."""
     ancestors: int
     """Bit set of the kernels that must have run before."""
+    operators: frozenset[str]
+    """Operators of `layers`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Site:
-    """Where a decision is taken: a layer, and for merges the kernel it may join and the edge to it."""
+    """Where a decision is taken: a layer, and for merges the kernel it may join and the edge to it.
+
+    Nobody changes one; it is not frozen since that would take longer than most decisions.
+    """
 
     walk: Walk
     layer: int
@@ -157,6 +171,10 @@ class Site:
     def is_part(self) -> bool:
         """Whether the kernel computes a part of the operand only, the rest coming from other kernels."""
         return len(self.walk.sources(self.operands[self.operand])) > 1
+
+
+Candidate = tuple[int, int, int]
+"""Number of a kernel that a layer may join, the layer in it that feeds the layer, the operand's place."""
 
 
 UnitOf = Callable[["Walk", int], str]
@@ -206,29 +224,34 @@ class Walk:
 
     def layer_sources(self, number: int) -> tuple[Source, ...]:
         """The sources of all operands of a layer, each once, in order."""
-        operands = self.view.operands[number]
-        if len(operands) == 1:
-            return self._sources.get(operands[0].tensor, ())
-        return tuple(dict.fromkeys(item for operand in operands for item in self.sources(operand)))
+        reads, sources = self.view.reads[number], self._sources
+        if len(reads) == 1:
+            return sources.get(reads[0], ())
+        return tuple(dict.fromkeys([item for name in reads for item in sources.get(name, ())]))
 
-    def sites(self, number: int) -> list[Site]:
+    def candidates(self, number: int) -> list[Candidate]:
         """The kernels that a layer may join without making two kernels wait for each other."""
-        operands = self.view.operands[number]
-        if len(operands) == 1:
-            sources = self._sources.get(operands[0].tensor, ())
-            if len(sources) == 1:
-                return [Site(self, number, sources[0][0], sources[0][1], 0)]
+        reads, sources, kernels = self.view.reads[number], self._sources, self.kernels
+        if len(reads) == 1:
+            only = sources.get(reads[0], ())
+            if len(only) == 1:
+                return [(*only[0], 0)]
         needed = 0
         for kernel, _ in self.layer_sources(number):
-            needed |= self.kernels[kernel].ancestors
-        may_join_parts = self.view.op_types[number] in self._joins
+            needed |= kernels[kernel].ancestors
+        found = [(place, sources.get(name, ())) for place, name in enumerate(reads)]
+        if self.view.op_types[number] not in self._joins:
+            found = [item for item in found if len(item[1]) == 1]
         return [
-            Site(self, number, kernel, feeder, place)
-            for place, operand in enumerate(operands)
-            if may_join_parts or len(self.sources(operand)) == 1
-            for kernel, feeder in self.sources(operand)
+            (kernel, feeder, place)
+            for place, several in found
+            for kernel, feeder in several
             if not needed >> kernel & 1
         ]
+
+    def sites(self, number: int) -> list[Site]:
+        """The same with the layer, as decisions look at them."""
+        return [Site(self, number, *candidate) for candidate in self.candidates(number)]
 
     def vanish(self, number: int) -> None:
         """The layer is no work: who reads it reads its operands."""
@@ -242,7 +265,8 @@ class Walk:
         ancestors = 0
         for kernel, _ in self.layer_sources(number):
             ancestors |= self.kernels[kernel].ancestors | 1 << kernel
-        self.kernels.append(KernelState([number], number, self.view.op_types[number], ancestors))
+        op_type = self.view.op_types[number]
+        self.kernels.append(KernelState([number], number, op_type, ancestors, frozenset((op_type,))))
         self._place(number, len(self.kernels) - 1)
         return len(self.kernels) - 1
 
@@ -251,7 +275,9 @@ class Walk:
         state = self.kernels[kernel]
         state.layers.append(number)
         op_type = self.view.op_types[number]
-        if primary_rank(op_type) < primary_rank(state.primary_op):
+        if op_type not in state.operators:
+            state.operators |= {op_type}
+        if state.primary_op not in MAC_OPERATORS and primary_rank(op_type) < primary_rank(state.primary_op):
             state.primary, state.primary_op = number, op_type
         added = 0
         for other, _ in self.layer_sources(number):
@@ -278,6 +304,7 @@ class Walk:
         ops = [self.view.op_types[number] for number in state.layers]
         state.primary_op = usual_primary(ops)
         state.primary = state.layers[ops.index(state.primary_op)]
+        state.operators |= dissolved.operators
         state.ancestors = (state.ancestors | dissolved.ancestors) & ~(1 << kernel | 1 << other)
         both = 1 << kernel | 1 << other
         for later in self.kernels:
@@ -301,7 +328,7 @@ class Walk:
             if producer is None or self.kernel_of[producer] >= 0:
                 found.append(name)
                 continue
-            behind = [operand.tensor for operand in reversed(self.view.operands[producer])]
+            behind = self.view.reads[producer][::-1]
             pending.extend(item for item in behind if item not in seen)
             seen.update(behind)
         return tuple(found)

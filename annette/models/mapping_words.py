@@ -47,8 +47,7 @@ def others(site: Site) -> list[Operand]:
 
 def kernel_operators(site: Site) -> frozenset[str]:
     """Operators that are in the kernel already."""
-    ops = site.walk.view.op_types
-    return frozenset(ops[number] for number in site.walk.kernels[site.kernel].layers)
+    return site.walk.kernels[site.kernel].operators
 
 
 def feeder_operator(site: Site) -> frozenset[str]:

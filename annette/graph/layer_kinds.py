@@ -1,0 +1,150 @@
+"""Kinds of layers: what is left of a layer when all names are taken away, each once for all networks.
+
+Networks repeat themselves, and populations of networks repeat each other: hundreds of thousands of cells are
+made of some hundred layers that differ in more than their names. What depends on a layer alone (its geometry,
+its work, its family) is worked out once for its kind and kept there.
+
+A kind is: operator, domain and attributes; shape, dtype, constness and known contents of each tensor; which
+inputs are weights; and which inputs are the same tensor.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from annette.graph.families import layer_family
+from annette.graph.geometry import Geometry, layer_geometry
+from annette.graph.operators import WEIGHT_KEEPING, operator_key
+from annette.graph.work import Work, layer_work
+
+if TYPE_CHECKING:
+    from annette.graph.network import Layer, Network
+
+__all__ = ["MAX_KINDS", "LayerKind", "intern_layers", "tensor_kinds"]
+
+MAX_KINDS = 1 << 16
+"""Kinds that are remembered; when there are more, all are forgotten, and met as new ones."""
+
+_Value = TypeVar("_Value")
+_OMITTED = -1
+"""Stands for an input or output that is left out."""
+
+
+class LayerKind:
+    """One kind of layer; compared by identity. Equal kinds may be two objects once kinds were forgotten."""
+
+    __slots__ = ("_family", "_geometry", "_work", "activations", "memo", "op_type", "operator")
+
+    def __init__(self, network: Network, layer: Layer) -> None:
+        """The kind of a layer of ``network``."""
+        tensors = network.tensors
+        self.op_type = layer.op_type
+        """ONNX operator type."""
+        self.operator = operator_key(layer)
+        """The same with its domain."""
+        self.activations = tuple(
+            place for place, name in enumerate(layer.inputs) if name and not tensors[name].is_constant
+        )
+        """Places of the inputs that are no constants, ascending."""
+        self.memo: dict[str, Any] = {}
+        """What others worked out of the layer alone, by a name of their own."""
+        self._family: str | None = None
+        self._geometry: Geometry | None = None
+        self._work: Work | None = None
+
+    def family(self, network: Network, layer: Layer) -> str:
+        """`layer_family` of a layer of this kind."""
+        if self._family is None:
+            self._family = layer_family(network, layer)
+        return self._family
+
+    def geometry(self, network: Network, layer: Layer) -> Geometry:
+        """`layer_geometry` of a layer of this kind."""
+        if self._geometry is None:
+            self._geometry = layer_geometry(network, layer)
+        return self._geometry
+
+    def work(self, network: Network, layer: Layer) -> Work:
+        """`layer_work` of a layer of this kind."""
+        if self._work is None:
+            self._work = layer_work(network, layer)
+        return self._work
+
+    def remember(self, name: str, work_out: Callable[[], _Value]) -> _Value:
+        """What ``work_out`` gives, asked for once; it may depend on the layer alone, not on its names."""
+        if name not in self.memo:
+            self.memo[name] = work_out()
+        found: _Value = self.memo[name]
+        return found
+
+
+class _TensorKinds(dict[Any, int]):
+    """Numbers of what tensors are without their names; a number is never given twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._numbers = itertools.count()
+
+    def __missing__(self, key: Any) -> int:
+        if len(self) >= MAX_KINDS:
+            self.clear()
+        return self.setdefault(key, next(self._numbers))
+
+
+_describe = attrgetter("shape", "dtype", "is_constant", "value", "stored_dtype")
+_layer_parts = attrgetter("signature", "inputs", "outputs")
+_TENSOR_KINDS = _TensorKinds()
+_KINDS: dict[Any, LayerKind] = {}
+_LOCK = threading.Lock()
+
+
+def tensor_kinds(network: Network) -> dict[str, int]:
+    """By the name of each tensor a number, equal for tensors that are alike; -1 for the empty name.
+
+    Weights that layers make of constants (`Network.weights`) have numbers of their own, below -1.
+    """
+    tensors = network.tensors
+    described = map(_TENSOR_KINDS.__getitem__, map(_describe, tensors.values()))
+    numbers = dict(zip(tensors, described, strict=True))
+    numbers[""] = _OMITTED
+    if any(layer.op_type in WEIGHT_KEEPING for layer in network.layers):
+        for name in network.weights:
+            if not tensors[name].is_constant:
+                numbers[name] = -2 - numbers[name]
+    return numbers
+
+
+def intern_layers(network: Network) -> tuple[LayerKind, ...]:
+    """The kind of each layer, in the network's order.
+
+    Examples
+    --------
+    >>> from annette.graph.builder import NetworkBuilder
+    >>> build = NetworkBuilder("twice")
+    >>> x = build.relu(build.relu(build.input("x", (1, 8))))
+    >>> first, second = intern_layers(build.finish(x))
+    >>> first is second
+    True
+    """
+    number_of = tensor_kinds(network).__getitem__
+    found = []
+    for place, (signature, inputs, outputs) in enumerate(map(_layer_parts, network.layers)):
+        key: tuple[Any, ...] = (signature, *map(number_of, inputs), None, *map(number_of, outputs))
+        if len(inputs) > 1 and len(set(inputs)) < len(inputs):  # read twice counts once
+            key = (key, *map(inputs.index, inputs))
+        kind = _KINDS.get(key)
+        if kind is None:
+            kind = _add(key, LayerKind(network, network.layers[place]))
+        found.append(kind)
+    return tuple(found)
+
+
+def _add(key: Any, kind: LayerKind) -> LayerKind:
+    with _LOCK:
+        if len(_KINDS) >= MAX_KINDS:
+            _KINDS.clear()
+        return _KINDS.setdefault(key, kind)
