@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from annette.errors import UsageError
-from annette.estimation.population.contents import kernel_contents
-from annette.estimation.population.decisions import map_population
+from annette.estimation.population.contents import map_population
 from annette.estimation.population.errors import NotVectorisedError
 from annette.estimation.population.layers import assemble
 from annette.estimation.population.prices import KernelPrices, check_device
@@ -85,8 +84,7 @@ def _vector(platform: Platform, space: SearchSpace, rows: Encodings, model: str,
 def _chunk(platform, known, models, rows, model, target):
     check_device(platform.device)
     layers = assemble(known.templates.space.pieces(rows), known.templates)
-    mapped = map_population(layers, known.templates.signatures, platform.mapping_model)
-    kernels = kernel_contents(mapped)
+    kernels = map_population(layers, known.templates.signatures, platform.mapping_model)
     numbers = known.prices.numbers(kernels)
     hi, lo = known.prices.parts(models, model, target)
     n = len(rows)

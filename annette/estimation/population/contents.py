@@ -12,64 +12,72 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from annette.estimation.population.decisions import MappedPopulation
+from annette.estimation.population.decisions import PopulationMapper
 from annette.estimation.population.errors import NotVectorisedError
-from annette.estimation.population.signatures import Signature
+from annette.estimation.population.layers import PopulationLayers, Slot
+from annette.estimation.population.signatures import Signature, Signatures
+from annette.estimation.population.walk import PopulationWalk
 from annette.graph.mapping import Kernel, Mapping
 from annette.graph.network import Layer, Network, Tensor
+from annette.models.mapping_model import MappingModel
 
-__all__ = ["KernelContents", "kernel_contents"]
+__all__ = ["KernelContents", "map_population"]
 
 Ints = NDArray[np.int64]
 Words = NDArray[np.uint64]
 
 _MOST_EXTERNAL = 16
 """Tensors that a kernel of several layers may read from outside."""
+_OUTSIDE = 64
+"""Codes of tensors from outside begin here; below are the layers of the kernel itself."""
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 
 @dataclass(frozen=True, slots=True)
 class KernelContents:
-    """All kernels of a population."""
+    """All kernels of a mapped population."""
 
-    mapped: MappedPopulation
-    network: Ints
-    """Which network each kernel belongs to, shape (n_kernels,)."""
-    slot: Ints
-    """The slot that opened it, shape (n_kernels,)."""
+    walk: PopulationWalk
+    kernel: Ints
+    """Address of the layer that opened each, shape (n_kernels,)."""
     content: Words
     """Its content, shape (n_kernels,)."""
     unit: NDArray[np.object_]
     """Where it runs, shape (n_kernels,)."""
 
+    @property
+    def network(self) -> Ints:
+        """Which network each kernel belongs to, shape (n_kernels,)."""
+        return self.kernel % self.walk.n
+
     def cut_out(self, number: int) -> tuple[Network, Mapping]:
         """One kernel as a network of its own: what it reads from outside are inputs, what leaves outputs."""
-        walk = self.mapped.walk
-        row, opener = int(self.network[number]), int(self.slot[number])
-        slots = np.flatnonzero(walk.kernel[:-1, row] == opener).tolist()
+        walk = self.walk
+        opener = int(self.kernel[number])
+        row = opener % walk.n
+        own = np.flatnonzero(walk.kernel[row :: walk.n] == opener).tolist()
+        inside = {f"t{slot}" for slot in own}
         tensors: dict[str, Tensor] = {}
         layers: list[Layer] = []
         inputs: dict[str, None] = {}
         outputs: list[str] = []
-        for slot in slots:
-            made = [int(item[np.searchsorted(walk.layers.slots[slot].rows, row)])
-                    for item in walk.layers.slots[slot].operands]  # fmt: skip
-            names = [f"t{item}" for item in made]
-            layer, own = _named(walk.signatures.items[walk.signature[slot, row]], slot, names)
-            for tensor in own:
-                tensors.setdefault(tensor.name, tensor)
-            inside = {f"t{item}" for item in slots}
+        for number_ in own:
+            slot, address = walk.layers.slots[number_], number_ * walk.n + row
+            at = int(np.searchsorted(slot.layers, address))
+            names = [f"t{int(made[at]) // walk.n}" for made in slot.operands]
+            layer, named = _named(walk.signatures.items[walk.signature[address]], number_, names)
+            tensors.update({item.name: item for item in named if item.name not in tensors})
             inputs.update(dict.fromkeys(name for name in names if name not in inside))
             layers.append(layer)
-            if walk.leaves[slot, row]:
-                outputs.append(f"t{slot}")
+            if walk.leaves[address]:
+                outputs.append(f"t{number_}")
         network = Network(
             name="kernel", inputs=tuple(inputs), outputs=tuple(outputs), layers=tuple(layers), tensors=tensors
         )
         kernel = Kernel(
             layers=tuple(layer.name for layer in layers),
-            primary=f"layer {int(walk.primary[opener, row])}",
+            primary=f"layer {int(walk.primary[opener]) // walk.n}",
             unit=str(self.unit[number]),
         )
         return network, Mapping(kernels=(kernel,))
@@ -97,84 +105,131 @@ def _named(item: Signature, slot: int, names: list[str]) -> tuple[Layer, list[Te
     return named, tensors
 
 
-def kernel_contents(mapped: MappedPopulation) -> KernelContents:
-    """The kernels of a mapped population with their contents.
+def map_population(layers: PopulationLayers, signatures: Signatures, model: MappingModel) -> KernelContents:
+    """The kernels of every network of a population under a mapping model, with their contents.
 
     Raises
     ------
     NotVectorisedError
-        Where a kernel reads one tensor in two shapes, or more tensors than fit.
+        If the mapping model needs what arrays do not carry, or a kernel reads one tensor in two shapes, or
+        more tensors than fit.
     """
-    walk = mapped.walk
-    everyone = np.arange(walk.layers.n_networks)
-    walk.leave(everyone, walk.sources(everyone, walk.layers.outputs))
-    content = np.zeros(walk.kernel.shape, dtype=np.uint64)
-    leaving = np.zeros(walk.kernel.shape, dtype=np.uint64)
-    external = _External(walk.kernel.shape)
-    shapes = _shape_numbers(mapped)
-    for number, slot in enumerate(walk.layers.slots):
-        at = np.flatnonzero(walk.kernel[number, slot.rows] >= 0)
-        rows = slot.rows[at]
-        kernels = walk.kernel[number, rows].astype(np.int64)
-        place = walk.place[number, rows].astype(np.uint64)
-        leaving[kernels, rows] |= walk.leaves[number, rows].astype(np.uint64) << place
-        word = _mix(content[kernels, rows] + slot.signatures[at].astype(np.uint64) * _STEP)
-        for item in slot.operands:
-            made = item[at]
-            origin = walk.origin[made, rows].astype(np.int64)
-            inside = walk.kernel[origin, rows] == kernels
-            if (inside & (origin != made)).any():
+    mapper = PopulationMapper(layers, signatures, model)
+    content = _Contents(mapper.walk)
+    for number, slot in enumerate(layers.slots):
+        opened, joined = mapper.decide(number, slot)
+        content.open(slot, opened)
+        content.join(slot, joined)
+    return content.finish(mapper)
+
+
+class _Contents:
+    """The hashes of kernels while these grow."""
+
+    def __init__(self, walk: PopulationWalk) -> None:
+        self.walk = walk
+        self.hashes = np.zeros(walk.size, dtype=np.uint64)
+        numbers = np.arange(len(walk.signatures.items), dtype=np.uint64)
+        self.words = _mix(numbers * _STEP)
+        """By signature."""
+        self.shapes: Ints | None = None
+        # The tensors that each kernel reads from outside, in the order in which its layers ask for them.
+        self.made = [np.full(walk.size, -1)]
+        self.origin = [np.full(walk.size, -1)]
+        self.counts = np.zeros(walk.size, dtype=np.int64)
+
+    def open(self, slot: Slot, at: Ints) -> None:
+        """Layers of a slot have opened kernels."""
+        if not len(at):
+            return
+        own, made = slot.layers[at], [item[at] for item in slot.operands]
+        words = self.words[slot.signatures[at]]
+        if len(made) == 1:
+            origin = self.walk.origin[made[0]]
+            self.made[0][own], self.origin[0][own], self.counts[own] = made[0], origin, 1
+            words = self._looked_through(words + _word(_OUTSIDE), made[0], origin)
+        else:
+            words = self._wired(words, own, made)
+        self.hashes[own] = _mix(words)
+
+    def join(self, slot: Slot, at: Ints) -> None:
+        """Layers of a slot have joined kernels."""
+        if not len(at):
+            return
+        own, made = slot.layers[at], [item[at] for item in slot.operands]
+        kernels = self.walk.kernel[own]
+        words = self.hashes[kernels] + self.words[slot.signatures[at]]
+        self.hashes[kernels] = _mix(self._wired(words, kernels, made))
+
+    def _wired(self, words: Words, kernels: Ints, made: list[Ints]) -> Words:
+        """The words, with how the layers are wired to their kernels stirred in."""
+        walk = self.walk
+        for item in made:
+            origin = walk.origin[item]
+            inside = walk.kernel[origin] == kernels
+            if (inside & (origin != item)).any():
                 raise NotVectorisedError("a view inside a kernel")
-            code = np.where(inside, walk.place[origin, rows], 64).astype(np.int64)
+            code = walk.place[origin]
             out = np.flatnonzero(~inside)
-            code[out] += external.index(kernels[out], rows[out], made[out], origin[out])
-            word = _mix(word + (code * 65_536 + shapes[origin, rows]).astype(np.uint64) * _STEP)
-        content[kernels, rows] = word
-    opened = walk.n_layers > 0
-    slots, networks = np.nonzero(opened)
-    units = mapped.units(networks, slots)
-    labels, unit_codes = np.unique(units.astype(str), return_inverse=True)
-    salt = np.array([_text_hash(label) for label in labels.tolist()], dtype=np.uint64)[unit_codes]
-    found = _mix(_mix(content[slots, networks] + salt) + leaving[slots, networks] * _STEP)
-    return KernelContents(mapped, networks, slots, found, units)
+            code[out] = _OUTSIDE + self._outside(kernels[out], item[out], origin[out])
+            words = self._looked_through(_mix(words) + code.astype(np.uint64) * _STEP, item, origin)
+        return words
 
+    def _looked_through(self, words: Words, made: Ints, origin: Ints) -> Words:
+        """The words; where a tensor is read through vanished layers its shape before them is stirred in."""
+        if (made == origin).all():
+            return words
+        if self.shapes is None:
+            self.shapes = self.walk.signatures.output_shapes()[self.walk.signature]
+            self.shapes[-self.walk.n :] = self.walk.layers.input_shapes
+        stirred = _mix(words) + (self.shapes[origin].astype(np.uint64) + np.uint64(1)) * _STEP
+        return np.where(made == origin, words, stirred)
 
-class _External:
-    """The tensors that each kernel reads from outside, in the order in which its layers ask for them."""
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.made = np.full((1, *shape), -1, dtype=np.int32)
-        self.origin = np.full((1, *shape), -1, dtype=np.int32)
-        self.counts = np.zeros(shape, dtype=np.int8)
-
-    def index(self, kernels: Ints, rows: Ints, made: Ints, origin: Ints) -> Ints:
-        """Which of its kernel's tensors each is, from 0, shape (m,); new ones are added."""
-        counts = self.counts[kernels, rows].astype(np.int64)
+    def _outside(self, kernels: Ints, made: Ints, origin: Ints) -> Ints:
+        """Which of its kernel's tensors from outside each is, from 0, shape (m,); new ones are added."""
+        counts = self.counts[kernels]
         found = counts.copy()
         most = int(counts.max(initial=0))
         for place in range(most):
-            same = (counts > place) & (self.origin[place, kernels, rows] == origin)
-            if (same & (self.made[place, kernels, rows] != made)).any():
+            same = (counts > place) & (self.origin[place][kernels] == origin)
+            if (same & (self.made[place][kernels] != made)).any():
                 raise NotVectorisedError("a kernel reads one tensor in two shapes")
             found[same] = place
         if most >= _MOST_EXTERNAL:
             raise NotVectorisedError(f"a kernel reads more than {_MOST_EXTERNAL} tensors")
         if most >= len(self.made):
-            more = np.full((1, *self.counts.shape), -1, dtype=np.int32)
-            self.made, self.origin = np.concatenate([self.made, more]), np.concatenate([self.origin, more])
-        new = np.flatnonzero(found == counts)
-        self.made[counts[new], kernels[new], rows[new]] = made[new]
-        self.origin[counts[new], kernels[new], rows[new]] = origin[new]
-        self.counts[kernels[new], rows[new]] += 1
+            self.made.append(np.full(self.walk.size, -1))
+            self.origin.append(np.full(self.walk.size, -1))
+        for place in range(most + 1):
+            new = np.flatnonzero((found == counts) & (counts == place))
+            self.made[place][kernels[new]], self.origin[place][kernels[new]] = made[new], origin[new]
+            self.counts[kernels[new]] += 1
         return found
 
+    def finish(self, mapper: PopulationMapper) -> KernelContents:
+        """The kernels, once all layers have their place."""
+        walk = self.walk
+        for column in walk.sources(walk.layers.outputs).columns:
+            walk.leaves[column] = True
+        leaving = np.zeros(walk.size, dtype=np.uint64)
+        alone = np.flatnonzero((walk.place == 0) & (walk.kernel >= 0))
+        leaving[alone] = walk.leaves[alone]
+        merged = np.flatnonzero(walk.place > 0)
+        for place in np.unique(walk.place[merged]).tolist():
+            layers = merged[walk.place[merged] == place]
+            leaving[walk.kernel[layers]] |= walk.leaves[layers].astype(np.uint64) << np.uint64(place)
+        kernels = np.flatnonzero(walk.n_layers)
+        units = mapper.units(kernels)
+        salt = {unit: np.uint64(_text_hash(unit)) for unit in dict.fromkeys(units.tolist())}
+        words = self.hashes[kernels] + leaving[kernels] * _STEP
+        for unit, word in salt.items():
+            at = np.flatnonzero(units == unit)
+            words[at] = _mix(words[at] + word)
+        return KernelContents(walk, kernels, words, units)
 
-def _shape_numbers(mapped: MappedPopulation) -> NDArray[np.int64]:
-    """The shape of the tensor that each layer makes, and of the input, shape (n_slots + 1, n_networks)."""
-    walk = mapped.walk
-    shapes: Ints = walk.signatures.output_shapes()[walk.signature]
-    shapes[-1] = walk.layers.input_shapes
-    return shapes
+
+def _word(code: int) -> np.uint64:
+    return np.uint64(code * int(_STEP) & 0xFFFF_FFFF_FFFF_FFFF)
 
 
 def _mix(words: Words) -> Words:

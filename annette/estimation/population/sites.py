@@ -38,22 +38,20 @@ class Sites:
     """A decision in each of some networks: about the layer in one slot, and for merges one of its operands."""
 
     walk: PopulationWalk
-    rows: Ints
-    """The networks, shape (m,)."""
     layer: Ints
-    """The slot of the layer in each, shape (m,)."""
+    """Address of the layer in each network, shape (m,)."""
     sources: tuple[Sources, ...] | None = None
     """Who computes each operand; ``None`` where no rule that arrays carry may ask."""
     made: tuple[Ints, ...] = ()
-    """The slot that hands out each operand, shape (m,) each."""
+    """Address of the layer that hands out each operand, shape (m,) each."""
     operand: int = -1
     """The operand that a merge is about; -1 for other decisions."""
     feeder: Ints | None = None
     """For merges the layer that computes the operand, shape (m,)."""
     kernel: Ints | None = None
     """The kernel that the layer may join, or that it stands for, shape (m,)."""
-    unit_of: Callable[[Ints, Ints], NDArray[np.object_]] | None = None
-    """Tells the units of kernels of networks."""
+    unit_of: Callable[[Ints], NDArray[np.object_]] | None = None
+    """Tells the units of kernels."""
 
     def holds(self, node: Node, at: Ints) -> Mask:
         """Whether a condition holds at these of the sites, shape of ``at``."""
@@ -63,8 +61,7 @@ class Sites:
         if name in _OF_FEEDER and self.feeder is not None:
             return self._of_signature(node, self.feeder, at, 0)
         if name.startswith(_PRIMARY) and self.kernel is not None:
-            primary = self.walk.primary[self.kernel[at], self.rows[at]]
-            numbers = self.walk.signature[primary, self.rows[at]]
+            numbers = self.walk.signature[self.walk.primary[self.kernel[at]]]
             found: Mask = self.walk.signatures.holds(node, 0)[numbers]
             return found
         number = _NUMBERS.get(name)
@@ -79,9 +76,8 @@ class Sites:
             return np.zeros(len(at), dtype=bool)
         return words(self, at, node.word)
 
-    def _of_signature(self, node: Node, slots: Ints, at: Ints, operand: int) -> Mask:
-        numbers = self.walk.signature[slots[at], self.rows[at]]
-        found: Mask = self.walk.signatures.holds(node, operand)[numbers]
+    def _of_signature(self, node: Node, layers: Ints, at: Ints, operand: int) -> Mask:
+        found: Mask = self.walk.signatures.holds(node, operand)[self.walk.signature[layers[at]]]
         return found
 
     def operands(self) -> tuple[Sources, ...]:
@@ -94,9 +90,9 @@ class Sites:
         """Operand, feeders and kernels of every source at these sites, a column each; -1 where none is."""
         found = []
         for place, item in enumerate(self.operands()):
-            part = Sources(item.slots[at], item.counts[at])
-            kernels = self.walk.kernels_of(self.rows[at], part)
-            found.extend((place, part.slots[:, k], kernels[:, k]) for k in range(kernels.shape[1]))
+            for column in item.columns:
+                feeders = column[at]
+                found.append((place, feeders, self.walk.kernels_of(feeders)))
         return found
 
 
@@ -120,15 +116,15 @@ def decide_all(
 def _at_feeder(sites: Sites, table: NDArray[np.generic], at: Ints) -> NDArray[np.float64]:
     if sites.feeder is None:
         raise NotVectorisedError("a rule asks for the producer where there is none")
-    return np.asarray(table[sites.feeder[at], sites.rows[at]], dtype=np.float64)
+    return np.asarray(table[sites.feeder[at]], dtype=np.float64)
 
 
 def _at_layer(sites: Sites, table: NDArray[np.generic], at: Ints) -> NDArray[np.float64]:
-    return np.asarray(table[sites.layer[at], sites.rows[at]], dtype=np.float64)
+    return np.asarray(table[sites.layer[at]], dtype=np.float64)
 
 
 def _is_latest(sites: Sites, at: Ints) -> NDArray[np.float64]:
-    feeders = np.stack([slots for _, slots, _ in sites.kernels(at)])
+    feeders = np.stack([found for _, found, _ in sites.kernels(at)])
     assert sites.feeder is not None  # a feature of merges
     return (sites.feeder[at] == feeders.max(axis=0)).astype(np.float64)
 
@@ -168,7 +164,7 @@ def _joined_sources(sites: Sites, at: Ints) -> NDArray[np.float64]:
 
 
 def _kernel_layers(sites: Sites, at: Ints) -> NDArray[np.float64]:
-    return np.asarray(sites.walk.n_layers[_kernel(sites, at), sites.rows[at]], dtype=np.float64)
+    return np.asarray(sites.walk.n_layers[_kernel(sites, at)], dtype=np.float64)
 
 
 def _kernel(sites: Sites, at: Ints) -> Ints:
@@ -197,6 +193,11 @@ _NUMBERS: Mapping[str, Callable[[Sites, Ints], NDArray[np.float64]]] = MappingPr
 # Words ---------------------------------------------------------------------------------------------
 
 
+def _operator(sites: Sites, layers: Ints) -> Ints:
+    found: Ints = sites.walk.operator_of[sites.walk.signature[layers]]
+    return found
+
+
 def _has_bit(sites: Sites, words: NDArray[np.uint64], word: str) -> Mask:
     code = sites.walk.code_of.get(word)
     if code is None:
@@ -205,20 +206,20 @@ def _has_bit(sites: Sites, words: NDArray[np.uint64], word: str) -> Mask:
 
 
 def _kernel_operators(sites: Sites, at: Ints, word: str) -> Mask:
-    return _has_bit(sites, sites.walk.operators[_kernel(sites, at), sites.rows[at]], word)
+    return _has_bit(sites, sites.walk.operators[_kernel(sites, at)], word)
 
 
 def _next_operators(sites: Sites, at: Ints, word: str) -> Mask:
-    return _has_bit(sites, sites.walk.next_operators[sites.layer[at], sites.rows[at]], word)
+    return _has_bit(sites, sites.walk.next_operators[sites.layer[at]], word)
 
 
 def _feeders(sites: Sites, at: Ints, word: str, *, others: bool) -> Mask:
     """Whether a layer with this operator computes an operand, or an operand is the network's input."""
     code = sites.walk.code_of.get(word, -2)
     found = np.zeros(len(at), dtype=bool)
-    for place, slots, _ in sites.kernels(at):
+    for place, feeders, _ in sites.kernels(at):
         if not others or place != sites.operand:
-            found |= (slots >= 0) & (sites.walk.operator[slots] == code)
+            found |= (feeders >= 0) & (_operator(sites, feeders) == code)
     if word == _NETWORK_INPUT:
         for place, item in enumerate(sites.operands()):
             if not others or place != sites.operand:
@@ -232,8 +233,7 @@ def _primaries(sites: Sites, at: Ints, word: str, *, others: bool) -> Mask:
     found = np.zeros(len(at), dtype=bool)
     for place, _, kernels in sites.kernels(at):
         if not others or place != sites.operand:
-            primary = sites.walk.primary[kernels, sites.rows[at]]
-            found |= (kernels >= 0) & (sites.walk.operator[primary] == code)
+            found |= (kernels >= 0) & (_operator(sites, sites.walk.primary[kernels]) == code)
     return found
 
 
@@ -244,13 +244,13 @@ def _units(sites: Sites, at: Ints, word: str, *, others: bool) -> Mask:
     for place, _, kernels in sites.kernels(at):
         if not others or place != sites.operand:
             known = np.flatnonzero(kernels >= 0)
-            found[known] |= sites.unit_of(sites.rows[at][known], kernels[known]) == word
+            found[known] |= sites.unit_of(kernels[known]) == word
     return found
 
 
 def _own_unit(sites: Sites, at: Ints, word: str) -> Mask:
     assert sites.unit_of is not None  # given wherever a rule may ask
-    return np.asarray(sites.unit_of(sites.rows[at], _kernel(sites, at)) == word)
+    return np.asarray(sites.unit_of(_kernel(sites, at)) == word)
 
 
 _WORDS: Mapping[str, Callable[[Sites, Ints, str], Mask]] = MappingProxyType(

@@ -63,6 +63,7 @@ class Templates:
     _structure_numbers: dict[Structure, int] = field(default_factory=dict)
     _output_numbers: dict[tuple[object, ...], int] = field(default_factory=dict)
     _output_of: list[int] = field(default_factory=list)
+    _tables: dict[int, tuple[list[tuple[int, ...]], int]] = field(default_factory=dict)
 
     def number(self, kind: str, code: int, inputs: tuple[int, ...]) -> int:
         """The template of a piece that reads tensors with these numbers; built where it is new."""
@@ -82,6 +83,16 @@ class Templates:
     def structure_numbers(self) -> NDArray[np.int64]:
         """Structure of each template, shape (n_templates,)."""
         return np.array([item.structure for item in self.items], dtype=np.int64)
+
+    def signature_table(self, structure: int) -> NDArray[np.int64]:
+        """The signatures of the layers of each template of one structure, shape (n_templates, n_layers).
+
+        Rows of other templates mean nothing.
+        """
+        rows, width = self._tables.setdefault(structure, ([], len(self.structures[structure].operators)))
+        for item in self.items[len(rows) :]:
+            rows.append(item.signatures if item.structure == structure else (0,) * width)
+        return np.array(rows, dtype=np.int64).reshape(len(rows), width)
 
     def _output_number(self, tensor: Tensor) -> int:
         key = (tensor.shape, tensor.dtype)

@@ -1,8 +1,7 @@
 """The walk of `annette.models.mapping_walk` over a whole population at once, one slot of layers after another.
 
-State lives in arrays of shape (n_slots + 1, n_networks); the last row stands for the networks' input. A kernel
-is known by the slot of the layer that opened it. Decisions are those of
-`annette.models.mapping_model.MappingModel.predict`, taken for all networks that have a layer in the slot.
+State lives in arrays over addresses (`annette.estimation.population.layers`). A kernel is known by the address
+of the layer that opened it.
 """
 
 from __future__ import annotations
@@ -13,27 +12,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annette.estimation.population.errors import NotVectorisedError
-from annette.estimation.population.layers import PopulationLayers
+from annette.estimation.population.layers import PopulationLayers, Slot
 from annette.estimation.population.signatures import Signatures
 from annette.graph.operators import primary_rank
 
-__all__ = ["PopulationWalk", "Sources"]
+__all__ = ["NOBODY", "PopulationWalk", "Sources"]
 
 Ints = NDArray[np.int64]
 Words = NDArray[np.uint64]
+Mask = NDArray[np.bool_]
 
+NOBODY, SEVERAL = -1, -2
+"""In place of the address of the layer that computes a tensor: it is the network's input; it is made of the
+outputs of several."""
 MAX_OPERATORS = 63
+"""Sets of operators are bits of a word."""
 MAX_KERNEL_LAYERS = 60
+"""What leaves a kernel is bits of a word."""
+_ONE = np.uint64(1)
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
     """The layers that compute one operand in each of some networks, vanished layers looked through."""
 
-    slots: Ints
-    """Shape (m, width): their slots; -1 where there are fewer."""
-    counts: Ints
-    """Shape (m,): how many there are; 0 for the network's input."""
+    columns: tuple[Ints, ...]
+    """Addresses, shape (m,) each; `NOBODY` where a network has fewer than there are columns."""
+
+    @property
+    def counts(self) -> Ints:
+        """How many there are, shape (m,); 0 for the network's input."""
+        found = (self.columns[0] >= 0).astype(np.int64)
+        for column in self.columns[1:]:
+            found += column >= 0
+        return found
+
+    def take(self, at: Ints) -> Sources:
+        """Those of some of the networks."""
+        return Sources(tuple(column[at] for column in self.columns))
 
 
 class PopulationWalk:
@@ -45,191 +61,177 @@ class PopulationWalk:
         """A walk before its first slot; ``transparent`` as for `annette.models.mapping_walk.GraphView`."""
         self.layers = layers
         self.signatures = signatures
-        n_slots, n = len(layers.slots), layers.n_networks
-        self.n_slots = n_slots
+        self.n, self.n_slots = layers.n_networks, len(layers.slots)
+        self.size = (self.n_slots + 1) * self.n
         self.words = tuple(dict.fromkeys(slot.operator for slot in layers.slots))
         if len(self.words) > MAX_OPERATORS:
             raise NotVectorisedError(f"{len(self.words)} operators, at most {MAX_OPERATORS} fit a word")
         self.code_of = {word: code for code, word in enumerate(self.words)}
-        self.operator = np.array([self.code_of[slot.operator] for slot in layers.slots] + [-1])
-        self.rank_of = np.array([primary_rank(word) for word in self.words])
-        shape = (n_slots + 1, n)
-        self.signature = np.zeros(shape, dtype=np.int32)
-        for number, slot in enumerate(layers.slots):
-            self.signature[number, slot.rows] = slot.signatures
-        # Tensors: the one layer that computes each (-1: the input, -2: several), and what memory holds of it.
-        self.source = np.broadcast_to(np.arange(n_slots + 1, dtype=np.int32)[:, None], shape).copy()
-        self.source[n_slots] = -1
-        self.several: dict[int, Ints] = {}
-        self.origin = np.broadcast_to(np.arange(n_slots + 1, dtype=np.int32)[:, None], shape).copy()
-        # Layers.
-        self.kernel = np.full(shape, -1, dtype=np.int32)
-        self.place = np.zeros(shape, dtype=np.int8)
-        self.leaves = self._unread()
-        # Kernels.
-        self.n_layers = np.zeros(shape, dtype=np.int8)
-        self.primary = np.full(shape, -1, dtype=np.int32)
-        self.operators = np.zeros(shape, dtype=np.uint64)
-        self.ancestors = np.zeros((*shape, n_slots // 64 + 1), dtype=np.uint64)
-        self.readers, self.next_operators, self.is_output = self._read(transparent)
+        self.operator_of = np.array([self.code_of.get(word, -1) for word in signatures.operators])
+        """Code of the operator by signature."""
+        self.signature = np.zeros(self.size, dtype=np.int64)
+        for slot in layers.slots:
+            self.signature[slot.layers] = slot.signatures
+        self.source = np.arange(self.size)
+        """The layer that computes the tensor that a layer hands out; `NOBODY` and `SEVERAL` stand for others."""
+        self.source[self.n_slots * self.n :] = NOBODY
+        self.origin = np.arange(self.size)
+        """The layer behind a tensor when vanished layers of one operand are looked through."""
+        self._several: dict[int, tuple[Ints, ...]] = {}
+        self.kernel = np.full(self.size, -1)
+        self.place = np.zeros(self.size, dtype=np.int64)
+        """Number of a layer in its kernel."""
+        self.leaves = np.ones(self.size, dtype=bool)
+        """Whether the output of a layer is read outside its kernel, or by nobody at all."""
+        self.n_layers = np.zeros(self.size, dtype=np.int64)
+        """Of kernels, as all that follows."""
+        self.primary = np.full(self.size, -1)
+        self.operators = np.zeros(self.size, dtype=np.uint64)
+        self.ancestors = np.zeros((self.size, self.n_slots // 64 + 1), dtype=np.uint64)
+        self.readers = np.zeros(self.size, dtype=np.int64)
+        """How many layers read a layer's output, transparent ones looked through."""
+        self.next_operators = np.zeros(self.size, dtype=np.uint64)
+        self.is_output = np.zeros(self.size, dtype=bool)
+        self._find_readers(transparent)
+        rank = np.array([primary_rank(word) for word in self.words])
+        self._rank_of = np.where(self.operator_of >= 0, rank[self.operator_of], 0)
 
-    def _read(self, transparent: frozenset[str]) -> tuple[NDArray[np.int32], Words, NDArray[np.bool_]]:
-        """Who reads each layer, seen through transparent ones: how many, with which operators, the outside?"""
-        shape = self.kernel.shape
-        readers = np.zeros(shape, dtype=np.int32)
-        operators = np.zeros(shape, dtype=np.uint64)
-        is_output = np.zeros(shape, dtype=bool)
-        is_output[self.layers.outputs, np.arange(shape[1])] = True
-        for number in range(self.n_slots - 1, -1, -1):
-            slot = self.layers.slots[number]
-            seen: list[Ints] = []
-            for made in slot.operands:
-                new = np.ones(len(made), dtype=bool)
-                for other in seen:
-                    new &= made != other
-                seen.append(made)
-                made, rows = made[new], slot.rows[new]
+    def _find_readers(self, transparent: frozenset[str]) -> None:
+        self.is_output[self.layers.outputs] = True
+        for slot in reversed(self.layers.slots):
+            bit = _ONE << np.uint64(self.code_of[slot.operator])
+            for place, made in enumerate(slot.operands):
+                self.leaves[made] = False
+                own = slot.layers
+                for other in slot.operands[:place]:  # a layer that reads a tensor twice reads it once
+                    made, own = made[made != other], own[made != other]
                 if slot.operator in transparent:
-                    readers[made, rows] += readers[number, rows]
-                    operators[made, rows] |= operators[number, rows]
-                    is_output[made, rows] |= is_output[number, rows]
+                    self.readers[made] += self.readers[own]
+                    self.next_operators[made] |= self.next_operators[own]
+                    self.is_output[made] |= self.is_output[own]
                 else:
-                    readers[made, rows] += 1
-                    operators[made, rows] |= np.uint64(1 << self.code_of[slot.operator])
-        return readers, operators, is_output
-
-    def _unread(self) -> NDArray[np.bool_]:
-        """The layers that nothing reads at all: their output leaves."""
-        unread = np.ones(self.kernel.shape, dtype=bool)
-        for slot in self.layers.slots:
-            for made in slot.operands:
-                unread[made, slot.rows] = False
-        return unread
-
-    def leave(self, rows: Ints, sources: Sources) -> None:
-        """The outputs of these layers leave their kernels."""
-        for column in sources.slots.T:
-            self.leaves[column, rows] = True  # row -1 stands for the input, where it means nothing
+                    self.readers[made] += 1
+                    self.next_operators[made] |= bit
 
     # Asking ------------------------------------------------------------------------------------------
 
-    def sources(self, rows: Ints, made: Ints) -> Sources:
-        """The layers behind the tensors that slots ``made`` hand out in these networks."""
-        single = self.source[made, rows].astype(np.int64)
-        if not self.several or not (single == -2).any():
-            return Sources(single[:, None], (single >= 0).astype(np.int64))
-        width = max(item.shape[1] for item in self.several.values())
-        slots = np.full((len(rows), width), -1, dtype=np.int64)
-        slots[:, 0] = single
-        for number in np.unique(made[single == -2]).tolist():
-            part = np.flatnonzero((made == number) & (single == -2))
-            known = self.several[number]
-            slots[part, : known.shape[1]] = known[rows[part]]
-        return Sources(slots, (slots >= 0).sum(axis=1))
+    def sources(self, made: Ints) -> Sources:
+        """The layers that compute these tensors."""
+        single = self.source[made]
+        if not self._several or not (single == SEVERAL).any():
+            return Sources((single,))
+        width = max(map(len, self._several.values()))
+        columns = [single, *(np.full(len(made), NOBODY) for _ in range(width - 1))]
+        slots = np.where(single == SEVERAL, made // self.n, -1)
+        for number in np.unique(slots[slots >= 0]).tolist():
+            part = np.flatnonzero(slots == number)
+            for column, known in zip(columns, self._several[number], strict=False):
+                column[part] = known[made[part] - number * self.n]
+        return Sources(tuple(columns))
 
-    def kernels_of(self, rows: Ints, sources: Sources) -> Ints:
-        """The kernels of sources, shape (m, width); -1 where there is none."""
-        slots = sources.slots
-        found = self.kernel[slots, rows[:, None]].astype(np.int64)
-        return np.where(slots >= 0, found, -1)
+    def kernels_of(self, column: Ints) -> Ints:
+        """The kernels of layers; -1 for nobody's."""
+        return np.where(column >= 0, self.kernel[column], -1)
 
-    def needs(self, rows: Ints, kernels: Ints) -> Words:
-        """Bits of the kernels that must have run before any of these, shape (m, n_words)."""
-        needed = np.zeros((len(rows), self.ancestors.shape[2]), dtype=np.uint64)
-        for column in kernels.T:
-            # Row n_slots has no ancestors, so that -1 asks for none.
-            needed |= self.ancestors[column, rows]
-        return needed
+    def needs(self, kernels: Ints) -> Words:
+        """Bits of the kernels that must have run before each of these, shape (m, n_words); -1 needs none."""
+        return self.ancestors[kernels]  # the last address is an input, which has no ancestors
+
+    def bits(self, kernels: Ints) -> tuple[Ints, Words]:
+        """The word and the bit that stand for each kernel among ancestors; no bit for -1."""
+        slots = kernels // self.n
+        bit = _ONE << (slots & 63).astype(np.uint64)
+        return np.maximum(slots, 0) >> 6, np.where(kernels >= 0, bit, np.uint64(0))
 
     # Acting ------------------------------------------------------------------------------------------
 
-    def vanish(self, number: int, rows: Ints, operands: list[Ints], sources: list[Sources]) -> None:
-        """The layers are no work: who reads them reads their operands."""
-        if len(operands) == 1:
-            self.source[number, rows] = self.source[operands[0], rows]
-            self.origin[number, rows] = self.origin[operands[0], rows]
-            if (self.source[number, rows] == -2).any():
-                self._keep_several(number, rows, sources[0].slots)
-            return
+    def vanish(self, number: int, own: Ints, operands: list[Ints], sources: list[Sources]) -> None:
+        """Layers of a slot are no work: who reads them reads their operands."""
         if not operands:
-            self.source[number, rows] = -1
+            self.source[own] = NOBODY
             return
-        slots = np.concatenate([item.slots for item in sources], axis=1)
-        for column in range(1, slots.shape[1]):
-            known = (slots[:, :column] == slots[:, column : column + 1]).any(axis=1)
-            slots[known, column] = -1
-        order = np.argsort(slots < 0, axis=1, kind="stable")
-        slots = np.take_along_axis(slots, order, axis=1)
-        counts = (slots >= 0).sum(axis=1)
-        self.source[number, rows] = np.where(counts > 1, -2, slots[:, 0])
-        self._keep_several(number, rows, slots)
+        if len(operands) == 1:
+            self.source[own] = self.source[operands[0]]
+            self.origin[own] = self.origin[operands[0]]
+            if len(sources[0].columns) > 1:
+                self._keep_several(number, own, sources[0].columns)
+            return
+        columns = np.stack([column for item in sources for column in item.columns])
+        for place in range(1, len(columns)):
+            columns[place, (columns[:place] == columns[place]).any(axis=0)] = NOBODY
+        columns = np.take_along_axis(columns, np.argsort(columns < 0, axis=0, kind="stable"), axis=0)
+        self.source[own] = np.where(columns[1] >= 0, SEVERAL, columns[0])
+        self._keep_several(number, own, tuple(columns))
 
-    def _keep_several(self, number: int, rows: Ints, slots: Ints) -> None:
-        kept = np.full((self.kernel.shape[1], slots.shape[1]), -1, dtype=np.int64)
-        kept[rows] = slots
-        self.several[number] = kept
+    def _keep_several(self, number: int, own: Ints, columns: tuple[Ints, ...]) -> None:
+        kept = []
+        for column in columns:
+            full = np.full(self.n, NOBODY)
+            full[own - number * self.n] = column
+            kept.append(full)
+        self._several[number] = tuple(kept)
 
-    def open(self, number: int, rows: Ints, sources: list[Sources]) -> None:
-        """The layers start kernels of their own."""
+    def open(self, slot: Slot, own: Ints, sources: list[Sources]) -> None:
+        """Layers of a slot start kernels of their own."""
+        at = np.arange(len(own))
+        needed: Words | None = None
         for item in sources:
-            kernels = self.kernels_of(rows, item)
-            needed = self.needs(rows, kernels)
-            _set_bits(needed, kernels)
-            self.ancestors[number, rows] |= needed
-            self.leave(rows, item)
-        self.kernel[number, rows] = number
-        self.n_layers[number, rows] = 1
-        self.primary[number, rows] = number
-        self.operators[number, rows] = np.uint64(1 << int(self.operator[number]))
+            for column in item.columns:
+                kernels = self.kernels_of(column)
+                more = self.needs(kernels)
+                word, bit = self.bits(kernels)
+                more[at, word] |= bit
+                needed = more if needed is None else needed | more
+                self.leaves[column] = True  # -1 stands for an input, of which nobody asks
+        if needed is not None:
+            self.ancestors[own] = needed
+        self.kernel[own] = own
+        self.n_layers[own] = 1
+        self.primary[own] = own
+        self.operators[own] = _ONE << np.uint64(self.code_of[slot.operator])
 
-    def join(self, number: int, rows: Ints, kernels: Ints, sources: list[Sources]) -> None:
-        """The layers become parts of these kernels."""
-        places = self.n_layers[kernels, rows]
+    def join(self, slot: Slot, own: Ints, kernels: Ints, sources: list[Sources]) -> None:
+        """Layers of a slot become parts of these kernels."""
+        places = self.n_layers[kernels]
         if len(places) and int(places.max()) >= MAX_KERNEL_LAYERS:
             raise NotVectorisedError(f"a kernel of more than {MAX_KERNEL_LAYERS} layers")
-        self.kernel[number, rows] = kernels
-        self.place[number, rows] = places
-        self.n_layers[kernels, rows] = places + 1
-        code = int(self.operator[number])
-        self.operators[kernels, rows] |= np.uint64(1 << code)
-        primary = self.primary[kernels, rows]
-        better = self.rank_of[code] < self.rank_of[self.operator[primary]]
-        self.primary[kernels, rows] = np.where(better, number, primary)
-        if len(sources) == 1 and sources[0].slots.shape[1] == 1:
+        self.kernel[own] = kernels
+        self.place[own] = places
+        self.n_layers[kernels] = places + 1
+        code = self.code_of[slot.operator]
+        self.operators[kernels] |= _ONE << np.uint64(code)
+        primary = self.primary[kernels]
+        rank = primary_rank(slot.operator)
+        better = rank < self._rank_of[self.signature[primary]]
+        if better.any():
+            self.primary[kernels[better]] = own[better]
+        if len(sources) == 1 and len(sources[0].columns) == 1:
             return  # nothing but the kernel itself feeds the layer
-        added = np.zeros((len(rows), self.ancestors.shape[2]), dtype=np.uint64)
+        added = np.zeros((len(own), self.ancestors.shape[1]), dtype=np.uint64)
+        at = np.arange(len(own))
         for item in sources:
-            others = self.kernels_of(rows, item)
-            outside = others != kernels[:, None]
-            self.leave(rows, Sources(np.where(outside, item.slots, -1), item.counts))
-            others = np.where(outside, others, -1)
-            added |= self.needs(rows, others)
-            _set_bits(added, others)
-        self._add_ancestors(number, rows, kernels, added)
+            for column in item.columns:
+                others = self.kernels_of(column)
+                outside = others != kernels
+                self.leaves[column[outside]] = True
+                others = np.where(outside, others, -1)
+                word, bit = self.bits(others)
+                added |= self.needs(others)
+                added[at, word] |= bit
+        self._add_ancestors(slot, own, kernels, added)
 
-    def _add_ancestors(self, number: int, rows: Ints, kernels: Ints, added: Words) -> None:
+    def _add_ancestors(self, slot: Slot, own: Ints, kernels: Ints, added: Words) -> None:
         """The kernels, and all that need them, need these too."""
-        known = self.ancestors[kernels, rows]
-        grown = ((added & ~known) != 0).any(axis=1)
-        rows, kernels, needed = rows[grown], kernels[grown], (known | added)[grown]
-        if not len(rows):
+        known = self.ancestors[kernels]
+        grown = np.flatnonzero(((added & ~known) != 0).any(axis=1))
+        if not len(grown):
             return
-        self.ancestors[kernels, rows] = needed
-        word, bit = kernels >> 6, np.uint64(1) << (kernels & 63).astype(np.uint64)
-        first = int(kernels.min())
-        for later in range(first + 1, number + 1):
-            has = (self.ancestors[later, rows, word] & bit) != 0
-            if has.any():
-                self.ancestors[later, rows[has]] |= needed[has]
-
-
-def _set_bits(bits: Words, kernels: Ints) -> None:
-    """Set the bits of these kernels, shape (m, width), in rows of words; -1 sets none."""
-    at = np.arange(len(bits))
-    for column in kernels.T:
-        known = column >= 0
-        if known.all():
-            bits[at, column >> 6] |= np.uint64(1) << (column & 63).astype(np.uint64)
-        elif known.any():
-            some = column[known]
-            bits[at[known], some >> 6] |= np.uint64(1) << (some & 63).astype(np.uint64)
+        kernels, needed, rows = kernels[grown], (known | added)[grown], own[grown] % self.n
+        self.ancestors[kernels] = needed
+        word, bit = self.bits(kernels)
+        last = int(own[0]) // self.n
+        for later in range(int(kernels.min()) // self.n + 1, last + 1):
+            address = later * self.n + rows
+            has = np.flatnonzero(self.ancestors[address, word] & bit)
+            if len(has):
+                self.ancestors[address[has]] |= needed[has]
