@@ -25,6 +25,7 @@ __all__ = [
     "Nasbench101Cell",
     "nasbench101_network",
     "vertex_channels",
+    "vertex_operation",
 ]
 
 INPUT = "input"
@@ -249,7 +250,8 @@ def nasbench101_network(
     return build.finish(build.linear(x, classes))
 
 
-def _vertex_operation(build: NetworkBuilder, x: str, operation: str, channels: int) -> str:
+def vertex_operation(build: NetworkBuilder, x: str, operation: str, channels: int) -> str:
+    """The layers of a vertex's operation on the sum of what feeds it."""
     if operation == MAXPOOL3X3:
         return build.max_pool(x, kernel=3, stride=1, padding=1)
     return conv_bn(build, x, channels, kernel=3 if operation == CONV3X3 else 1)
@@ -268,7 +270,7 @@ def _module(build: NetworkBuilder, x: str, cell: Nasbench101Cell, out_channels: 
         ]
         if matrix[0][vertex]:
             inputs.append(conv_bn(build, x, channels[vertex], kernel=1))
-        values.append(_vertex_operation(build, _sum(build, inputs), cell.ops[vertex], channels[vertex]))
+        values.append(vertex_operation(build, _sum(build, inputs), cell.ops[vertex], channels[vertex]))
     ends = [values[vertex] for vertex in range(1, last) if matrix[vertex][last]]
     parts = [ends[0] if len(ends) == 1 else build.concat(*ends)] if ends else []
     if matrix[0][last]:

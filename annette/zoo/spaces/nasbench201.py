@@ -39,9 +39,16 @@ _CELLS = 5
 _LAST_NODE = 3
 _NO_PATH_EDGE = 3
 """The edge 0->3, which stands in where no path leads through a cell."""
+_CELL_INPUT = -2
+"""Source within a cell that stands for the cell's input."""
+_CELL_KINDS = ("edge", "edge", "edge", "add", "edge", "edge", "add", "edge", "add")
+"""Pieces of a cell: the edges in their order, and the addition behind each that is not a node's first."""
 _FORM = "|op~0|+|op~0|op~1|+|op~0|op~1|op~2|"
 _SHUFFLE_SEED = 88
 """The seed by which the benchmark put its architectures in order (its script asks not to change it)."""
+
+
+Ints = NDArray[np.int64]
 
 
 class Nasbench201(SearchSpace):
@@ -154,7 +161,7 @@ class Nasbench201(SearchSpace):
             raise UsageError(f"{self.name}: no architecture {wrong[0]}, expected 0 to {self.size - 1}")
         return _encodings()[_benchmark_order()[array.astype(np.int64)]]
 
-    def indices(self, encodings: ArrayLike) -> NDArray[np.int64]:
+    def indices(self, encodings: ArrayLike) -> Ints:
         """The index that each architecture has in the benchmark, shape (n,).
 
         Raises
@@ -164,7 +171,7 @@ class Nasbench201(SearchSpace):
         """
         rows = self.check(encodings)
         ranks = np.ravel_multi_index(tuple(rows.T), self.choices)
-        found: NDArray[np.int64] = np.argsort(_benchmark_order())[ranks]
+        found: Ints = np.argsort(_benchmark_order())[ranks]
         return found
 
     def _unknown(self, text: str) -> UsageError:
@@ -212,53 +219,59 @@ class Nasbench201(SearchSpace):
     # Networks ----------------------------------------------------------------------------------------
 
     def pieces(self, encodings: Encodings) -> Pieces:
-        """Stem, five times the six edges, residual block, and so on, head.
+        """Stem, five cells, residual block, five cells, residual block, five cells, head.
 
-        An edge reads its source node and, unless it is the first into its node, the sum so far. A node is
-        what the last edge into it hands on.
+        In a cell each edge is a piece, and each addition to the sum of a node is one.
         """
-        cell_codes, cell_sources, ends = self._cell(encodings)
-        count, edges = len(encodings), len(EDGES)
-        stage = 1 + _CELLS * edges
-        positions = _STAGES * stage + 1
-        codes = np.zeros((count, positions), dtype=np.int64)
-        sources = np.full((count, positions, 2), UNUSED, dtype=np.int64)
-        # Offsets within a cell: its input is the end of the cell before it, or the piece just before it.
+        count, size = len(encodings), len(_CELL_KINDS)
+        stage_size = 1 + _CELLS * size
+        # Positions come first in memory: they are written, and read, one after another.
+        codes = np.zeros((_STAGES * stage_size + 1, count), dtype=np.int64)
+        sources = np.full((len(codes), 2, count), UNUSED, dtype=np.int64)
+        cell_codes, cell_sources, end = self._cell(encodings)
         is_input, is_used = cell_sources == _CELL_INPUT, cell_sources != UNUSED
-        after_cell = np.where(is_input, (ends - edges)[:, None, None], cell_sources)
-        after_piece = np.where(is_input, -1, cell_sources)
-        for start in range(0, positions - 1, stage):
-            if start:
-                sources[:, start, 0] = ends + start - edges
-            for first in range(start + 1, start + stage, edges):
-                local = after_piece if first == start + 1 else after_cell
-                codes[:, first : first + edges] = cell_codes
-                sources[:, first : first + edges] = np.where(is_used, local + first, UNUSED)
-        sources[:, -1, 0] = ends + positions - 1 - edges
-        kinds = (
-            *("stem", *("edge",) * _CELLS * edges),
-            *("reduction", *("edge",) * _CELLS * edges) * (_STAGES - 1),
-            "head",
-        )
-        return Pieces(kinds=kinds, codes=codes, sources=sources)
+        before = np.full(count, UNUSED, dtype=np.int64)
+        for start in range(0, len(codes) - 1, stage_size):
+            sources[start, 0] = before
+            before = np.full(count, start, dtype=np.int64)
+            for first in range(start + 1, start + stage_size, size):
+                codes[first : first + size] = cell_codes
+                inner = sources[first : first + size]
+                np.add(cell_sources, first, out=inner, where=is_used)
+                np.copyto(inner, before, where=is_input)
+                before = end + first
+        sources[-1, 0] = before
+        cells = _CELL_KINDS * _CELLS
+        kinds = ("stem", *cells, *("reduction", *cells) * (_STAGES - 1), "head")
+        return Pieces(kinds=kinds, codes=codes.T, sources=sources.transpose(2, 0, 1))
 
-    def _cell(self, encodings: Encodings) -> tuple[Encodings, NDArray[np.int64], NDArray[np.int64]]:
-        """Codes and sources of the six edges of a cell, positions counted within it, and its last edge."""
+    def _cell(self, encodings: Encodings) -> tuple[Ints, Ints, Ints]:
+        """Codes, shape (9, n), and sources, (9, 2, n), of a cell's pieces, and the last of them, (n,).
+
+        Positions are counted within the cell.
+        """
+        count = len(encodings)
         if self.dead_code:
             present = np.ones(encodings.shape, dtype=bool)
         else:
             present = _live_edges(encodings)
             present[:, _NO_PATH_EDGE] |= ~present.any(axis=1)
-            encodings = np.where(present, encodings, ABSENT)
-        sources = np.full((*encodings.shape, 2), UNUSED, dtype=np.int64)
-        nodes = [np.full(len(encodings), UNUSED, dtype=np.int64) for _ in range(_LAST_NODE + 1)]
-        nodes[0][:] = _CELL_INPUT
+        codes = np.full((len(_CELL_KINDS), count), ABSENT, dtype=np.int64)
+        sources = np.full((len(_CELL_KINDS), 2, count), UNUSED, dtype=np.int64)
+        nodes = [np.full(count, _CELL_INPUT if node == 0 else UNUSED) for node in range(_LAST_NODE + 1)]
+        position = 0
         for edge, (source, destination) in enumerate(EDGES):
-            here = present[:, edge]
-            sources[:, edge, 0] = np.where(here, nodes[source], UNUSED)
-            sources[:, edge, 1] = np.where(here, nodes[destination], UNUSED)
-            nodes[destination] = np.where(here, edge, nodes[destination])
-        return encodings, sources, nodes[_LAST_NODE]
+            here, so_far = present[:, edge], nodes[destination]
+            codes[position] = np.where(here, encodings[:, edge], ABSENT)
+            sources[position, 0] = np.where(here, nodes[source], UNUSED)
+            nodes[destination] = np.where(here, position, so_far)
+            if source > 0:
+                both = here & (so_far != UNUSED)
+                codes[position + 1] = np.where(both, 0, ABSENT)
+                sources[position + 1] = np.where(both, (so_far, np.full(count, position)), UNUSED)
+                nodes[destination] = np.where(both, position + 1, nodes[destination])
+            position += 1 + (source > 0)
+        return codes, sources, nodes[_LAST_NODE]
 
     def build_piece(self, build: NetworkBuilder, kind: str, code: int, inputs: tuple[str, ...]) -> str:
         """The layers of one piece."""
@@ -270,12 +283,9 @@ class Nasbench201(SearchSpace):
             return _reduction(build, inputs[0])
         if kind == "head":
             return classify(build, build.relu(build.batch_norm(inputs[0])), classes)
-        value = _operation(build, inputs[0], code)
-        return build.add("Add", inputs[1], value) if len(inputs) > 1 else value
-
-
-_CELL_INPUT = -2
-"""Source within a cell that stands for the cell's input."""
+        if kind == "add":
+            return build.add("Add", *inputs)
+        return _operation(build, inputs[0], code)
 
 
 def _live_edges(encodings: Encodings) -> NDArray[np.bool_]:
@@ -338,7 +348,7 @@ def _ranks() -> Mapping[str, int]:
 
 
 @cache
-def _benchmark_order() -> NDArray[np.int64]:
+def _benchmark_order() -> Ints:
     """The rank in the order of `enumerate` of the architecture at each of the benchmark's indices."""
     ranks = list(range(len(_encodings())))
     random.Random(_SHUFFLE_SEED).shuffle(ranks)
