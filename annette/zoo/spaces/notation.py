@@ -81,9 +81,8 @@ def parse_numbers(space: str, text: str, count: int) -> tuple[int, ...]:
         inner = inner[1:-1]
     items = [item.strip() for item in inner.split(",")]
     if len(items) != count or not all(_is_number(item) for item in items):
-        raise UsageError(
-            f"{space}: {text[:_SHOWN]!r} is no architecture, expected {count} numbers with commas"
-        )
+        expected = "a whole number" if count == 1 else f"{count} whole numbers with commas"
+        raise UsageError(f"{space}: {text[:_SHOWN]!r} is no architecture, expected {expected}")
     return tuple(int(item) for item in items)
 
 
