@@ -43,8 +43,9 @@ class KernelContents:
     """Address of the layer that opened each, shape (n_kernels,)."""
     content: Words
     """Its content, shape (n_kernels,)."""
-    unit: NDArray[np.object_]
-    """Where it runs, shape (n_kernels,)."""
+    unit: Ints
+    """Where it runs, as a position in `unit_names`, shape (n_kernels,)."""
+    unit_names: tuple[str, ...]
 
     @property
     def network(self) -> Ints:
@@ -63,7 +64,7 @@ class KernelContents:
         inputs: dict[str, None] = {}
         outputs: list[str] = []
         for number_ in own:
-            slot, address = walk.layers.slots[number_], number_ * walk.n + row
+            slot, address = walk.layers.slots[number_ - 1], number_ * walk.n + row
             at = int(np.searchsorted(slot.layers, address))
             names = [f"t{int(made[at]) // walk.n}" for made in slot.operands]
             layer, named = _named(walk.signatures.items[walk.signature[address]], number_, names)
@@ -78,7 +79,7 @@ class KernelContents:
         kernel = Kernel(
             layers=tuple(layer.name for layer in layers),
             primary=f"layer {int(walk.primary[opener]) // walk.n}",
-            unit=str(self.unit[number]),
+            unit=self.unit_names[int(self.unit[number])],
         )
         return network, Mapping(kernels=(kernel,))
 
@@ -116,7 +117,7 @@ def map_population(layers: PopulationLayers, signatures: Signatures, model: Mapp
     """
     mapper = PopulationMapper(layers, signatures, model)
     content = _Contents(mapper.walk)
-    for number, slot in enumerate(layers.slots):
+    for number, slot in enumerate(layers.slots, start=1):
         opened, joined = mapper.decide(number, slot)
         content.open(slot, opened)
         content.join(slot, joined)
@@ -137,12 +138,15 @@ class _Contents:
         self.made = [np.full(walk.size, -1)]
         self.origin = [np.full(walk.size, -1)]
         self.counts = np.zeros(walk.size, dtype=np.int64)
+        self.opened: list[Ints] = []
+        self.joined: list[Ints] = []
 
     def open(self, slot: Slot, at: Ints) -> None:
         """Layers of a slot have opened kernels."""
         if not len(at):
             return
         own, made = slot.layers[at], [item[at] for item in slot.operands]
+        self.opened.append(own)
         words = self.words[slot.signatures[at]]
         if len(made) == 1:
             origin = self.walk.origin[made[0]]
@@ -157,6 +161,7 @@ class _Contents:
         if not len(at):
             return
         own, made = slot.layers[at], [item[at] for item in slot.operands]
+        self.joined.append(own)
         kernels = self.walk.kernel[own]
         words = self.hashes[kernels] + self.words[slot.signatures[at]]
         self.hashes[kernels] = _mix(self._wired(words, kernels, made))
@@ -181,7 +186,7 @@ class _Contents:
             return words
         if self.shapes is None:
             self.shapes = self.walk.signatures.output_shapes()[self.walk.signature]
-            self.shapes[-self.walk.n :] = self.walk.layers.input_shapes
+            self.shapes[: self.walk.n] = self.walk.layers.input_shapes
         stirred = _mix(words) + (self.shapes[origin].astype(np.uint64) + np.uint64(1)) * _STEP
         return np.where(made == origin, words, stirred)
 
@@ -211,21 +216,15 @@ class _Contents:
         walk = self.walk
         for column in walk.sources(walk.layers.outputs).columns:
             walk.leaves[column] = True
-        leaving = np.zeros(walk.size, dtype=np.uint64)
-        alone = np.flatnonzero((walk.place == 0) & (walk.kernel >= 0))
-        leaving[alone] = walk.leaves[alone]
-        merged = np.flatnonzero(walk.place > 0)
-        for place in np.unique(walk.place[merged]).tolist():
-            layers = merged[walk.place[merged] == place]
-            leaving[walk.kernel[layers]] |= walk.leaves[layers].astype(np.uint64) << np.uint64(place)
-        kernels = np.flatnonzero(walk.n_layers)
+        kernels = np.concatenate([np.empty(0, dtype=np.int64), *self.opened])
+        leaving = walk.leaves.astype(np.uint64)
+        for layers in self.joined:
+            place = walk.place[layers].astype(np.uint64)
+            leaving[walk.kernel[layers]] |= walk.leaves[layers].astype(np.uint64) << place
         units = mapper.units(kernels)
-        salt = {unit: np.uint64(_text_hash(unit)) for unit in dict.fromkeys(units.tolist())}
-        words = self.hashes[kernels] + leaving[kernels] * _STEP
-        for unit, word in salt.items():
-            at = np.flatnonzero(units == unit)
-            words[at] = _mix(words[at] + word)
-        return KernelContents(walk, kernels, words, units)
+        salt = np.array([_text_hash(name) for name in mapper.unit_names], dtype=np.uint64)
+        words = _mix(self.hashes[kernels] + leaving[kernels] * _STEP + salt[units])
+        return KernelContents(walk, kernels, words, units, tuple(mapper.unit_names))
 
 
 def _word(code: int) -> np.uint64:

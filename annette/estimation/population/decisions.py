@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annette.estimation.population.errors import NotVectorisedError
-from annette.estimation.population.layers import PopulationLayers, Slot, distinct_rows
+from annette.estimation.population.layers import PopulationLayers, Slot, distinct_places
 from annette.estimation.population.signatures import Signatures
 from annette.estimation.population.sites import Sites, decide_all
 from annette.estimation.population.walk import PopulationWalk, Sources
 from annette.models.mapping_model import MappingModel
 from annette.models.mapping_rules import MERGED, VANISHES
-from annette.models.rule_tree import Leaf, Tree, features_of, leaves
+from annette.models.rule_tree import Leaf, Tree, features_of
 
 __all__ = ["PopulationMapper"]
 
@@ -38,26 +38,35 @@ class PopulationMapper:
         self.model = model
         _check(model, self.walk.words)
         self._kind_of, self._kinds = _kinds(signatures)
+        self.unit_names: list[str] = []
         self._may_join: dict[str, NDArray[np.bool_]] = {}
 
-    def units(self, kernels: Ints) -> NDArray[np.object_]:
-        """Where kernels run, shape (m,)."""
+    def units(self, kernels: Ints) -> Ints:
+        """Where kernels run, as positions in `unit_names`, shape (m,)."""
         walk = self.walk
-        units = np.empty(len(kernels), dtype=object)
+        units = np.zeros(len(kernels), dtype=np.int64)
         primary = walk.primary[kernels]
         kinds = self._kind_of[walk.signature[primary]]
-        for kind in np.unique(kinds).tolist():
-            part = np.flatnonzero(kinds == kind)
+        for kind in np.flatnonzero(np.bincount(kinds)).tolist():
             tree = _first(self.model.placement, _own_keys(self._kinds[kind]))
+            part = np.flatnonzero(kinds == kind)
             if tree is None or isinstance(tree, Leaf):
-                units[part] = self.model.default_unit if tree is None else tree.label
+                units[part] = self._unit(self.model.default_unit if tree is None else tree.label)
                 continue
-            labels = sorted({leaf.label for leaf in leaves(tree)})
             found = np.zeros(len(part))
             sites = Sites(walk=walk, layer=primary[part], kernel=kernels[part])
-            decide_all(tree, sites, np.arange(len(part)), lambda leaf: labels.index(leaf.label), found)
-            units[part] = np.array(labels, dtype=object)[found.astype(np.int64)]
+            decide_all(tree, sites, np.arange(len(part)), lambda leaf: self._unit(leaf.label), found)
+            units[part] = found.astype(np.int64)
         return units
+
+    def _unit(self, name: str) -> int:
+        if name not in self.unit_names:
+            self.unit_names.append(name)
+        return self.unit_names.index(name)
+
+    def runs_on(self, kernels: Ints, unit: str) -> NDArray[np.bool_]:
+        """Whether kernels run on a unit, shape (m,)."""
+        return self.units(kernels) == self._unit(unit)
 
     def decide(self, number: int, slot: Slot) -> tuple[Ints, Ints]:
         """Decide about the layers of the next slot.
@@ -68,6 +77,7 @@ class PopulationMapper:
             Places in the slot of the layers that opened a kernel, and of those that joined one.
         """
         walk, own, operands = self.walk, slot.layers, list(slot.operands)
+        walk.enter(number)
         sources = [walk.sources(made) for made in operands]
         gone = self._vanishing(slot, sources)
         at = np.arange(len(own))
@@ -96,7 +106,7 @@ class PopulationMapper:
         if isinstance(tree, Leaf) and tree.label != VANISHES:
             return None
         sites = Sites(
-            walk=self.walk, layer=slot.layers, sources=tuple(sources), made=slot.operands, unit_of=self.units
+            walk=self.walk, layer=slot.layers, sources=tuple(sources), made=slot.operands, runs_on=self.runs_on
         )
         gone = np.zeros(len(slot.layers))
         kinds = self._kind_of[slot.signatures]
@@ -115,7 +125,6 @@ class PopulationMapper:
             return None
         size = len(slot.layers)
         best, feeder_of, home = np.full(size, 0.5), np.full(size, -1), np.full(size, -1)
-        needed = None
         for place, item in enumerate(sources):
             feeder = item.columns[0]
             single = feeder >= 0
@@ -127,23 +136,16 @@ class PopulationMapper:
             if not len(at):
                 continue
             if len(sources) > 1:
-                needed = self._needed(sources) if needed is None else needed
-                word, bit = walk.bits(kernel[at])
-                at = at[(needed[at, word] & bit) == 0]
+                others = [walk.kernels_of(column[at]) for other in sources for column in other.columns]
+                at = at[~walk.must_wait(kernel[at], others)]
             sites = Sites(
                 walk=walk, layer=slot.layers, sources=tuple(sources), made=slot.operands, operand=place,
-                feeder=feeder, kernel=kernel, unit_of=self.units,
+                feeder=feeder, kernel=kernel, runs_on=self.runs_on,
             )  # fmt: skip
             chance = self._chances(slot, sites, primary, at)
             better = (chance > best) | ((chance == best) & (chance > 0.5) & (feeder > feeder_of))
             best[better], feeder_of[better], home[better] = chance[better], feeder[better], kernel[better]
         return home
-
-    def _needed(self, sources: list[Sources]) -> NDArray[np.uint64]:
-        """Bits of the kernels that must have run before any kernel that feeds a layer."""
-        walk = self.walk
-        columns = [walk.needs(walk.kernels_of(column)) for item in sources for column in item.columns]
-        return np.bitwise_or.reduce(columns)
 
     def _joinable(self, operator: str) -> NDArray[np.bool_]:
         """By kind of the primary layer, whether a layer of this operator was ever seen to join a kernel."""
@@ -160,9 +162,10 @@ class PopulationMapper:
         if not len(at) or sites.feeder is None:
             return chance
         feeding = self._kind_of[self.walk.signature[sites.feeder[at]]]
-        keys = np.column_stack([primary[at], feeding, self._kind_of[slot.signatures[at]]])
-        distinct, group_of = distinct_rows(keys)
-        for group, (main, feeder, own) in enumerate(distinct.tolist()):
+        keys = [primary[at], feeding, self._kind_of[slot.signatures[at]]]
+        first, group_of = distinct_places(keys)
+        for group, place in enumerate(first.tolist()):
+            main, feeder, own = (int(column[place]) for column in keys)
             layer = self._kinds[own]
             found = _merge_keys(self._kinds[main], layer)
             seen = self.model.producers.get(found[0])
@@ -170,7 +173,7 @@ class PopulationMapper:
                 found = _merge_keys(self._kinds[feeder], layer)
             tree = _first(self.model.merge, found)
             if tree is not None:
-                part = at if len(distinct) == 1 else at[group_of == group]
+                part = at if len(first) == 1 else at[group_of == group]
                 decide_all(tree, sites, part, _chance, chance)
         return chance
 

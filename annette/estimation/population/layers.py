@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from annette.estimation.population.templates import Templates
 from annette.zoo.spaces.space import ABSENT, UNUSED, Pieces
 
-__all__ = ["PopulationLayers", "Slot", "assemble", "distinct_rows"]
+__all__ = ["PopulationLayers", "Slot", "assemble", "distinct_places"]
 
 Ints = NDArray[np.int64]
 
@@ -38,139 +38,141 @@ class PopulationLayers:
 
     n_networks: int
     slots: tuple[Slot, ...]
-    """In order of execution."""
+    """In order of execution; the first is slot 1."""
     outputs: Ints
     """Address of the layer that makes each network's output, shape (n_networks,)."""
     input_shapes: Ints
     """Shape number of each network's input, shape (n_networks,)."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Draft:
-    """A slot before the number of slots is known: operands are -1 for the network's input, else slots."""
-
-    operator: str
-    rows: Ints
-    signatures: Ints
-    operands: tuple[Ints, ...]
-
-
 def assemble(pieces: Pieces, templates: Templates) -> PopulationLayers:
     """The layers of networks that are given as pieces."""
     n_networks, n_positions = pieces.codes.shape
-    out_slot = np.full((n_positions, n_networks), -1, dtype=np.int64)  # -1: the network's input
-    out_tensor = np.zeros((n_positions, n_networks), dtype=np.int64)
-    last = np.full(n_networks, -1, dtype=np.int64)
-    input_tensors = np.zeros(n_networks, dtype=np.int64)
-    drafts: list[_Draft] = []
+    everyone = np.arange(n_networks)
+    handed = np.zeros((n_positions, n_networks), dtype=np.int64)  # address of what each piece hands on
+    tensors = np.zeros((n_positions, n_networks), dtype=np.int64)  # its number in `templates.outputs`
+    last, inputs = everyone.copy(), np.zeros(n_networks, dtype=np.int64)
+    slots: list[Slot] = []
     for position, kind in enumerate(pieces.kinds):
         codes = pieces.codes[:, position]
         rows = np.flatnonzero(codes != ABSENT)
         if not len(rows):
             continue
-        sources = pieces.sources[rows, position]
-        numbers = _templates_of(kind, codes[rows], sources, out_tensor, rows, templates)
-        out_tensor[position, rows] = templates.output_numbers()[numbers]
+        ports = _ports(pieces.sources[:, position], rows)
+        numbers = _templates_of(kind, codes[rows], ports, tensors, rows, templates)
+        tensors[position, rows] = templates.output_numbers()[numbers]
         structure_of = templates.structure_numbers()[numbers]
-        for structure in np.unique(structure_of).tolist():
-            part = np.flatnonzero(structure_of == structure)
+        for structure in _distinct(structure_of):
+            part = _where(structure_of, structure)
             own = rows[part]
-            ports = [out_slot[sources[part, port], own] for port in range(sources.shape[1])]
-            new, made = _place(templates, structure, numbers[part], own, ports, len(drafts))
-            drafts.extend(new)
-            out_slot[position, own] = made
             if templates.structures[structure].output[0] == "input":
-                input_tensors[own] = templates.output_numbers()[numbers[part]]
-        last[rows] = out_slot[position, rows]
-    n_slots = len(drafts)
-
-    def address(slots: Ints, rows: Ints) -> Ints:
-        found: Ints = np.where(slots < 0, n_slots, slots) * n_networks + rows
-        return found
-
+                inputs[own] = templates.output_numbers()[numbers[part]]
+            read = [(handed, port[part]) for port in ports]
+            new, made = _place(templates, structure, numbers[part], own, read, len(slots) + 1, n_networks)
+            slots.extend(new)
+            handed[position, own] = made
+        last[rows] = handed[position, rows]
     shape_of = np.array([templates.signatures.shape_number(item) for item in templates.outputs])
-    return PopulationLayers(
-        n_networks=n_networks,
-        slots=tuple(
-            Slot(
-                operator=item.operator,
-                layers=number * n_networks + item.rows,
-                signatures=item.signatures,
-                operands=tuple(address(made, item.rows) for made in item.operands),
-            )
-            for number, item in enumerate(drafts)
-        ),
-        outputs=address(last, np.arange(n_networks)),
-        input_shapes=shape_of[input_tensors],
-    )
+    return PopulationLayers(n_networks, tuple(slots), last, shape_of[inputs])
+
+
+def _ports(sources: Ints, rows: Ints) -> list[Ints]:
+    """The source of each port that some network uses, shape (m,) each."""
+    ports = []
+    for column in sources.T:
+        used = column[rows]
+        if (used == UNUSED).all():
+            break
+        ports.append(used)
+    return ports
 
 
 def _place(
-    templates: Templates, structure: int, numbers: Ints, rows: Ints, ports: list[Ints], first: int
-) -> tuple[list[_Draft], Ints]:
-    """The slots of pieces of one structure, from slot ``first`` on, and the slots that they hand out."""
+    templates: Templates,
+    structure: int,
+    numbers: Ints,
+    rows: Ints,
+    ports: list[tuple[Ints, Ints]],
+    first: int,
+    n_networks: int,
+) -> tuple[list[Slot], Ints]:
+    """The slots of pieces of one structure, from slot ``first`` on, and addresses of what they hand on."""
     wiring = templates.structures[structure]
 
     def find(reference: tuple[str, int]) -> Ints:
         what, index = reference
         if what == "port":
-            return ports[index]
-        return np.full(len(rows), first + index if what == "layer" else -1, dtype=np.int64)
+            handed, source = ports[index]
+            found: Ints = handed[source, rows]
+            return found
+        return rows + (first + index) * n_networks if what == "layer" else rows
 
     signatures = templates.signature_table(structure)[numbers]
-    drafts = [
-        _Draft(operator, rows, signatures[:, layer], tuple(map(find, wiring.operands[layer])))
+    slots = [
+        Slot(
+            operator=operator,
+            layers=rows + (first + layer) * n_networks,
+            signatures=np.ascontiguousarray(signatures[:, layer]),
+            operands=tuple(map(find, wiring.operands[layer])),
+        )
         for layer, operator in enumerate(wiring.operators)
     ]
-    return drafts, find(wiring.output)
+    return slots, find(wiring.output)
 
 
 def _templates_of(
-    kind: str, codes: Ints, sources: Ints, out_tensor: Ints, rows: Ints, templates: Templates
+    kind: str, codes: Ints, ports: list[Ints], tensors: Ints, rows: Ints, templates: Templates
 ) -> Ints:
     """The template of each network's piece at one position, shape (m,)."""
-    read = [
-        np.where(column != UNUSED, out_tensor[column, rows], -1)
-        for column in sources.T
-        if (column != UNUSED).any()
-    ]
-    distinct, inverse = distinct_rows(np.column_stack([codes, *read]))
-    numbers = [
-        templates.number(kind, int(key[0]), tuple(int(item) for item in key[1:] if item >= 0))
-        for key in distinct.tolist()
-    ]
-    return np.array(numbers, dtype=np.int64)[inverse]
+    read = [np.where(port != UNUSED, tensors[port, rows], -1) for port in ports]
+    first, inverse = distinct_places([codes, *read])
+    numbers = []
+    for at in first.tolist():
+        inputs = tuple(number for number in (int(column[at]) for column in read) if number >= 0)
+        numbers.append(templates.number(kind, int(codes[at]), inputs))
+    found: Ints = np.array(numbers, dtype=np.int64)[inverse]
+    return found
 
 
-def distinct_rows(keys: Ints) -> tuple[Ints, Ints]:
-    """The distinct rows of a table of small numbers, and which of them each row is.
+def _distinct(numbers: Ints) -> list[int]:
+    return np.flatnonzero(np.bincount(numbers)).tolist()
+
+
+def _where(numbers: Ints, number: int) -> Ints | slice:
+    """The places of a number; everything as a slice where nothing else is there."""
+    found = numbers == number
+    return slice(None) if found.all() else np.flatnonzero(found)
+
+
+def distinct_places(keys: list[Ints]) -> tuple[Ints, Ints]:
+    """Of rows of small numbers, given by columns: where each distinct one is first, and which each row is.
 
     Examples
     --------
-    >>> rows, places = distinct_rows(np.array([[3, 1], [0, 1], [3, 1]]))
-    >>> rows.tolist(), places.tolist()
-    ([[0, 1], [3, 1]], [1, 0, 1])
+    >>> first, places = distinct_places([np.array([3, 0, 3]), np.array([1, 1, 1])])
+    >>> first.tolist(), places.tolist()
+    ([1, 0], [1, 0, 1])
     """
-    packed = np.zeros(len(keys), dtype=np.int64)
+    packed = np.zeros(len(keys[0]), dtype=np.int64)
     largest = 0
-    for column in keys.T:
+    for column in keys:
         low, high = int(column.min()), int(column.max())
         if low == high:
             continue
         span = high - low + 1
         if largest > (1 << 62) // span:
             packed = np.unique(packed, return_inverse=True)[1]
-            largest = int(packed.max())
-        packed = packed * span + (column - low)
-        largest = (largest + 1) * span
+            largest = int(packed.max()) + 1
+        packed = packed * span + (column - low) if largest else column - low
+        largest = max(largest, 1) * span
     if not largest:
-        return keys[:1], packed
-    if largest < 4 * len(keys) + 1024:  # counting is faster than sorting
+        return np.zeros(1, dtype=np.int64), packed
+    if largest < 4 * len(packed) + 1024:  # counting is faster than sorting
         first = np.full(largest, -1, dtype=np.int64)
-        first[packed[::-1]] = np.arange(len(keys) - 1, -1, -1)
+        first[packed[::-1]] = np.arange(len(packed) - 1, -1, -1)
         used = np.flatnonzero(first >= 0)
         place = np.empty(largest, dtype=np.int64)
         place[used] = np.arange(len(used))
-        return keys[first[used]], place[packed]
+        return first[used], place[packed]
     _, at, inverse = np.unique(packed, return_index=True, return_inverse=True)
-    return keys[at], inverse
+    return at, inverse

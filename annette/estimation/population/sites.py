@@ -50,8 +50,8 @@ class Sites:
     """For merges the layer that computes the operand, shape (m,)."""
     kernel: Ints | None = None
     """The kernel that the layer may join, or that it stands for, shape (m,)."""
-    unit_of: Callable[[Ints], NDArray[np.object_]] | None = None
-    """Tells the units of kernels."""
+    runs_on: Callable[[Ints, str], Mask] | None = None
+    """Tells whether kernels run on a unit."""
 
     def holds(self, node: Node, at: Ints) -> Mask:
         """Whether a condition holds at these of the sites, shape of ``at``."""
@@ -239,18 +239,18 @@ def _primaries(sites: Sites, at: Ints, word: str, *, others: bool) -> Mask:
 
 def _units(sites: Sites, at: Ints, word: str, *, others: bool) -> Mask:
     """Whether a kernel that computes an operand runs on this unit."""
-    assert sites.unit_of is not None  # given wherever a rule may ask
+    assert sites.runs_on is not None  # given wherever a rule may ask
     found = np.zeros(len(at), dtype=bool)
     for place, _, kernels in sites.kernels(at):
         if not others or place != sites.operand:
             known = np.flatnonzero(kernels >= 0)
-            found[known] |= sites.unit_of(kernels[known]) == word
+            found[known] |= sites.runs_on(kernels[known], word)
     return found
 
 
 def _own_unit(sites: Sites, at: Ints, word: str) -> Mask:
-    assert sites.unit_of is not None  # given wherever a rule may ask
-    return np.asarray(sites.unit_of(_kernel(sites, at)) == word)
+    assert sites.runs_on is not None  # given wherever a rule may ask
+    return sites.runs_on(_kernel(sites, at), word)
 
 
 _WORDS: Mapping[str, Callable[[Sites, Ints, str], Mask]] = MappingProxyType(

@@ -13,10 +13,7 @@ from annette.graph.builder import NetworkBuilder
 from annette.graph.network import Tensor
 from annette.zoo.spaces.space import SearchSpace
 
-__all__ = ["INPUT", "Structure", "Template", "Templates"]
-
-INPUT = -1
-"""Reference to the network's input: what a template hands on that declares it."""
+__all__ = ["Structure", "Template", "Templates"]
 
 Reference = tuple[str, int]
 """``("layer", j)``: output of the piece's layer j; ``("port", k)``: what the piece reads at port k;
@@ -63,7 +60,9 @@ class Templates:
     _structure_numbers: dict[Structure, int] = field(default_factory=dict)
     _output_numbers: dict[tuple[object, ...], int] = field(default_factory=dict)
     _output_of: list[int] = field(default_factory=list)
-    _tables: dict[int, tuple[list[tuple[int, ...]], int]] = field(default_factory=dict)
+    _output_array: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    _structure_array: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    _tables: dict[int, NDArray[np.int64]] = field(default_factory=dict)
 
     def number(self, kind: str, code: int, inputs: tuple[int, ...]) -> int:
         """The template of a piece that reads tensors with these numbers; built where it is new."""
@@ -78,21 +77,32 @@ class Templates:
 
     def output_numbers(self) -> NDArray[np.int64]:
         """Number of what each template hands on, shape (n_templates,)."""
-        return np.array(self._output_of, dtype=np.int64)
+        if len(self._output_array) < len(self._output_of):
+            self._output_array = np.array(self._output_of, dtype=np.int64)
+        return self._output_array
 
     def structure_numbers(self) -> NDArray[np.int64]:
         """Structure of each template, shape (n_templates,)."""
-        return np.array([item.structure for item in self.items], dtype=np.int64)
+        if len(self._structure_array) < len(self.items):
+            self._structure_array = np.array([item.structure for item in self.items], dtype=np.int64)
+        return self._structure_array
 
     def signature_table(self, structure: int) -> NDArray[np.int64]:
         """The signatures of the layers of each template of one structure, shape (n_templates, n_layers).
 
         Rows of other templates mean nothing.
         """
-        rows, width = self._tables.setdefault(structure, ([], len(self.structures[structure].operators)))
-        for item in self.items[len(rows) :]:
-            rows.append(item.signatures if item.structure == structure else (0,) * width)
-        return np.array(rows, dtype=np.int64).reshape(len(rows), width)
+        known = self._tables.get(structure)
+        if known is None or len(known) < len(self.items):
+            width = len(self.structures[structure].operators)
+            start = 0 if known is None else len(known)
+            new = [
+                item.signatures if item.structure == structure else (0,) * width
+                for item in self.items[start:]
+            ]
+            rows = np.array(new, dtype=np.int64).reshape(len(new), width)
+            known = self._tables[structure] = rows if known is None else np.concatenate([known, rows])
+        return known
 
     def _output_number(self, tensor: Tensor) -> int:
         key = (tensor.shape, tensor.dtype)

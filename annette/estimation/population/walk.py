@@ -61,8 +61,8 @@ class PopulationWalk:
         """A walk before its first slot; ``transparent`` as for `annette.models.mapping_walk.GraphView`."""
         self.layers = layers
         self.signatures = signatures
-        self.n, self.n_slots = layers.n_networks, len(layers.slots)
-        self.size = (self.n_slots + 1) * self.n
+        self.n = layers.n_networks
+        self.size = (len(layers.slots) + 2) * self.n
         self.words = tuple(dict.fromkeys(slot.operator for slot in layers.slots))
         if len(self.words) > MAX_OPERATORS:
             raise NotVectorisedError(f"{len(self.words)} operators, at most {MAX_OPERATORS} fit a word")
@@ -74,7 +74,7 @@ class PopulationWalk:
             self.signature[slot.layers] = slot.signatures
         self.source = np.arange(self.size)
         """The layer that computes the tensor that a layer hands out; `NOBODY` and `SEVERAL` stand for others."""
-        self.source[self.n_slots * self.n :] = NOBODY
+        self.source[: self.n] = NOBODY
         self.origin = np.arange(self.size)
         """The layer behind a tensor when vanished layers of one operand are looked through."""
         self._several: dict[int, tuple[Ints, ...]] = {}
@@ -87,7 +87,12 @@ class PopulationWalk:
         """Of kernels, as all that follows."""
         self.primary = np.full(self.size, -1)
         self.operators = np.zeros(self.size, dtype=np.uint64)
-        self.ancestors = np.zeros((self.size, self.n_slots // 64 + 1), dtype=np.uint64)
+        starts, longest = _epochs(layers)
+        self._starts = starts
+        self._start = self.n
+        """Address of the first layer of the epoch that the walk is in."""
+        self.ancestors = [np.zeros(self.size, dtype=np.uint64) for _ in range(-(-longest // 64))]
+        """Kernels of the same epoch that must have run before, as bits of words."""
         self.readers = np.zeros(self.size, dtype=np.int64)
         """How many layers read a layer's output, transparent ones looked through."""
         self.next_operators = np.zeros(self.size, dtype=np.uint64)
@@ -133,15 +138,34 @@ class PopulationWalk:
         """The kernels of layers; -1 for nobody's."""
         return np.where(column >= 0, self.kernel[column], -1)
 
-    def needs(self, kernels: Ints) -> Words:
-        """Bits of the kernels that must have run before each of these, shape (m, n_words); -1 needs none."""
-        return self.ancestors[kernels]  # the last address is an input, which has no ancestors
+    def enter(self, number: int) -> None:
+        """Go on to a slot."""
+        self._start = self._starts[number] * self.n
 
-    def bits(self, kernels: Ints) -> tuple[Ints, Words]:
-        """The word and the bit that stand for each kernel among ancestors; no bit for -1."""
-        slots = kernels // self.n
-        bit = _ONE << (slots & 63).astype(np.uint64)
-        return np.maximum(slots, 0) >> 6, np.where(kernels >= 0, bit, np.uint64(0))
+    def must_wait(self, kernel: Ints, others: list[Ints]) -> Mask:
+        """Whether one of ``others`` (-1: none) is a kernel that needs ``kernel`` to have run before."""
+        older = kernel < self._start
+        waits = np.zeros(len(kernel), dtype=bool)
+        place = np.where(older, 0, (kernel - self._start) // self.n)
+        bit = _ONE << (place & 63).astype(np.uint64)
+        for other in others:
+            # Whatever was opened since the epoch began needs the kernel whose tensor it began with.
+            waits |= older & (other >= self._start) & (other != kernel)
+            for word, ancestors in enumerate(self.ancestors):
+                hit = (ancestors[other] & bit) != 0
+                waits |= hit & ~older & (other >= self._start) & (place >> 6 == word)
+        return waits
+
+    def _needs(self, kernels: Ints) -> list[Words]:
+        """Bits of each kernel and of those that it needs; none of kernels before the epoch, and of -1."""
+        current = kernels >= self._start
+        place = np.where(current, (kernels - self._start) // self.n, 0)
+        bit = _ONE << (place & 63).astype(np.uint64)
+        found = []
+        for word, ancestors in enumerate(self.ancestors):
+            own = np.where(place >> 6 == word, bit, np.uint64(0)) if len(self.ancestors) > 1 else bit
+            found.append(np.where(current, ancestors[kernels] | own, np.uint64(0)))
+        return found
 
     # Acting ------------------------------------------------------------------------------------------
 
@@ -173,18 +197,13 @@ class PopulationWalk:
 
     def open(self, slot: Slot, own: Ints, sources: list[Sources]) -> None:
         """Layers of a slot start kernels of their own."""
-        at = np.arange(len(own))
-        needed: Words | None = None
         for item in sources:
             for column in item.columns:
-                kernels = self.kernels_of(column)
-                more = self.needs(kernels)
-                word, bit = self.bits(kernels)
-                more[at, word] |= bit
-                needed = more if needed is None else needed | more
-                self.leaves[column] = True  # -1 stands for an input, of which nobody asks
-        if needed is not None:
-            self.ancestors[own] = needed
+                for ancestors, needed in zip(
+                    self.ancestors, self._needs(self.kernels_of(column)), strict=True
+                ):
+                    ancestors[own] |= needed
+                self.leaves[column] = True  # -1 stands for nobody, of whom nobody asks
         self.kernel[own] = own
         self.n_layers[own] = 1
         self.primary[own] = own
@@ -198,40 +217,72 @@ class PopulationWalk:
         self.kernel[own] = kernels
         self.place[own] = places
         self.n_layers[kernels] = places + 1
-        code = self.code_of[slot.operator]
-        self.operators[kernels] |= _ONE << np.uint64(code)
+        self.operators[kernels] |= _ONE << np.uint64(self.code_of[slot.operator])
         primary = self.primary[kernels]
-        rank = primary_rank(slot.operator)
-        better = rank < self._rank_of[self.signature[primary]]
+        better = primary_rank(slot.operator) < self._rank_of[self.signature[primary]]
         if better.any():
             self.primary[kernels[better]] = own[better]
         if len(sources) == 1 and len(sources[0].columns) == 1:
             return  # nothing but the kernel itself feeds the layer
-        added = np.zeros((len(own), self.ancestors.shape[1]), dtype=np.uint64)
-        at = np.arange(len(own))
+        added = [np.zeros(len(own), dtype=np.uint64) for _ in self.ancestors]
         for item in sources:
             for column in item.columns:
                 others = self.kernels_of(column)
                 outside = others != kernels
                 self.leaves[column[outside]] = True
-                others = np.where(outside, others, -1)
-                word, bit = self.bits(others)
-                added |= self.needs(others)
-                added[at, word] |= bit
-        self._add_ancestors(slot, own, kernels, added)
+                for word, needed in enumerate(self._needs(np.where(outside, others, -1))):
+                    added[word] |= needed
+        self._add_ancestors(own, kernels, added)
 
-    def _add_ancestors(self, slot: Slot, own: Ints, kernels: Ints, added: Words) -> None:
+    def _add_ancestors(self, own: Ints, kernels: Ints, added: list[Words]) -> None:
         """The kernels, and all that need them, need these too."""
-        known = self.ancestors[kernels]
-        grown = np.flatnonzero(((added & ~known) != 0).any(axis=1))
-        if not len(grown):
+        grown = np.zeros(len(own), dtype=bool)
+        for ancestors, more in zip(self.ancestors, added, strict=True):
+            grown |= (more & ~ancestors[kernels]) != 0
+        at = np.flatnonzero(grown)
+        if not len(at):
             return
-        kernels, needed, rows = kernels[grown], (known | added)[grown], own[grown] % self.n
-        self.ancestors[kernels] = needed
-        word, bit = self.bits(kernels)
-        last = int(own[0]) // self.n
-        for later in range(int(kernels.min()) // self.n + 1, last + 1):
+        # A kernel from before the epoch gains nothing: whatever the epoch opened needs it already.
+        kernels, rows = kernels[at], own[at] % self.n
+        needed = [ancestors[kernels] | more[at] for ancestors, more in zip(self.ancestors, added, strict=True)]
+        for ancestors, words in zip(self.ancestors, needed, strict=True):
+            ancestors[kernels] = words
+        place = (kernels - self._start) // self.n
+        bit = _ONE << (place & 63).astype(np.uint64)
+        for later in range(int(kernels.min()) // self.n + 1, int(own[0]) // self.n + 1):
             address = later * self.n + rows
-            has = np.flatnonzero(self.ancestors[address, word] & bit)
-            if len(has):
-                self.ancestors[address[has]] |= needed[has]
+            has = np.zeros(len(rows), dtype=bool)
+            for word, ancestors in enumerate(self.ancestors):
+                has |= ((ancestors[address] & bit) != 0) & (place >> 6 == word)
+            if has.any():
+                for ancestors, words in zip(self.ancestors, needed, strict=True):
+                    ancestors[address[has]] |= words[has]
+
+
+def _epochs(layers: PopulationLayers) -> tuple[list[int], int]:
+    """The slot with which the epoch of each slot begins, and the length of the longest epoch.
+
+    An epoch begins where no network has more than one tensor that was made before and is read later. All that
+    comes later then needs whatever made that tensor, so that what needs what is asked within an epoch only.
+    """
+    n, n_slots = layers.n_networks, len(layers.slots)
+    last_use = np.full((n_slots + 1) * n, -1)
+    for number, slot in enumerate(layers.slots, start=1):
+        if not slot.operands:
+            return [1] * (n_slots + 1), n_slots  # a layer that needs nothing may run at any time
+        for made in slot.operands:
+            last_use[made] = number
+    last_use[layers.outputs] = n_slots + 1
+    made = np.flatnonzero(last_use >= 0)
+    rows = made % n
+    first, last = made // n + 1, last_use[made] + 1
+    live = np.bincount(first * n + rows, minlength=(n_slots + 3) * n)
+    live -= np.bincount(last * n + rows, minlength=(n_slots + 3) * n)
+    most = np.cumsum(live.reshape(-1, n), axis=0).max(axis=1)
+    starts, start, longest = [1], 1, 1
+    for number in range(1, n_slots + 1):
+        if most[number] <= 1:
+            start = number
+        starts.append(start)
+        longest = max(longest, number - start + 1)
+    return starts, longest
