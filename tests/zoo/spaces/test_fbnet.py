@@ -89,7 +89,7 @@ def test_what_is_printed_is_the_benchmarks_list_and_is_parsed_to_the_same(encodi
     assert CIFAR.parse(text[1:-1].replace(" ", "")) == encoding
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(space=SPACES, encoding=ENCODINGS, layer=st.integers(0, LAYERS - 1))
 def test_more_expansion_and_larger_kernels_have_more_macs(
     space: FBNet, encoding: Encoding, layer: int
@@ -99,14 +99,14 @@ def test_more_expansion_and_larger_kernels_have_more_macs(
         assert all(less.macs < more.macs and less.params < more.params for less, more in pairwise(works))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(encoding=ENCODINGS)
 def test_networks_differ_where_encodings_do(encoding: Encoding) -> None:
     other = with_gene(encoding, 3, (encoding[3] + 1) % 9)
     assert CIFAR.network(other, name="n") != CIFAR.network(encoding, name="n")
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(encoding=ENCODINGS)
 def test_channels_are_shuffled_once_for_each_block_in_groups(encoding: Encoding) -> None:
     types = [layer.op_type for layer in CIFAR.network(encoding).layers]
@@ -115,7 +115,7 @@ def test_channels_are_shuffled_once_for_each_block_in_groups(encoding: Encoding)
     assert types.count("Reshape") == 2 * in_groups
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(encoding=ENCODINGS)
 def test_sums_stand_where_shapes_stay(encoding: Encoding) -> None:
     types = [layer.op_type for layer in CIFAR.network(encoding).layers]

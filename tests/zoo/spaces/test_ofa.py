@@ -110,7 +110,7 @@ def test_json_and_the_own_notation_mean_the_same(encoding: Encoding) -> None:
     assert SPACE.parse(json.dumps({**fields, "r": resolution})) == encoding
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=7, deadline=None)
 @given(encoding=ENCODINGS)
 def test_canonical_encodings_are_the_same_network(encoding: Encoding) -> None:
     canonical = tuple(SPACE.canonical(np.array([encoding]))[0].tolist())
@@ -126,7 +126,7 @@ def test_pieces_depend_on_the_canonical_encoding_only(encoding: Encoding) -> Non
     assert (SPACE.pieces(canonical).codes == SPACE.pieces(rows).codes).all()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=7, deadline=None)
 @given(encoding=ENCODINGS, stage=st.integers(0, 4), depth=st.integers(0, 1))
 def test_a_deeper_stage_has_more_macs_and_parameters(encoding: Encoding, stage: int, depth: int) -> None:
     less, more = (
@@ -136,7 +136,7 @@ def test_a_deeper_stage_has_more_macs_and_parameters(encoding: Encoding, stage: 
     assert less.params < more.params
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=7, deadline=None)
 @given(encoding=ENCODINGS, gene=st.integers(0, 39), value=st.integers(0, 1))
 def test_a_larger_kernel_or_expansion_never_has_fewer_macs(encoding: Encoding, gene: int, value: int) -> None:
     less, more = (
@@ -146,7 +146,7 @@ def test_a_larger_kernel_or_expansion_never_has_fewer_macs(encoding: Encoding, g
     assert less < more if has_block else less == more
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=7, deadline=None)
 @given(encoding=ENCODINGS, value=st.integers(0, 23))
 def test_a_higher_resolution_has_more_macs_and_the_same_parameters(encoding: Encoding, value: int) -> None:
     less, more = (network_work(SPACE.network(with_gene(encoding, 45, item))) for item in (value, value + 1))
@@ -154,7 +154,7 @@ def test_a_higher_resolution_has_more_macs_and_the_same_parameters(encoding: Enc
     assert less.params == more.params
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=7, deadline=None)
 @given(encoding=ENCODINGS)
 def test_a_wider_space_has_more_macs_and_as_many_layers(encoding: Encoding) -> None:
     narrow, wide = SPACE.network(encoding), OnceForAll(width=1.2).network(encoding)
@@ -162,7 +162,7 @@ def test_a_wider_space_has_more_macs_and_as_many_layers(encoding: Encoding) -> N
     assert [layer.op_type for layer in narrow.layers] == [layer.op_type for layer in wide.layers]
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=7, deadline=None)
 @given(encoding=ENCODINGS)
 def test_kernels_stand_where_the_encoding_says(encoding: Encoding) -> None:
     expected = [3]

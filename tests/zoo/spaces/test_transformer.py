@@ -89,7 +89,7 @@ def test_macs_and_parameters_are_the_sums_of_the_paper(encoding: Encoding) -> No
     assert work.params == layers * (linear + vectors) + tables + head + width + 2
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(encoding=ENCODINGS, gene=st.sampled_from([LAYERS, WIDTH, MLP, SEQUENCE]))
 def test_more_of_anything_but_heads_has_more_macs(encoding: Encoding, gene: int) -> None:
     rows = [(*encoding[:gene], value, *encoding[gene + 1 :]) for value in range(SPACE.choices[gene])]
@@ -97,7 +97,7 @@ def test_more_of_anything_but_heads_has_more_macs(encoding: Encoding, gene: int)
     assert all(less < more for less, more in pairwise(macs))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(encoding=ENCODINGS)
 def test_heads_change_neither_macs_nor_parameters(encoding: Encoding) -> None:
     rows = [(encoding[0], heads, *encoding[2:]) for heads in range(SPACE.choices[HEADS])]
