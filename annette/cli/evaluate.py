@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from annette.cli.console import OutputFormat, print_json, print_line, print_table, progress_bar
-from annette.cli.options import FormatOption, JobsOption, PlatformOption, SeedOption
+from annette.cli.evaluate_ranking import print_groups, print_ranking
+from annette.cli.options import FormatOption, JobsOption, PlatformOption
 from annette.units import format_fraction, format_joules, format_number, format_seconds
 
 __all__ = ["evaluate", "print_evaluation"]
@@ -26,7 +27,12 @@ TITLES = {
 def evaluate(
     platform: PlatformOption,
     suite: Annotated[
-        str, typer.Option("--suite", help="classic12, modern12, nasbench101-34, nasbench101-N.")
+        list[str],
+        typer.Option(
+            "--suite",
+            help="classic12, modern12, nasbench201-all, or SPACE-N: N random networks of a search space; may "
+            "be repeated.",
+        ),
     ],
     device: Annotated[
         str | None,
@@ -36,13 +42,19 @@ def evaluate(
             help="The device to measure on; not needed for a platform of a simulated accelerator.",
         ),
     ] = None,
-    seed: SeedOption = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed", min=0, help="Seed of the device's noise, and of which networks SPACE-N draws."
+        ),
+    ] = None,
     jobs: JobsOption = 1,
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
-    """Compare predicted with measured latencies on a suite of networks, for all four layer models.
+    """Compare predicted with measured latencies on suites of networks, for all four layer models.
 
-    Energies are compared as well where both the device and the platform know them.
+    Energies are compared as well where both the device and the platform know them. With 40 networks or more
+    it is also shown what a search that trusts the predictions would find.
 
     Example: annette evaluate --platform zcu102-dpu --suite classic12
     """
@@ -50,8 +62,16 @@ def evaluate(
     from annette.evaluation.suite import evaluate_suite
 
     trained = annette.load(platform)
-    with progress_bar(f"measuring {suite}") as on_progress:
-        answer = evaluate_suite(trained, suite, device=device, seed=seed, jobs=jobs, on_progress=on_progress)
+    with progress_bar(f"measuring {', '.join(suite)}") as on_progress:
+        answer = evaluate_suite(
+            trained,
+            suite,
+            device=device,
+            seed=seed or 0,
+            sample_seed=seed,
+            jobs=jobs,
+            on_progress=on_progress,
+        )
     document = answer.to_dict()
     if output is OutputFormat.JSON:
         print_json(document)
@@ -87,6 +107,8 @@ def print_evaluation(document: Mapping[str, Any], *, most: int = 40) -> None:
         if name in TITLES
     ]
     print_table(("layer model", "MAPE", "bias", "within 10 %", "Spearman", "Kendall tau"), figures)
+    print_groups(document)
+    print_ranking(document["models"])
     _print_energy(document, models, most)
     if document.get("spread_fraction") is not None:
         worst = max(networks, key=lambda item: item["spread_fraction"] or 0.0)

@@ -4,87 +4,35 @@ from __future__ import annotations
 
 import logging
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from annette.backends.protocol import Backend
 from annette.backends.registry import open_device
-from annette.benchmark.campaign import check_jobs, measure_network, visit_seed
-from annette.errors import AnnetteError, MeasurementError, UsageError
+from annette.benchmark.campaign import check_jobs
+from annette.errors import MeasurementError, UsageError
 from annette.estimation.platform import Platform
+from annette.evaluation.comparison import FailedNetwork, NetworkResult
 from annette.evaluation.metrics import Accuracy, accuracy
+from annette.evaluation.predictions import PredictionTable
+from annette.evaluation.ranking import Ranking
+from annette.evaluation.stream import OnProgress, iterate_results
 from annette.graph.network import Network
 from annette.hardware.codec import is_preset
-from annette.measurement import Measurement
 from annette.models.layer_models import MODEL_NAMES
-from annette.models.mapping_model import exact_kernels
-from annette.parallel import run_in_order
 from annette.store.identity import device_difference
-from annette.store.visits import combine_visits
-from annette.zoo.suites import suite_networks
+from annette.zoo.suites import SuiteMember, is_sampled, iterate_members
 
-__all__ = ["EVALUATION_SCHEMA_VERSION", "Evaluation", "FailedNetwork", "NetworkResult", "evaluate_suite"]
+__all__ = ["EVALUATION_SCHEMA_VERSION", "Evaluation", "evaluate_suite"]
 
 EVALUATION_SCHEMA_VERSION = 1
 """Version of `Evaluation.to_dict`."""
 
+_GIVEN = "given networks"
 _LOG = logging.getLogger(__name__)
-
-OnProgress = Callable[[int, int], None]
-"""Called with the visits done and to do: one of each network, or as many as the device wants."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkResult:
-    """One network: measured, and predicted by each layer model."""
-
-    name: str
-    measured_s: float
-    """Median seconds over the runs, or the least of the visits; > 0."""
-    spread_fraction: float | None
-    """(Median - least) / least of the visits; ``None`` for one visit."""
-    predicted_s: tuple[tuple[str, float], ...]
-    """Seconds by layer model, in the order of `MODEL_NAMES`."""
-    measured_kernels: int | None
-    """Kernels that the device reported; ``None`` if it reports none."""
-    exact_kernels: int | None
-    """How many of them were predicted with the same layers on the same unit."""
-    predicted_kernels: int
-    """Kernels that the mapping model expected; those beyond `exact_kernels` do not exist on the device."""
-    kernel_errors: tuple[tuple[str, tuple[float, ...]], ...]
-    """By layer model the relative errors of the exactly predicted kernels, predicted / measured - 1."""
-    measured_j: float | None = None
-    """Joules, > 0; ``None``: the device does not tell."""
-    predicted_j: tuple[tuple[str, float], ...] = ()
-    """Joules by layer model; none for a platform without energy."""
-
-    def to_dict(self) -> dict[str, object]:
-        """The result as JSON types; kernel errors are left to the summary."""
-        exact = None
-        if self.measured_kernels is not None and self.exact_kernels is not None:
-            exact = self.exact_kernels / self.measured_kernels if self.measured_kernels else 1.0
-        return {
-            "name": self.name,
-            "measured_s": self.measured_s,
-            "spread_fraction": self.spread_fraction,
-            **{f"{model}_s": seconds for model, seconds in self.predicted_s},
-            "measured_j": self.measured_j,
-            **{f"{model}_j": joules for model, joules in self.predicted_j},
-            "measured_kernels": self.measured_kernels,
-            "exact_kernels": self.exact_kernels,
-            "predicted_kernels": self.predicted_kernels,
-            "mapping_accuracy": exact,
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FailedNetwork:
-    """A network that could not be measured or predicted, and why; it is left out of the figures."""
-
-    name: str
-    error: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,10 +66,25 @@ class Evaluation:
         counted = [item for item in self.networks if item.exact_kernels is not None]
         return sum(item.predicted_kernels - (item.exact_kernels or 0) for item in counted)
 
+    def table(self) -> PredictionTable:
+        """The latencies as columns, with the multiply-accumulates as the quality of a network."""
+        predicted_s = [dict(item.predicted_s) for item in self.networks]
+        return PredictionTable(
+            names=tuple(item.name for item in self.networks),
+            groups=tuple(item.group for item in self.networks),
+            measured_s=np.array([item.measured_s for item in self.networks]),
+            predicted_s={model: np.array([item[model] for item in predicted_s]) for model in MODEL_NAMES},
+            quality=np.array([item.macs for item in self.networks], dtype=np.float64),
+            quality_name="macs",
+        )
+
     def accuracy(self, model: str) -> Accuracy:
         """The figures of merit of one layer model over the networks."""
-        measured_s = [item.measured_s for item in self.networks]
-        return accuracy(measured_s, [dict(item.predicted_s)[model] for item in self.networks])
+        return self.table().accuracy(model)
+
+    def ranking(self, model: str) -> Ranking | None:
+        """What choosing by one layer model would give; ``None`` of too few networks."""
+        return self.table().ranking(model)
 
     def energy_accuracy(self, model: str) -> Accuracy | None:
         """The same of energy, over the networks that have it measured and predicted; ``None`` without any."""
@@ -134,19 +97,23 @@ class Evaluation:
 
     def kernel_mape(self, model: str) -> float | None:
         """Mean absolute relative error over the exactly predicted kernels; ``None`` if there are none."""
-        errors = [error for item in self.networks for error in dict(item.kernel_errors).get(model, ())]
-        return float(np.abs(errors).mean()) if errors else None
+        compared = sum(item.compared_kernels for item in self.networks)
+        if not compared:
+            return None
+        return sum(dict(item.kernel_error_sums).get(model, 0.0) for item in self.networks) / compared
 
     def to_dict(self) -> dict[str, object]:
         """The evaluation as JSON types; seconds and joules everywhere, errors as fractions.
 
-        ``energy`` is ``None`` unless both the device and the platform know it.
+        ``energy`` is ``None`` unless both the device and the platform know it; the ``ranking`` of a model is
+        ``None`` of too few networks.
         """
         found = {model: self.energy_accuracy(model) for model in MODEL_NAMES}
         energy = {model: value.to_dict() for model, value in found.items() if value is not None}
+        table = self.table()
         models = {
-            model: {**self.accuracy(model).to_dict(), "kernel_mape": self.kernel_mape(model)}
-            for model in MODEL_NAMES
+            model: {**figures, "kernel_mape": self.kernel_mape(model)}
+            for model, figures in table.models_to_dict().items()
         }
         return {
             "schema_version": EVALUATION_SCHEMA_VERSION,
@@ -158,6 +125,7 @@ class Evaluation:
             "mapping_accuracy": self.mapping_accuracy,
             "surplus_kernels": self.surplus_kernels,
             "models": models,
+            "groups": table.groups_to_dict(),
             "energy": {"models": energy} if energy else None,
             "networks": [item.to_dict() for item in self.networks],
             "failed": [{"name": item.name, "error": item.error} for item in self.failed],
@@ -166,30 +134,34 @@ class Evaluation:
 
 def evaluate_suite(
     platform: Platform,
-    suite: str | Sequence[Network],
+    suite: str | Sequence[str | Network],
     *,
     device: str | Backend | None = None,
     seed: int = 0,
+    sample_seed: int | None = None,
     jobs: int = 1,
     on_progress: OnProgress | None = None,
 ) -> Evaluation:
     """Measure the networks of a suite on a device and predict them with every layer model.
 
-    A device that wants several visits of a network gets them in rounds over all networks.
+    Networks are built, measured, predicted and forgotten part by part, so that a suite may be large. A device
+    that wants several visits of a network gets them in rounds over all networks, which are all kept then.
 
     Parameters
     ----------
     platform : Platform
         What predicts.
-    suite : str or sequence of Network
-        A suite's name, or networks.
+    suite : str or sequence of str or Network
+        A suite's name, or several names, or networks.
     device : str or Backend, optional
         What measures: a backend or a device's name; by default the simulated accelerator that the platform
         was trained on.
     seed : int
         Seed of the device's noise; each network has its own from it.
+    sample_seed : int, optional
+        Draws other networks for suites that are random samples; by default the recorded ones.
     jobs : int
-        Processes that measure; 1 for a device that times one network at a time.
+        Processes to work with; 1 for a device that times one network at a time.
     on_progress : callable, optional
         Called with the visits done and to do.
 
@@ -201,16 +173,13 @@ def evaluate_suite(
     MeasurementError
         If no network could be measured; the message gives the first reason.
     """
-    networks = suite_networks(suite) if isinstance(suite, str) else tuple(suite)
-    if not networks:
-        raise UsageError("evaluation: no networks, expected at least one")
+    members = _members(suite, sample_seed)
     backend = _open(platform, device)
+    check_jobs(jobs, backend.info)
     results: list[NetworkResult] = []
     failed: list[FailedNetwork] = []
-    check_jobs(jobs, backend.info)
-    measured = _measure(backend, networks, seed, jobs, on_progress)
-    for network, measurement in zip(networks, measured, strict=True):
-        result = _compare(platform, network, measurement)
+    found = iterate_results(platform, backend, members, seed=seed, jobs=jobs, on_progress=on_progress)
+    for result in found:
         if isinstance(result, FailedNetwork):
             failed.append(result)
         else:
@@ -221,12 +190,29 @@ def evaluate_suite(
         )
     return Evaluation(
         platform=platform.name,
-        suite=suite if isinstance(suite, str) else "given networks",
+        suite=", ".join(dict.fromkeys(member.suite for member in members)),
         device=backend.info.name,
         seed=seed,
         networks=tuple(results),
         failed=tuple(failed),
     )
+
+
+def _members(suite: str | Sequence[str | Network], sample_seed: int | None) -> list[SuiteMember]:
+    """What there is to evaluate, the networks of named suites not built yet."""
+    members: list[SuiteMember] = []
+    for item in (suite,) if isinstance(suite, str) else suite:
+        if isinstance(item, str):
+            members.extend(iterate_members(item, seed=sample_seed if is_sampled(item) else None))
+        else:
+            members.append(SuiteMember(suite=_GIVEN, name=item.name, build=partial(_same, item)))
+    if not members:
+        raise UsageError("evaluation: no networks, expected at least one")
+    return members
+
+
+def _same(network: Network) -> Network:
+    return network
 
 
 def _open(platform: Platform, device: str | Backend | None) -> Backend:
@@ -258,74 +244,3 @@ def _own_device(platform: Platform) -> str:
             "has that name; say what to measure on, as in --device simulator:FILE.yaml"
         )
     return f"{known.backend}:{known.name}"
-
-
-def _measure(
-    backend: Backend, networks: Sequence[Network], seed: int, jobs: int, on_progress: OnProgress | None
-) -> list[Measurement]:
-    """The networks' measurements: as many visits as the device wants, in rounds, combined."""
-    visits: list[list[Measurement]] = [[] for _ in networks]
-    done, total = 0, backend.info.visits * len(networks)
-    for visit in range(backend.info.visits):
-        asked = [number for number, found in enumerate(visits) if not found or found[-1].error is None]
-        todo = [
-            (networks[number], visit_seed(seed * 1_000_003 + number, networks[number], visit))
-            for number in asked
-        ]
-        for number, measurement in zip(asked, _measure_round(backend, todo, jobs), strict=True):
-            visits[number].append(measurement)
-            done += 1 if measurement.error is None else backend.info.visits - visit  # it is asked no more
-            if on_progress is not None:
-                on_progress(done, total)
-    known = [item.conditions.get("reference_s") for found in visits for item in found]
-    references = [item for item in known if item is not None]
-    reference_s = statistics.median(references) if references else None
-    return [combine_visits(found, reference_s=reference_s) for found in visits]
-
-
-def _measure_round(backend: Backend, todo: Sequence[tuple[Network, int]], jobs: int) -> Iterator[Measurement]:
-    """One visit of each network with its seed, in order; with several jobs in as many processes."""
-    return run_in_order(measure_network, [(backend, *item) for item in todo], jobs)
-
-
-def _compare(platform: Platform, network: Network, measurement: Measurement) -> NetworkResult | FailedNetwork:
-    if measurement.error is not None:
-        return FailedNetwork(name=network.name, error=measurement.error)
-    if measurement.latency_s <= 0:
-        return FailedNetwork(name=network.name, error="measured as 0 s, expected seconds > 0")
-    try:
-        mapping = platform.mapping_model.predict(network)
-        estimates = platform.estimate_models(network, mapping=mapping)
-    except AnnetteError as err:
-        return FailedNetwork(name=network.name, error=f"cannot be predicted: {err}")
-    measured = measurement.mapping
-    errors: dict[str, tuple[float, ...]] = {}
-    exact: int | None = None
-    if measured is not None and measurement.kernels is not None:
-        flags = exact_kernels(measured, mapping)
-        exact = sum(flags)
-        measured_s = {
-            item.kernel.key: item.latency_s
-            for item, flag in zip(measurement.kernels, flags, strict=True)
-            if flag and item.latency_s > 0
-        }
-        for model, estimate in estimates.items():
-            pairs = zip(mapping.kernels, estimate.kernels, strict=True)
-            known = ((mine.latency_s, measured_s.get(kernel.key)) for kernel, mine in pairs)
-            errors[model] = tuple(mine / theirs - 1.0 for mine, theirs in known if theirs is not None)
-    return NetworkResult(
-        name=network.name,
-        measured_s=measurement.latency_s,
-        spread_fraction=measurement.spread_fraction,
-        predicted_s=tuple((model, estimate.latency_s) for model, estimate in estimates.items()),
-        measured_kernels=None if measured is None else len(measured.kernels),
-        exact_kernels=exact,
-        predicted_kernels=len(mapping.kernels),
-        kernel_errors=tuple(errors.items()),
-        measured_j=measurement.energy_j or None,
-        predicted_j=tuple(
-            (model, estimate.energy_j)
-            for model, estimate in estimates.items()
-            if estimate.energy_j is not None and estimate.energy_j > 0
-        ),
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import pickle
 import time
 
 import pytest
@@ -11,7 +12,16 @@ import pytest
 from annette.errors import UsageError
 from annette.zoo.nasbench101_sampling import sample_cells
 from annette.zoo.registry import list_networks
-from annette.zoo.suites import NASBENCH101_SEEDS, iterate_suite, list_suites, suite_networks
+from annette.zoo.spaces.registry import open_space
+from annette.zoo.suites import (
+    NASBENCH101_SEEDS,
+    is_sampled,
+    iterate_members,
+    iterate_suite,
+    list_suites,
+    sample_distinct,
+    suite_networks,
+)
 
 CLASSIC12 = {
     "inception_v1", "inception_v3", "inception_v4", "resnet18", "resnet50", "mobilenet_v1", "mobilenet_v2",
@@ -79,8 +89,12 @@ def test_a_large_suite_can_be_read_one_network_at_a_time() -> None:
     ("name", "seed", "message"),
     [
         ("classic13", None, "did you mean 'classic12'"),
-        ("nasbench101-10001", None, "at most 10000"),
+        ("nasbench101-100001", None, "at most 100000"),
         ("nasbench101-0", None, "no such suite"),
+        ("nasbench102-7", None, "no such suite"),
+        ("nasbench201-all", 3, "fixed"),
+        ("ofa-all", None, "as ofa-1000"),
+        ("nasbench201,dataset=cifar11-5", None, "cifar100"),
         ("nasbench101-", None, "no such suite"),
         ("", None, "no such suite"),
         ("classic12", 3, "fixed"),
@@ -98,3 +112,39 @@ def test_every_listed_suite_has_a_description_and_yields_networks() -> None:
     for name, description in list_suites():
         assert description
         assert next(iter(iterate_suite(name))).layers
+
+
+def test_a_whole_space_has_each_architecture_once() -> None:
+    members = list(iterate_members("nasbench201-all"))
+    assert len({member.architecture for member in members}) == len(members) == 15_625
+    assert (members[0].name, members[-1].name) == ("nasbench201-all-00000", "nasbench201-all-15624")
+
+
+@pytest.mark.parametrize(
+    "name", ["nasbench101-3", "nasbench201-3", "ofa-3", "nasbench201,dataset=cifar100-3"]
+)
+def test_members_survive_the_way_to_another_process(name: str) -> None:
+    for member in pickle.loads(pickle.dumps(tuple(iterate_members(name)))):  # noqa: S301
+        network = member.build()
+        assert (network.name, member.suite) == (member.name, name)
+        if member.architecture is not None:
+            space = open_space(name.rpartition("-")[0])
+            assert space.network(space.parse(member.architecture)).id == network.id
+
+
+def test_a_sample_has_no_network_twice_and_its_seed_chooses_it() -> None:
+    space = open_space("nasbench201")
+    rows = sample_distinct(space, 4000, seed=1)
+    assert len({tuple(row) for row in space.canonical(rows).tolist()}) == len(rows) == 4000
+    assert (rows == sample_distinct(space, 4000, seed=1)).all()
+    assert (rows != sample_distinct(space, 4000, seed=2)).any()
+
+
+def test_more_than_the_space_has_is_refused() -> None:
+    with pytest.raises(UsageError, match="ask for fewer, or for nasbench201-all"):
+        suite_networks("nasbench201-15000")
+
+
+def test_only_samples_are_drawn_anew() -> None:
+    names = ("nasbench101-34", "ofa-5", "nasbench201-all", "classic12", "nothing")
+    assert [is_sampled(name) for name in names] == [True, True, False, False, False]
