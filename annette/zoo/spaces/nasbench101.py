@@ -30,6 +30,7 @@ from annette.zoo.spaces.nasbench101_cells import (
     unique_cells,
 )
 from annette.zoo.spaces.nasbench101_modules import MODULE_KINDS, MOST_ENDS, ModulePieces
+from annette.zoo.spaces.notation import require_positive, space_name
 from annette.zoo.spaces.space import UNUSED, Encoding, Encodings, Pieces, SearchSpace
 
 __all__ = ["Nasbench101"]
@@ -47,6 +48,16 @@ class Nasbench101(SearchSpace):
     Every row whose cell has a path and at most nine edges, dead vertices not counted, is an architecture;
     many rows mean the same one of the 423,624 cells. `sample` and `enumerate` give each of these by one row.
 
+    Parameters
+    ----------
+    batch : int
+        Images at a time.
+
+    Raises
+    ------
+    UsageError
+        If ``batch`` is not positive.
+
     References
     ----------
     C. Ying et al., "NAS-Bench-101: Towards Reproducible Neural Architecture Search", ICML 2019, section 3.
@@ -59,8 +70,12 @@ class Nasbench101(SearchSpace):
     'nasbench101_d32d0b26d5'
     """
 
-    name = "nasbench101"
     choices = (2,) * len(EDGES) + (len(OPERATIONS),) * len(INTERIOR)
+
+    def __init__(self, *, batch: int = 1) -> None:
+        require_positive("nasbench101", batch=batch)
+        self.batch = batch
+        self.name = space_name("nasbench101", {"batch": batch}, {"batch": 1})
 
     # Cells and notation ------------------------------------------------------------------------------
 
@@ -196,7 +211,7 @@ class Nasbench101(SearchSpace):
     def build_piece(self, build: NetworkBuilder, kind: str, code: int, inputs: tuple[str, ...]) -> str:
         """The layers of one piece."""
         if kind == "stem":
-            x = build.input("image", (1, 3, _RESOLUTION, _RESOLUTION))
+            x = build.input("image", (self.batch, 3, _RESOLUTION, _RESOLUTION))
             return conv_bn(build, x, _CHANNELS, kernel=3)
         if kind == "pool":
             return build.max_pool(inputs[0], kernel=2, stride=2, padding="same")

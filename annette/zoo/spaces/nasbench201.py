@@ -19,6 +19,7 @@ from annette.errors import UsageError
 from annette.graph.builder import NetworkBuilder
 from annette.zoo.blocks import classify, conv_bn
 from annette.zoo.parameters import nearest
+from annette.zoo.spaces.notation import require_positive, space_name
 from annette.zoo.spaces.space import ABSENT, UNUSED, Encoding, Encodings, Pieces, SearchSpace
 
 __all__ = ["DATASETS", "EDGES", "OPERATIONS", "Nasbench201"]
@@ -44,9 +45,12 @@ _CELL_INPUT = -2
 _CELL_KINDS = ("edge", "edge", "edge", "add", "edge", "edge", "add", "edge", "add")
 """Pieces of a cell: the edges in their order, and the addition behind each that is not a node's first."""
 _FORM = "|op~0|+|op~0|op~1|+|op~0|op~1|op~2|"
+_MOST_DIGITS = 5
+"""Of an index."""
 _SHUFFLE_SEED = 88
 """The seed by which the benchmark put its architectures in order (its script asks not to change it)."""
 
+_DEFAULTS: Mapping[str, object] = MappingProxyType({"dataset": "cifar10", "dead_code": False, "batch": 1})
 
 Ints = NDArray[np.int64]
 
@@ -67,10 +71,13 @@ class Nasbench201(SearchSpace):
         Build all six edges of each cell, ``none`` as a product with zero: what the benchmark's training code
         runs, and what its published MACs and parameters count.
 
+    batch : int
+        Images at a time.
+
     Raises
     ------
     UsageError
-        If there is no such data set.
+        If there is no such data set, or ``batch`` is not positive.
 
     References
     ----------
@@ -89,16 +96,18 @@ class Nasbench201(SearchSpace):
 
     choices = (len(OPERATIONS),) * len(EDGES)
 
-    def __init__(self, *, dataset: str = "cifar10", dead_code: bool = False) -> None:
+    def __init__(self, *, dataset: str = "cifar10", dead_code: bool = False, batch: int = 1) -> None:
         if dataset not in DATASETS:
             raise UsageError(
                 f"nasbench201: no data set {dataset!r}{nearest(dataset, DATASETS)}; "
                 f"there are {', '.join(DATASETS)}"
             )
+        require_positive("nasbench201", batch=batch)
         self.dataset = dataset
         self.dead_code = dead_code
-        named = f"nasbench201,dataset={dataset}" if dataset != "cifar10" else "nasbench201"
-        self.name = f"{named},dead_code=true" if dead_code else named
+        self.batch = batch
+        given = {"dataset": dataset, "dead_code": dead_code, "batch": batch}
+        self.name = space_name("nasbench201", given, _DEFAULTS)
 
     # Notation ----------------------------------------------------------------------------------------
 
@@ -113,9 +122,9 @@ class Nasbench201(SearchSpace):
         text = text.strip()
         rank = _ranks().get(text)
         if rank is None:
-            if not (text.isascii() and text.isdigit()):
+            if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
                 raise self._unknown(text)
-            return tuple(self.at_indices([int(text[:20])])[0].tolist())
+            return tuple(self.at_indices([int(text)])[0].tolist())
         return tuple(_encodings()[rank].tolist())
 
     def parse_many(self, texts: Iterable[str]) -> Encodings:
@@ -154,11 +163,11 @@ class Nasbench201(SearchSpace):
         '|avg_pool_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|nor_conv_3x3~2|'
         """
         array = np.atleast_1d(np.asarray(indices))
-        if array.dtype.kind not in "iuO" or array.ndim != 1:
+        if (array.dtype.kind not in "iu" and array.size) or array.ndim != 1:
             raise UsageError(f"{self.name}: indices of {array.dtype}, expected whole numbers in a row")
-        wrong = [index for index in array.tolist() if not 0 <= index < self.size]
-        if wrong:
-            raise UsageError(f"{self.name}: no architecture {wrong[0]}, expected 0 to {self.size - 1}")
+        wrong = (array < 0) | (array >= self.size)
+        if wrong.any():
+            raise UsageError(f"{self.name}: no architecture {array[wrong][0]}, expected 0 to {self.size - 1}")
         return _encodings()[_benchmark_order()[array.astype(np.int64)]]
 
     def indices(self, encodings: ArrayLike) -> Ints:
@@ -195,7 +204,8 @@ class Nasbench201(SearchSpace):
 
         That is the benchmark's own count: ``skip_connect`` is the value itself, ``none`` and what follows
         from it alone a zero, and the terms of a sum are sorted; but a zero remains a term of its sum, and a
-        sum of zeros is not a zero, so that cells may differ by it which compute the same.
+        sum of zeros is not a zero, so that cells may differ by it which compute the same. A value that is
+        used twice is not told from one that is computed twice.
 
         References
         ----------
@@ -277,7 +287,7 @@ class Nasbench201(SearchSpace):
         """The layers of one piece."""
         resolution, classes = DATASETS[self.dataset]
         if kind == "stem":
-            x = build.input("image", (1, 3, resolution, resolution))
+            x = build.input("image", (self.batch, 3, resolution, resolution))
             return conv_bn(build, x, _STEM_CHANNELS, kernel=3, activation=None)
         if kind == "reduction":
             return _reduction(build, inputs[0])

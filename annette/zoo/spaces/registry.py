@@ -75,7 +75,7 @@ def space_parameters(name: str) -> Mapping[str, ParameterValue]:
     Examples
     --------
     >>> dict(space_parameters("nasbench201"))
-    {'dataset': 'cifar10', 'dead_code': False}
+    {'dataset': 'cifar10', 'dead_code': False, 'batch': 1}
     """
     return _parameters(name).defaults
 
