@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as MappingType
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -16,15 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annette.errors import ModelError, StoreError, UsageError
-from annette.estimation.estimate import Coverage, Estimate, KernelEstimate
+from annette.estimation.estimate import Estimate
 from annette.estimation.manifest import read_device, read_table, read_text
-from annette.graph.families import layer_family
-from annette.graph.mapping import Kernel, Mapping, require_complete
+from annette.estimation.memory import CacheInfo, PlatformMemory
+from annette.estimation.network_estimates import OnProgress, estimate_many, estimate_network, require_model
+from annette.graph.mapping import Mapping
 from annette.graph.network import Network
-from annette.graph.operators import operator_key
 from annette.measurement import DeviceInfo
 from annette.models.generator import PlatformParts
-from annette.models.kernel_table import KernelTable, build_kernel_table
 from annette.models.layer_models import MODEL_NAMES, LayerModels
 from annette.models.mapping_model import MappingModel
 from annette.models.target import ENERGY, LATENCY
@@ -69,6 +68,8 @@ class Platform:
     """What cross-validation on the campaign said."""
     energy_models: LayerModels | None = None
     """Predict joules for kernels; ``None``: the campaign carried no energy."""
+    memory: PlatformMemory = field(default_factory=PlatformMemory, init=False, repr=False, compare=False)
+    """Kernels and estimates asked for before."""
 
     def __post_init__(self) -> None:
         for models, target in ((self.layer_models, LATENCY), (self.energy_models, ENERGY)):
@@ -212,63 +213,64 @@ class Platform:
             As `estimate`.
         """
         for model in models:
-            _require_model(model)
-        network = _open(network, None, None)
-        if mapping is None:
-            mapping = self.mapping_model.predict(network)
-        else:
-            require_complete(network, mapping)
-        table = build_kernel_table([(network, mapping)], self.device)
-        bounds = self.layer_models.bounds(table)
-        generic = self.layer_models.generic_mask(table)
-        outside = self.layer_models.out_of_range_mask(table)
-        estimates = {}
-        for model in models:
-            latency_s = self.layer_models.predict_s(table, model)
-            energy_j = None if self.energy_models is None else self.energy_models.predict_j(table, model)
-            estimates[model] = Estimate(
-                network=network.name,
-                network_id=network.id,
-                platform=self.name,
-                device=self.device.name,
-                model=model,
-                latency_s=float(_sum_by_network(table, latency_s)[0]),
-                energy_j=None if energy_j is None else float(_sum_by_network(table, energy_j)[0]),
-                kernels=_kernels(network, mapping, latency_s, energy_j, bounds, generic, outside),
-                eliminated_layers=mapping.eliminated_layers,
-                coverage=_coverage(network, mapping, latency_s, generic, outside),
-            )
-        return estimates
+            require_model(model)
+        return estimate_network(self, _open(network, None, None), models=models, mapping=mapping)
 
-    def estimate_latencies(self, networks: Sequence[Network], *, model: str = "mixed") -> NDArray[np.float64]:
-        """Seconds for each network, shape (n_networks,): the numbers that `estimate` gives one by one.
+    def estimate_many(
+        self,
+        networks: Iterable[Network],
+        *,
+        model: str = "mixed",
+        target: str = "latency",
+        n_jobs: int = 1,
+        on_progress: OnProgress | None = None,
+    ) -> NDArray[np.float64]:
+        """Seconds (or joules) of each network: to the last bit the numbers that `estimate` gives one by one.
 
-        Raises
-        ------
-        UsageError
-            For an unknown model.
-        """
-        _require_model(model)
-        table = self._table(networks)
-        return _sum_by_network(table, self.layer_models.predict_s(table, model))
+        Parameters
+        ----------
+        networks : iterable of Network
+            Any number of them; of a generator some hundred are kept at a time.
+        model : str
+            One of `MODEL_NAMES`.
+        target : str
+            ``latency`` or ``energy``.
+        n_jobs : int
+            Processes, or with ``joblib.parallel_config`` workers of another backend; -1: one a processor.
+        on_progress : callable, optional
+            Called now and then with the networks done and to do (``None`` for a generator).
 
-    def estimate_energies(self, networks: Sequence[Network], *, model: str = "mixed") -> NDArray[np.float64]:
-        """Joules for each network, shape (n_networks,): the numbers that `estimate` gives one by one.
+        Returns
+        -------
+        ndarray of shape (n_networks,)
+            In the order of ``networks``; >= 0, and 0 only for a network without work.
 
         Raises
         ------
         UsageError
-            For an unknown model, and for a platform that was trained without energy.
-        """
-        _require_model(model)
-        if self.energy_models is None:
-            raise UsageError(f"platform {self.name!r}: trained on measurements without energy, predicts none")
-        table = self._table(networks)
-        return _sum_by_network(table, self.energy_models.predict_j(table, model))
+            For an unknown model or target, for energy of a platform that was trained without, and for what
+            is no Network.
 
-    def _table(self, networks: Sequence[Network]) -> KernelTable:
-        items = [(network, self.mapping_model.predict(network)) for network in networks]
-        return build_kernel_table(items, self.device)
+        Examples
+        --------
+        >>> from annette.estimation.catalogue import load_platform
+        >>> from annette.zoo.registry import zoo_network
+        >>> widths = [zoo_network("mobilenet_v2", width=width) for width in (0.5, 1.0)]
+        >>> half_s, whole_s = load_platform("zcu102-dpu").estimate_many(widths)
+        >>> bool(half_s < whole_s)
+        True
+        """
+        return estimate_many(
+            self, networks, model=model, target=target, n_jobs=n_jobs, on_progress=on_progress
+        )
+
+    def cache_info(self) -> CacheInfo:
+        """How many kernels and estimates are remembered, and how often one of them was the answer."""
+        return self.memory.info()
+
+    def clear_cache(self) -> None:
+        """Forget all kernels and estimates; no answer depends on them."""
+        self.memory.clear()
 
     def describe(self) -> tuple[str, ...]:
         """The mapping rules as text, one a line."""
@@ -303,67 +305,3 @@ def _open(
     from annette.zoo.registry import open_network
 
     return open_network(str(network), shapes=shapes, batch=batch)
-
-
-def _require_model(model: str) -> None:
-    if model not in MODEL_NAMES:
-        raise UsageError(f"layer model {model!r}: not known, expected one of {', '.join(MODEL_NAMES)}")
-
-
-def _sum_by_network(table: KernelTable, per_kernel: NDArray[np.float64]) -> NDArray[np.float64]:
-    sums = np.bincount(table.network_index, weights=per_kernel, minlength=table.n_networks)
-    return np.asarray(sums, dtype=np.float64)
-
-
-def _kernels(
-    network: Network,
-    mapping: Mapping,
-    latency_s: NDArray[np.float64],
-    energy_j: NDArray[np.float64] | None,
-    bounds: Sequence[str],
-    generic: NDArray[np.bool_],
-    outside: NDArray[np.bool_],
-) -> tuple[KernelEstimate, ...]:
-    joules = [None] * len(latency_s) if energy_j is None else energy_j.tolist()
-    flags = (generic.tolist(), outside.tolist())
-    rows = zip(mapping.kernels, latency_s.tolist(), joules, bounds, *flags, strict=True)
-    return tuple(
-        KernelEstimate(
-            name=kernel.name,
-            family=_family(network, kernel),
-            layers=kernel.layers,
-            unit=kernel.unit,
-            latency_s=seconds,
-            energy_j=energy,
-            bound=bound,
-            is_generic=is_generic,
-            is_out_of_range=is_outside,
-        )
-        for kernel, seconds, energy, bound, is_generic, is_outside in rows
-    )
-
-
-def _family(network: Network, kernel: Kernel) -> str:
-    return "move" if kernel.is_move else layer_family(network, network.layer(kernel.primary))
-
-
-def _coverage(
-    network: Network,
-    mapping: Mapping,
-    latency_s: NDArray[np.float64],
-    generic: NDArray[np.bool_],
-    outside: NDArray[np.bool_],
-) -> Coverage:
-    total = float(latency_s.sum())
-    shares = [float(latency_s[mask].sum()) / total if total > 0 else 0.0 for mask in (generic, outside)]
-    kernels = (kernel for kernel, is_generic in zip(mapping.kernels, generic, strict=True) if is_generic)
-    operators = {
-        f"move {kernel.unit}" if kernel.is_move else operator_key(network.layer(kernel.primary))
-        for kernel in kernels
-    }
-    return Coverage(
-        modelled_fraction=max(0.0, 1.0 - shares[0]),
-        generic_fraction=min(1.0, shares[0]),
-        out_of_range_fraction=min(1.0, shares[1]),
-        generic_operators=tuple(sorted(operators)),
-    )

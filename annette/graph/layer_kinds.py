@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Iterator
+from functools import cached_property
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from annette.graph.families import layer_family
 from annette.graph.geometry import Geometry, layer_geometry
@@ -24,12 +25,11 @@ from annette.graph.work import Work, layer_work
 if TYPE_CHECKING:
     from annette.graph.network import Layer, Network
 
-__all__ = ["MAX_KINDS", "LayerKind", "intern_layers", "tensor_kinds"]
+__all__ = ["MAX_KINDS", "LayerKind", "NetworkKinds"]
 
 MAX_KINDS = 1 << 16
 """Kinds that are remembered; when there are more, all are forgotten, and met as new ones."""
 
-_Value = TypeVar("_Value")
 _OMITTED = -1
 """Stands for an input or output that is left out."""
 
@@ -37,7 +37,9 @@ _OMITTED = -1
 class LayerKind:
     """One kind of layer; compared by identity. Equal kinds may be two objects once kinds were forgotten."""
 
-    __slots__ = ("_family", "_geometry", "_work", "activations", "memo", "op_type", "operator")
+    __slots__ = (
+        "_family", "_geometry", "_work", "activations", "makes_constants", "memo", "op_type", "operator",
+    )  # fmt: skip
 
     def __init__(self, network: Network, layer: Layer) -> None:
         """The kind of a layer of ``network``."""
@@ -50,6 +52,8 @@ class LayerKind:
             place for place, name in enumerate(layer.inputs) if name and not tensors[name].is_constant
         )
         """Places of the inputs that are no constants, ascending."""
+        self.makes_constants = any(tensors[name].is_constant for name in layer.outputs if name)
+        """Whether an output is marked as a constant, as only networks that somebody wrote by hand have it."""
         self.memo: dict[str, Any] = {}
         """What others worked out of the layer alone, by a name of their own."""
         self._family: str | None = None
@@ -74,13 +78,6 @@ class LayerKind:
             self._work = layer_work(network, layer)
         return self._work
 
-    def remember(self, name: str, work_out: Callable[[], _Value]) -> _Value:
-        """What ``work_out`` gives, asked for once; it may depend on the layer alone, not on its names."""
-        if name not in self.memo:
-            self.memo[name] = work_out()
-        found: _Value = self.memo[name]
-        return found
-
 
 class _TensorKinds(dict[Any, int]):
     """Numbers of what tensors are without their names; a number is never given twice."""
@@ -102,11 +99,38 @@ _KINDS: dict[Any, LayerKind] = {}
 _LOCK = threading.Lock()
 
 
-def tensor_kinds(network: Network) -> dict[str, int]:
-    """By the name of each tensor a number, equal for tensors that are alike; -1 for the empty name.
+class NetworkKinds:
+    """Layers and tensors of one network without their names: `Network.kinds`.
 
-    Weights that layers make of constants (`Network.weights`) have numbers of their own, below -1.
+    Examples
+    --------
+    >>> from annette.graph.builder import NetworkBuilder
+    >>> build = NetworkBuilder("twice")
+    >>> x = build.relu(build.relu(build.input("x", (1, 8))))
+    >>> first, second = build.finish(x).kinds.layers
+    >>> first is second
+    True
     """
+
+    def __init__(self, network: Network) -> None:
+        """The kinds of ``network``."""
+        self.tensors = _tensor_kinds(network)
+        """By the name of each tensor a number, equal for tensors that are alike; -1 for the empty name.
+        Weights that layers make of constants (`Network.weights`) have numbers of their own, below -1."""
+        self.layers = tuple(_layer_kinds(network, self.tensors))
+        """The kind of each layer, in the network's order; one object for equal layers."""
+        self._network = network
+
+    @cached_property
+    def _by_name(self) -> dict[str, LayerKind]:
+        return {layer.name: kind for layer, kind in zip(self._network.layers, self.layers, strict=True)}
+
+    def of(self, layer: Layer) -> LayerKind:
+        """The kind of a layer of the network."""
+        return self._by_name[layer.name]
+
+
+def _tensor_kinds(network: Network) -> dict[str, int]:
     tensors = network.tensors
     described = map(_TENSOR_KINDS.__getitem__, map(_describe, tensors.values()))
     numbers = dict(zip(tensors, described, strict=True))
@@ -118,29 +142,14 @@ def tensor_kinds(network: Network) -> dict[str, int]:
     return numbers
 
 
-def intern_layers(network: Network) -> tuple[LayerKind, ...]:
-    """The kind of each layer, in the network's order.
-
-    Examples
-    --------
-    >>> from annette.graph.builder import NetworkBuilder
-    >>> build = NetworkBuilder("twice")
-    >>> x = build.relu(build.relu(build.input("x", (1, 8))))
-    >>> first, second = intern_layers(build.finish(x))
-    >>> first is second
-    True
-    """
-    number_of = tensor_kinds(network).__getitem__
-    found = []
+def _layer_kinds(network: Network, tensors: dict[str, int]) -> Iterator[LayerKind]:
+    number_of = tensors.__getitem__
     for place, (signature, inputs, outputs) in enumerate(map(_layer_parts, network.layers)):
         key: tuple[Any, ...] = (signature, *map(number_of, inputs), None, *map(number_of, outputs))
         if len(inputs) > 1 and len(set(inputs)) < len(inputs):  # read twice counts once
             key = (key, *map(inputs.index, inputs))
         kind = _KINDS.get(key)
-        if kind is None:
-            kind = _add(key, LayerKind(network, network.layers[place]))
-        found.append(kind)
-    return tuple(found)
+        yield _add(key, LayerKind(network, network.layers[place])) if kind is None else kind
 
 
 def _add(key: Any, kind: LayerKind) -> LayerKind:

@@ -15,7 +15,7 @@ from annette.graph.identity import content_id
 from annette.graph.operators import WEIGHT_KEEPING
 
 if TYPE_CHECKING:
-    from annette.graph.layer_kinds import LayerKind
+    from annette.graph.layer_kinds import NetworkKinds
 
 __all__ = [
     "ELEMENT_BITS",
@@ -263,19 +263,11 @@ class Network:
         return content_id(self)
 
     @cached_property
-    def layer_kinds(self) -> tuple[LayerKind, ...]:
-        """What each layer is without its names, in the order of `layers`; one object for equal layers."""
-        from annette.graph.layer_kinds import intern_layers  # which knows networks itself
+    def kinds(self) -> NetworkKinds:
+        """What the layers and tensors are without their names."""
+        from annette.graph.layer_kinds import NetworkKinds  # which knows networks itself
 
-        return intern_layers(self)
-
-    def kind_of(self, layer: Layer) -> LayerKind:
-        """The kind of a layer of this network."""
-        return self._kinds_by_name[layer.name]
-
-    @cached_property
-    def _kinds_by_name(self) -> dict[str, LayerKind]:
-        return {layer.name: kind for layer, kind in zip(self.layers, self.layer_kinds, strict=True)}
+        return NetworkKinds(self)
 
     @cached_property
     def _producers(self) -> dict[str, Layer]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from annette.graph.families import layer_family
-from annette.graph.geometry import layer_geometry, tensor_geometry
+from annette.graph.geometry import tensor_geometry
 from annette.graph.mapping import Kernel, Mapping
 from annette.graph.network import Layer, Network, Tensor
-from annette.graph.work import Work, layer_work
+from annette.graph.work import Work
 from annette.measurement import DeviceInfo
 from annette.models.kernel_layout import layout_columns
 
-__all__ = ["ARRAY_FAMILIES", "COLUMNS", "GEOMETRY_COLUMNS", "UNITS", "KernelReader"]
+__all__ = ["ARRAY_FAMILIES", "COLUMNS", "GEOMETRY_COLUMNS", "UNITS", "KernelReader", "is_processor"]
 
 GEOMETRY_COLUMNS = (
     "batch", "groups", "in_channels", "out_channels", "in_h", "in_w", "out_h", "out_w",
@@ -101,15 +100,21 @@ class _Traffic:
     n_outputs: int
 
 
+def is_processor(device: DeviceInfo) -> bool:
+    """Whether a device is a processor with caches or vector registers, as far as its data sheet tells."""
+    return bool(device.cache_bytes) or device.vector_bytes is not None
+
+
 class KernelReader:
     """Reads the kernels of one network under one mapping."""
 
     def __init__(self, network: Network, mapping: Mapping, device: DeviceInfo) -> None:
         self._network = network
+        self._kinds = network.kinds
         self._eliminated = frozenset(mapping.eliminated_layers)
         self._activation_bytes = device.activation_bytes
         self._weight_bytes = device.weight_bytes
-        self._is_processor = bool(device.cache_bytes) or device.vector_bytes is not None
+        self._is_processor = is_processor(device)
         self._inlined: frozenset[str] = frozenset()
         if device.activation_bytes is None:  # only then the tensors' dtypes count
             self._inlined = self._inlined_dequantizers(mapping)
@@ -123,7 +128,7 @@ class KernelReader:
         if kernel.is_move:
             return f"move@{kernel.unit}"
         primary = self._gelu(kernel) or self._network.layer(kernel.primary)
-        family = layer_family(self._network, primary)
+        family = self._kinds.of(primary).family(self._network, primary)
         if self._is_processor:
             family = _PROCESSOR_FAMILIES.get(primary.op_type, family)
         usual = "array" if family in ARRAY_FAMILIES else "vector"
@@ -137,11 +142,11 @@ class KernelReader:
         gelu = self._gelu(kernel)
         primary = gelu or network.layer(kernel.primary)
         layers = (primary,) if len(kernel.layers) == 1 else tuple(map(network.layer, kernel.layers))
-        geometry = layer_geometry(network, primary)
-        works = [layer_work(network, layer) for layer in layers]
+        geometry = self._kinds.of(primary).geometry(network, primary)
+        works = [self._kinds.of(layer).work(network, layer) for layer in layers]
         traffic = self._alone(works[0], primary) if len(layers) == 1 else self._merged(layers, primary)
         if gelu is not None:  # counts as the one layer that it could be written as
-            layers, works = (gelu,), [layer_work(network, gelu)]
+            layers, works = (gelu,), [self._kinds.of(gelu).work(network, gelu)]
             traffic = replace(traffic, extra_elements=0)
         weight_elements = sum(work.weight_elements for work in works)
         if self._weight_bytes is None:
@@ -330,7 +335,7 @@ class KernelReader:
             if layer is primary:
                 continue
             if layer.op_type in _POOLS:
-                geometry = layer_geometry(self._network, layer)
+                geometry = self._kinds.of(layer).geometry(self._network, layer)
                 pool = (geometry.kernel_h, geometry.kernel_w, geometry.stride_h, geometry.stride_w)
             else:
                 counts[_FUSED.get(layer.op_type, "fused_other")] += 1.0

@@ -16,7 +16,14 @@ from annette.measurement import DeviceInfo
 from annette.models.kernel_distance import reuse_distances
 from annette.models.kernel_row import COLUMNS, UNITS, KernelReader
 
-__all__ = ["COLUMNS", "KernelTable", "build_kernel_table", "concatenate_tables"]
+__all__ = [
+    "COLUMNS",
+    "KernelTable",
+    "build_kernel_table",
+    "concatenate_tables",
+    "fill_network_columns",
+    "moved_bytes",
+]
 
 COLUMN_INDEX = MappingProxyType({name: index for index, name in enumerate(COLUMNS)})
 _DISTANCES = [COLUMN_INDEX[name] for name in ("near_bytes", "far_bytes", "recent_bytes")]
@@ -158,14 +165,12 @@ def build_kernel_table(items: Sequence[tuple[Network, LayerMapping]], device: De
             family_index.append(keys.setdefault(reader.family_key(kernel), len(keys)))
             network_index.append(number)
         if device.cache_bytes:  # without caches it does not matter what else a network moves
-            per_kernel = [sum(row[at] for at in _MOVED) for row in rows[len(distances) :]]
+            per_kernel = moved_bytes(np.array(rows[len(distances) :]).reshape(-1, len(COLUMNS)))
             distances.extend(reuse_distances(network, mapping, per_kernel, reader.source))
     values = np.array(rows, dtype=np.float64).reshape(len(rows), len(COLUMNS))
     networks = np.array(network_index, dtype=np.int64)
-    moved = values[:, COLUMN_INDEX["weight_bytes"]] + values[:, COLUMN_INDEX["output_bytes"]]
     if device.cache_bytes:
-        values[:, COLUMN_INDEX["network_bytes"]] = np.bincount(networks, moved, len(items))[networks]
-        values[:, _DISTANCES] = np.array(distances).reshape(-1, len(_DISTANCES))
+        fill_network_columns(values, networks, len(items), distances)
     return KernelTable(
         values=values,
         family_names=tuple(keys),
@@ -173,6 +178,36 @@ def build_kernel_table(items: Sequence[tuple[Network, LayerMapping]], device: De
         network_index=networks,
         n_networks=len(items),
     )
+
+
+def moved_bytes(values: NDArray[np.float64]) -> list[float]:
+    """Bytes entering and leaving each kernel of rows of shape (n_kernels, n_columns), weights included."""
+    moved: list[float] = sum(values[:, at] for at in _MOVED).tolist()  # type: ignore[union-attr]
+    return moved
+
+
+def fill_network_columns(
+    values: NDArray[np.float64],
+    networks: NDArray[np.int64],
+    n_networks: int,
+    distances: Sequence[tuple[float, float, float]],
+) -> None:
+    """Write into rows of kernels what takes their whole network to tell.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_kernels, n_columns)
+        Changed in place.
+    networks : ndarray of shape (n_kernels,)
+        Which network a row belongs to.
+    n_networks : int
+        Number of networks.
+    distances : sequence of n_kernels triples
+        As `annette.models.kernel_distance` tells them.
+    """
+    moved = values[:, COLUMN_INDEX["weight_bytes"]] + values[:, COLUMN_INDEX["output_bytes"]]
+    values[:, COLUMN_INDEX["network_bytes"]] = np.bincount(networks, moved, n_networks)[networks]
+    values[:, _DISTANCES] = np.array(distances).reshape(-1, len(_DISTANCES))
 
 
 def concatenate_tables(tables: Sequence[KernelTable]) -> KernelTable:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -109,9 +109,15 @@ class MappingModel:
     def predict(self, network: Network) -> Mapping:
         """The mapping expected for ``network``: complete, and free of kernels that wait for each other."""
         walk = self.walk(network)
+        return self.mapping_of(walk, self.execution(walk))
+
+    def mapping_of(self, walk: Walk, execution: Iterable[int | Kernel]) -> Mapping:
+        """The mapping that a walk has led to, given its kernels in order of `execution`."""
         layers = walk.view.layers
-        kernels = tuple(self._kernel(walk, number) for number in self.execution(walk))
-        return Mapping(kernels=kernels, eliminated_layers=tuple(layers[item].name for item in walk.vanished))
+        return Mapping(
+            kernels=tuple(self._kernel(walk, number) for number in execution),
+            eliminated_layers=tuple(layers[item].name for item in walk.vanished),
+        )
 
     def walk(self, network: Network) -> Walk:
         """The walk through ``network`` after its last layer: its kernels are those of the mapping."""

@@ -48,7 +48,7 @@ class GraphView:
         self.network = network
         self.layers = network.layers
         self.tensors = network.tensors
-        self.kinds = network.layer_kinds
+        self.kinds = network.kinds.layers
         self.op_types = [kind.operator for kind in self.kinds]
         self.transparent = [key in transparent for key in self.op_types]
         self._looks_through = True in self.transparent

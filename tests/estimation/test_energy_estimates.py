@@ -32,7 +32,7 @@ def test_the_kernels_add_up_to_the_network_and_populations_to_single_ones(
         assert len(known) == len(joules)
         assert min(known) > 0
         assert estimate.energy_j == pytest.approx(sum(known), rel=1e-12)
-    together = energy_platform.estimate_energies(networks, model=model)
+    together = energy_platform.estimate_many(networks, model=model, target="energy")
     assert together.tolist() == [estimate.energy_j for estimate in estimates]
 
 
@@ -53,7 +53,7 @@ def test_platforms_without_energy_say_so(small_platform: Platform) -> None:
     assert estimate.to_dict()["energy_j"] is None
     assert "energy_j" not in estimate.to_frame()
     with pytest.raises(UsageError, match="without energy"):
-        small_platform.estimate_energies([zoo_network("lenet5")])
+        small_platform.estimate_many([zoo_network("lenet5")], target="energy")
 
 
 def test_the_folder_keeps_energy_beside_the_files_of_latency(

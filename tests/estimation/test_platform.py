@@ -113,10 +113,10 @@ def test_the_frame_has_a_row_a_kernel(small_platform: Platform) -> None:
 def test_populations_equal_one_by_one_to_the_last_bit(small_platform: Platform, model: str) -> None:
     networks = [zoo_network(name) for name in NAMES]
     one_by_one = [small_platform.estimate(network, model=model).latency_s for network in networks]
-    assert small_platform.estimate_latencies(networks, model=model).tolist() == one_by_one
-    backwards = small_platform.estimate_latencies(networks[::-1], model=model)
+    assert small_platform.estimate_many(networks, model=model).tolist() == one_by_one
+    backwards = small_platform.estimate_many(networks[::-1], model=model)
     assert backwards.tolist() == one_by_one[::-1]
-    assert small_platform.estimate_latencies([]).shape == (0,)
+    assert small_platform.estimate_many([]).shape == (0,)
 
 
 def test_models_at_once_equal_models_one_by_one(small_platform: Platform) -> None:
@@ -168,7 +168,7 @@ def test_a_network_without_layers_takes_no_time(small_platform: Platform) -> Non
     )
     estimate = small_platform.estimate(network)
     assert (estimate.latency_s, estimate.kernels, estimate.coverage.modelled_fraction) == (0.0, (), 1.0)
-    assert small_platform.estimate_latencies([network, zoo_network("resnet18"), network])[
+    assert small_platform.estimate_many([network, zoo_network("resnet18"), network])[
         [0, 2]
     ].tolist() == [0, 0]
 
@@ -235,7 +235,7 @@ def test_unknown_models_and_networks_are_wrong_calls(small_platform: Platform) -
     with pytest.raises(UsageError):
         small_platform.estimate("zoo:resnet51")
     with pytest.raises(UsageError, match="layer model"):
-        small_platform.estimate_latencies([], model="best")
+        small_platform.estimate_many([], model="best")
 
 
 def test_a_second_estimate_takes_milliseconds(small_platform: Platform) -> None:

@@ -53,8 +53,8 @@ def renamed(network: Network) -> Network:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_kind_knows_what_its_layer_alone_tells(name: str) -> None:
     network = zoo_network(name)
-    for layer, kind in zip(network.layers, network.layer_kinds, strict=True):
-        assert network.kind_of(layer) is kind
+    for layer, kind in zip(network.layers, network.kinds.layers, strict=True):
+        assert network.kinds.of(layer) is kind
         assert kind.family(network, layer) == layer_family(network, layer)
         assert kind.geometry(network, layer) == layer_geometry(network, layer)
         assert kind.work(network, layer) == layer_work(network, layer)
@@ -66,7 +66,7 @@ def test_a_kind_knows_what_its_layer_alone_tells(name: str) -> None:
 @pytest.mark.parametrize("name", ["mobilenet_v3_small", "bert_mini"])
 def test_names_are_no_part_of_a_kind(name: str) -> None:
     network = zoo_network(name)
-    assert renamed(network).layer_kinds == network.layer_kinds
+    assert renamed(network).kinds.layers == network.kinds.layers
 
 
 def softmax(axis: float) -> Network:
@@ -75,8 +75,8 @@ def softmax(axis: float) -> Network:
 
 
 def test_attributes_of_different_types_are_different() -> None:
-    whole, real, truth = (softmax(axis).layer_kinds[0] for axis in (1, 1.0, True))
-    assert whole is softmax(1).layer_kinds[0]
+    whole, real, truth = (softmax(axis).kinds.layers[0] for axis in (1, 1.0, True))
+    assert whole is softmax(1).kinds.layers[0]
     assert len({whole, real, truth}) == 3
 
 
@@ -99,7 +99,7 @@ def test_what_a_tensor_is_is_part_of_a_kind(change: dict[str, Any]) -> None:
         network = Network(
             name="one", inputs=inputs, outputs=("y",), layers=(layer,), tensors={"x": x, "y": y, "z": second}
         )
-        kinds.add(network.layer_kinds[0])
+        kinds.add(network.kinds.layers[0])
     assert len(kinds) == 2
 
 
@@ -107,7 +107,7 @@ def test_reading_one_tensor_twice_is_another_kind_than_reading_two() -> None:
     build = NetworkBuilder("sums")
     x, y = (build.input(name, (4, 4)) for name in "xy")
     network = build.finish(build.add("Add", build.add("Add", x, x), build.add("Add", x, y)))
-    twice, two, both = network.layer_kinds
+    twice, two, both = network.kinds.layers
     assert twice is not two
     assert two is both
     assert twice.work(network, network.layers[0]).input_elements == 16
@@ -119,7 +119,7 @@ def test_a_weight_that_layers_make_of_constants_is_another_operand_than_an_activ
     weight = build.transpose(build.constant((4, 4)), (1, 0))
     product = build.add("MatMul", x, weight)
     network = build.finish(build.add("MatMul", x, product))
-    of_weight, of_activation = (kind for kind in network.layer_kinds if kind.op_type == "MatMul")
+    of_weight, of_activation = (kind for kind in network.kinds.layers if kind.op_type == "MatMul")
     assert of_weight is not of_activation
     assert [layer_family(network, layer) for layer in network.layers] == ["copy", "gemm", "matmul"]
 
@@ -128,6 +128,6 @@ def test_kinds_that_were_forgotten_are_met_again(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(layer_kinds, "MAX_KINDS", 5)
     monkeypatch.setattr(layer_kinds, "_KINDS", {})
     network = zoo_network("squeezenet1_1")
-    pairs = zip(network.layer_kinds, network.layers, strict=True)
+    pairs = zip(network.kinds.layers, network.layers, strict=True)
     assert all(kind.family(network, layer) == layer_family(network, layer) for kind, layer in pairs)
     assert len(layer_kinds._KINDS) <= 5

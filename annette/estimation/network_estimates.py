@@ -1,0 +1,246 @@
+"""Estimates of networks: one with all its kernels, or many as an array."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annette.errors import UsageError
+from annette.estimation.estimate import Coverage, Estimate, KernelEstimate
+from annette.estimation.exact_sum import sum_by_network
+from annette.estimation.kernel_bank import KernelFlags
+from annette.estimation.network_kernels import KernelFinder
+from annette.graph.mapping import Mapping, require_complete
+from annette.graph.network import Network
+from annette.models.layer_models import MODEL_NAMES, LayerModels
+from annette.models.target import ENERGY, LATENCY
+from annette.parallel import run_as_done
+
+if TYPE_CHECKING:
+    from annette.estimation.platform import Platform
+
+__all__ = ["OnProgress", "estimate_many", "estimate_network", "models_of", "require_model"]
+
+OnProgress = Callable[[int, int | None], None]
+"""Called with the networks done and to do; ``None``: nobody knows how many there are."""
+
+CHUNK = 128
+"""Networks at once: what is kept of them beside their estimates is kept of so many only."""
+
+
+def require_model(model: str) -> None:
+    """Check the name of a layer model.
+
+    Raises
+    ------
+    UsageError
+        If there is none of that name.
+    """
+    if model not in MODEL_NAMES:
+        raise UsageError(f"layer model {model!r}: not known, expected one of {', '.join(MODEL_NAMES)}")
+
+
+def models_of(platform: Platform, target: str) -> LayerModels:
+    """The platform's layer models of ``latency`` or ``energy``.
+
+    Raises
+    ------
+    UsageError
+        For another target, and for energy of a platform that was trained without.
+    """
+    if target == LATENCY.name:
+        return platform.layer_models
+    if target != ENERGY.name:
+        raise UsageError(f"target {target!r}: not known, expected {LATENCY.name} or {ENERGY.name}")
+    if platform.energy_models is None:
+        raise UsageError(f"platform {platform.name!r}: trained on measurements without energy, predicts none")
+    return platform.energy_models
+
+
+# One network ---------------------------------------------------------------------------------------
+
+
+def estimate_network(
+    platform: Platform, network: Network, *, models: Sequence[str], mapping: Mapping | None
+) -> dict[str, Estimate]:
+    """`Platform.estimate_models` of a network; without a given mapping from memory where it is known."""
+    memory = platform.memory
+    if mapping is not None:
+        require_complete(network, mapping)
+        with memory.lock:
+            asked = _Asked(platform, network, mapping)
+            return {model: asked.estimate(model) for model in models}
+    with memory.lock:
+        asked = _Asked(platform, network, None)
+        return {
+            model: memory.estimate(network, model, lambda model=model: asked.estimate(model))  # type: ignore[misc]
+            for model in models
+        }
+
+
+class _Asked:
+    """One network that is asked for; it is mapped when the first model is."""
+
+    def __init__(self, platform: Platform, network: Network, mapping: Mapping | None) -> None:
+        self._platform = platform
+        self._network = network
+        self._mapping = mapping
+        self._numbers: NDArray[np.int64] | None = None
+
+    def _map(self) -> tuple[Mapping, NDArray[np.int64]]:
+        platform, mapping, numbers = self._platform, self._mapping, self._numbers
+        if mapping is None or numbers is None:
+            bank = platform.memory.bank
+            bank.make_room()
+            finder = KernelFinder(platform.mapping_model, platform.device, bank)
+            if mapping is None:
+                mapped = finder.map(self._network)
+                mapping = platform.mapping_model.mapping_of(mapped.walk, mapped.execution)
+                numbers = finder.numbers(mapped)
+            else:
+                numbers = finder.numbers_under(self._network, mapping)
+            self._mapping, self._numbers = mapping, numbers
+        return mapping, numbers
+
+    def estimate(self, model: str) -> Estimate:
+        """The estimate by one model."""
+        platform, network = self._platform, self._network
+        mapping, numbers = self._map()
+        bank = platform.memory.bank
+        latency_s = bank.prices(numbers, platform.layer_models, model)
+        energy_j = (
+            None if platform.energy_models is None else bank.prices(numbers, platform.energy_models, model)
+        )
+        flags = bank.flags(numbers, platform.layer_models)
+        return Estimate(
+            network=network.name,
+            network_id=network.id,
+            platform=platform.name,
+            device=platform.device.name,
+            model=model,
+            latency_s=_sum(latency_s),
+            energy_j=None if energy_j is None else _sum(energy_j),
+            kernels=_kernels(network, mapping, latency_s, energy_j, flags),
+            eliminated_layers=mapping.eliminated_layers,
+            coverage=_coverage(network, mapping, latency_s, flags),
+        )
+
+
+def _sum(values: NDArray[np.float64]) -> float:
+    return float(sum_by_network(np.zeros(len(values), dtype=np.int64), values, 1)[0])
+
+
+def _kernels(
+    network: Network,
+    mapping: Mapping,
+    latency_s: NDArray[np.float64],
+    energy_j: NDArray[np.float64] | None,
+    flags: Sequence[KernelFlags],
+) -> tuple[KernelEstimate, ...]:
+    joules = itertools.repeat(None, len(latency_s)) if energy_j is None else energy_j.tolist()
+    return tuple(
+        KernelEstimate(
+            name=kernel.name,
+            family="move" if kernel.is_move else _family(network, kernel.primary),
+            layers=kernel.layers,
+            unit=kernel.unit,
+            latency_s=seconds,
+            energy_j=energy,
+            bound=flag.bound,
+            is_generic=flag.is_generic,
+            is_out_of_range=flag.is_out_of_range,
+        )
+        for kernel, seconds, energy, flag in zip(
+            mapping.kernels, latency_s.tolist(), joules, flags, strict=True
+        )
+    )
+
+
+def _family(network: Network, name: str) -> str:
+    layer = network.layer(name)
+    return network.kinds.of(layer).family(network, layer)
+
+
+def _coverage(
+    network: Network, mapping: Mapping, latency_s: NDArray[np.float64], flags: Sequence[KernelFlags]
+) -> Coverage:
+    total = float(latency_s.sum())
+    masks = ([item.is_generic for item in flags], [item.is_out_of_range for item in flags])
+    shares = [
+        float(latency_s[np.array(mask, dtype=bool)].sum()) / total if total > 0 else 0.0 for mask in masks
+    ]
+    kernels = (kernel for kernel, is_generic in zip(mapping.kernels, masks[0], strict=True) if is_generic)
+    operators = {
+        f"move {kernel.unit}" if kernel.is_move else network.kinds.of(network.layer(kernel.primary)).operator
+        for kernel in kernels
+    }
+    return Coverage(
+        modelled_fraction=max(0.0, 1.0 - shares[0]),
+        generic_fraction=min(1.0, shares[0]),
+        out_of_range_fraction=min(1.0, shares[1]),
+        generic_operators=tuple(sorted(operators)),
+    )
+
+
+# Many networks -------------------------------------------------------------------------------------
+
+
+def estimate_many(
+    platform: Platform,
+    networks: Iterable[Network],
+    *,
+    model: str,
+    target: str,
+    n_jobs: int,
+    on_progress: OnProgress | None,
+) -> NDArray[np.float64]:
+    """`Platform.estimate_many`."""
+    require_model(model)
+    models_of(platform, target)
+    to_do = len(networks) if isinstance(networks, Sequence) else None
+    chunks = ((start, chunk, platform, model, target) for start, chunk in _chunks(networks))
+    answers = (
+        (_estimate_chunk(*task) for task in chunks)
+        if n_jobs == 1
+        else run_as_done(_estimate_chunk, chunks, n_jobs)
+    )
+    found: dict[int, NDArray[np.float64]] = {}
+    done = 0
+    for start, values in answers:
+        found[start] = values
+        done += len(values)
+        if on_progress is not None:
+            on_progress(done, to_do)
+    return np.concatenate([np.empty(0), *(found[start] for start in sorted(found))])
+
+
+def _chunks(networks: Iterable[Network]) -> Iterator[tuple[int, list[Network]]]:
+    iterator, start = iter(networks), 0
+    while chunk := list(itertools.islice(iterator, CHUNK)):
+        for place, network in enumerate(chunk):
+            if not isinstance(network, Network):
+                raise UsageError(
+                    f"network {start + place}: found {type(network).__name__}, expected a Network; "
+                    "annette.zoo.registry.open_network opens files and zoo:NAME"
+                )
+        yield start, chunk
+        start += len(chunk)
+
+
+def _estimate_chunk(
+    start: int, networks: Sequence[Network], platform: Platform, model: str, target: str
+) -> tuple[int, NDArray[np.float64]]:
+    """Where the chunk starts, and the seconds or joules of its networks."""
+    memory = platform.memory
+    with memory.lock:
+        memory.bank.make_room()
+        finder = KernelFinder(platform.mapping_model, platform.device, memory.bank)
+        parts = [finder.numbers(finder.map(network)) for network in networks]
+        index = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+        numbers = np.concatenate([np.empty(0, dtype=np.int64), *parts])
+        prices = memory.bank.prices(numbers, models_of(platform, target), model)
+    return start, sum_by_network(index, prices, len(parts))
