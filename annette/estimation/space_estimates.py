@@ -9,7 +9,7 @@ Where a platform or a space asks for what arrays do not carry, networks are buil
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, ref
@@ -17,18 +17,19 @@ from weakref import WeakKeyDictionary, ref
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from annette.errors import UsageError
+from annette.estimation.network_estimates import estimate_many, models_of, require_model
 from annette.estimation.population.contents import map_population
 from annette.estimation.population.errors import NotVectorisedError
 from annette.estimation.population.layers import assemble
 from annette.estimation.population.prices import KernelPrices, check_device
 from annette.estimation.population.templates import Templates
+from annette.parallel import run_in_order
 from annette.zoo.spaces.space import Encodings, SearchSpace
 
 if TYPE_CHECKING:
     from annette.estimation.platform import Platform
 
-__all__ = ["estimate_space"]
+__all__ = ["OnProgress", "estimate_space"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -37,19 +38,25 @@ OnProgress = Callable[[int, int], None]
 
 CHUNK = 2048
 """Architectures at once: enough for arrays to pay, few enough for the memory of a small machine."""
-_SMALL_SPACE = 1_000_000
-"""Spaces with fewer rows keep every answer."""
+TASK = 8 * CHUNK
+"""Architectures that another process gets at once, to whom the platform travels with each task."""
+SMALL_SPACE = 1_000_000
+"""Of spaces with at most so many rows every answer is kept."""
+MAX_KERNELS = 1 << 18
+"""Kernels kept of one space on one platform; beyond that all are forgotten."""
 
 
 @dataclass(slots=True, eq=False)
 class _Known:
-    """What is kept of one space on one platform."""
+    """What is kept of one space on one platform, while both live."""
 
     platform: ref[Platform]
     templates: Templates
     prices: KernelPrices
-    totals: dict[tuple[str, str], NDArray[np.float64]] = field(default_factory=dict)
-    """Of small spaces the answer by rank, nan where it is not known, by model and target."""
+    answers: dict[tuple[str, str], NDArray[np.float64]] = field(default_factory=dict)
+    """Of small spaces the answers by rank, nan where none is known, by model and target."""
+    reason: str | None = None
+    """Why networks are built instead."""
 
 
 _KNOWN: WeakKeyDictionary[SearchSpace, list[_Known]] = WeakKeyDictionary()
@@ -65,33 +72,107 @@ def estimate_space(
     n_jobs: int = 1,
     on_progress: OnProgress | None = None,
 ) -> NDArray[np.float64]:
-    """Seconds (or joules) of each architecture; see `Platform.estimate_space`."""
+    """`annette.estimation.platform.Platform.estimate_space`."""
+    require_model(model)
+    models_of(platform, target)
     rows = _rows(space, encodings)
-    return _vector(platform, space, rows, model, target)
+    if n_jobs == 1 or len(rows) <= TASK:
+        return _estimate_rows(platform, space, rows, model, target, on_progress)
+    step = min(TASK, -(-len(rows) // max(2, n_jobs)))
+    tasks = [
+        (platform, space, rows[start : start + step], model, target) for start in range(0, len(rows), step)
+    ]
+    found: list[NDArray[np.float64]] = []
+    done = 0
+    for part in run_in_order(_estimate_rows, tasks, n_jobs):
+        found.append(part)
+        done += len(part)
+        if on_progress is not None:
+            on_progress(done, len(rows))
+    return np.concatenate(found)
 
 
-def _vector(platform: Platform, space: SearchSpace, rows: Encodings, model: str, target: str) -> NDArray[np.float64]:
+def _rows(space: SearchSpace, encodings: ArrayLike | Sequence[str]) -> Encodings:
+    if isinstance(encodings, Sequence) and len(encodings) and isinstance(encodings[0], str):
+        return space.check(space.parse_many([str(text) for text in encodings]))
+    return space.check(encodings)  # type: ignore[arg-type]
+
+
+def _estimate_rows(
+    platform: Platform,
+    space: SearchSpace,
+    rows: Encodings,
+    model: str,
+    target: str,
+    on_progress: OnProgress | None = None,
+) -> NDArray[np.float64]:
+    """The answers for checked rows, in this process."""
     known = _known(platform, space)
-    models = platform.layer_models if target == "latency" else platform.energy_models
-    if models is None:
-        raise UsageError("x")
-    out = []
+    if space.size > SMALL_SPACE:
+        return _estimate_distinct(platform, known, rows, model, target, on_progress)
+    answers = known.answers.setdefault((model, target), np.full(space.size, np.nan))
+    ranks = np.ravel_multi_index(tuple(rows.T), space.choices)
+    asked = np.zeros(space.size, dtype=bool)
+    asked[ranks] = True
+    new = np.flatnonzero(asked & np.isnan(answers))
+    if len(new):
+        own = np.stack(np.unravel_index(new, space.choices), axis=1).astype(np.int64)
+        same = np.ravel_multi_index(tuple(space.canonical(own).T), space.choices)
+        distinct, places = np.unique(same, return_inverse=True)
+        some = np.stack(np.unravel_index(distinct, space.choices), axis=1).astype(np.int64)
+        answers[new] = _estimate_distinct(platform, known, some, model, target, on_progress)[places]
+    found: NDArray[np.float64] = answers[ranks]
+    if on_progress is not None:
+        on_progress(len(rows), len(rows))
+    return found
+
+
+def _estimate_distinct(
+    platform: Platform,
+    known: _Known,
+    rows: Encodings,
+    model: str,
+    target: str,
+    on_progress: OnProgress | None,
+) -> NDArray[np.float64]:
+    space = known.templates.space
+    found = np.empty(len(rows))
     for start in range(0, len(rows), CHUNK):
-        out.append(_chunk(platform, known, models, rows[start : start + CHUNK], model, target))
-    return np.concatenate([np.empty(0), *out])
+        chunk = rows[start : start + CHUNK]
+        if known.reason is None:
+            try:
+                found[start : start + len(chunk)] = _estimate_chunk(platform, known, chunk, model, target)
+            except NotVectorisedError as err:
+                known.reason = str(err)
+                _LOG.info("%s on %s network by network: %s", space.name, platform.name, err)
+        if known.reason is not None:
+            networks = (space.network(row, name="architecture") for row in chunk.tolist())
+            found[start : start + len(chunk)] = estimate_many(
+                platform, networks, model=model, target=target, n_jobs=1, on_progress=None
+            )
+        if on_progress is not None and space.size > SMALL_SPACE:
+            on_progress(start + len(chunk), len(rows))
+    return found
 
 
-def _chunk(platform, known, models, rows, model, target):
+def _estimate_chunk(
+    platform: Platform, known: _Known, rows: Encodings, model: str, target: str
+) -> NDArray[np.float64]:
     check_device(platform.device)
-    layers = assemble(known.templates.space.pieces(rows), known.templates)
-    kernels = map_population(layers, known.templates.signatures, platform.mapping_model)
+    templates = known.templates
+    layers = assemble(templates.space.pieces(rows), templates)
+    kernels = map_population(layers, templates.signatures, platform.mapping_model)
+    if len(known.prices.rows) > MAX_KERNELS:
+        known.prices = KernelPrices(platform.device)
     numbers = known.prices.numbers(kernels)
-    hi, lo = known.prices.parts(models, model, target)
-    n = len(rows)
-    return np.bincount(kernels.network, hi[numbers], n) + np.bincount(kernels.network, lo[numbers], n)
+    hi, lo = known.prices.parts(models_of(platform, target), model, target)
+    network = kernels.network
+    coarse = np.bincount(network, hi[numbers], len(rows))
+    return np.asarray(coarse + np.bincount(network, lo[numbers], len(rows)))
 
 
 def _known(platform: Platform, space: SearchSpace) -> _Known:
+    """What is kept of a space on a platform."""
     items = _KNOWN.setdefault(space, [])
     items[:] = [item for item in items if item.platform() is not None]
     for item in items:
@@ -100,7 +181,3 @@ def _known(platform: Platform, space: SearchSpace) -> _Known:
     found = _Known(ref(platform), Templates(space), KernelPrices(platform.device))
     items.append(found)
     return found
-
-
-def _rows(space: SearchSpace, encodings: ArrayLike | Sequence[str]) -> Encodings:
-    return space.check(encodings)

@@ -106,7 +106,11 @@ class PopulationMapper:
         if isinstance(tree, Leaf) and tree.label != VANISHES:
             return None
         sites = Sites(
-            walk=self.walk, layer=slot.layers, sources=tuple(sources), made=slot.operands, runs_on=self.runs_on
+            walk=self.walk,
+            layer=slot.layers,
+            sources=tuple(sources),
+            made=slot.operands,
+            runs_on=self.runs_on,
         )
         gone = np.zeros(len(slot.layers))
         kinds = self._kind_of[slot.signatures]

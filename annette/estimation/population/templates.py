@@ -122,7 +122,9 @@ class Templates:
         references: dict[str, Reference] = {name: ("port", place) for place, name in enumerate(ports)}
         own = [name for name in network.inputs if name not in references]
         if len(own) > 1 or (own and ports):
-            raise NotVectorisedError(f"a piece of kind {kind!r} declares inputs of the network beside its own")
+            raise NotVectorisedError(
+                f"a piece of kind {kind!r} declares inputs of the network beside its own"
+            )
         references.update((name, ("input", 0)) for name in own)
         numbers, operands = [], []
         tensors = dict(network.tensors)

@@ -55,9 +55,7 @@ class Sources:
 class PopulationWalk:
     """The state of one pass over a population."""
 
-    def __init__(
-        self, layers: PopulationLayers, signatures: Signatures, transparent: frozenset[str]
-    ) -> None:
+    def __init__(self, layers: PopulationLayers, signatures: Signatures, transparent: frozenset[str]) -> None:
         """A walk before its first slot; ``transparent`` as for `annette.models.mapping_walk.GraphView`."""
         self.layers = layers
         self.signatures = signatures
@@ -244,7 +242,9 @@ class PopulationWalk:
             return
         # A kernel from before the epoch gains nothing: whatever the epoch opened needs it already.
         kernels, rows = kernels[at], own[at] % self.n
-        needed = [ancestors[kernels] | more[at] for ancestors, more in zip(self.ancestors, added, strict=True)]
+        needed = [
+            ancestors[kernels] | more[at] for ancestors, more in zip(self.ancestors, added, strict=True)
+        ]
         for ancestors, words in zip(self.ancestors, needed, strict=True):
             ancestors[kernels] = words
         place = (kernels - self._start) // self.n
