@@ -7,8 +7,9 @@ looked up once for each combination; what a layer alone says to a condition is k
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
-from annette.graph.layer_kinds import LayerKind
+from annette.graph.layer_kinds import MAX_KINDS, LayerKind
 from annette.models.mapping_features import (
     FEATURES,
     FEEDER_FEATURES,
@@ -18,7 +19,7 @@ from annette.models.mapping_features import (
 )
 from annette.models.mapping_rules import MERGED, VANISHES, Key, merge_keys, own_keys
 from annette.models.mapping_walk import Candidate, Site, Walk
-from annette.models.rule_tree import Leaf, Tree, Value
+from annette.models.rule_tree import Leaf, Tree, Value, features_of
 
 __all__ = ["Decision", "MergeDecisions", "OwnDecisions", "decide_at", "ready", "staying_operators"]
 
@@ -101,6 +102,10 @@ class OwnDecisions:
     def __init__(self, rules: Mapping[Key, Tree]) -> None:
         """``rules`` by operator or family."""
         self._by_key = {key: ready(tree, _label) for key, tree in rules.items()}
+        self._alone = frozenset(
+            key for key, tree in rules.items() if features_of(tree) <= set(LAYER_FEATURES)
+        )
+        self._by_kind: dict[LayerKind, str | None] = {}
         self.fixed = {
             key[0]: decision
             for key, decision in self._by_key.items()
@@ -108,13 +113,32 @@ class OwnDecisions:
         }
         """By operator: the label, where no condition is asked for."""
 
-    def label(self, site: Site) -> str | None:
-        """The label at a site; ``None`` where nothing of its like was observed."""
-        op_type = site.walk.view.op_types[site.layer]
-        decision = self._by_key.get((op_type,))
-        if decision is None:
-            decision = next((self._by_key[key] for key in own_keys(site) if key in self._by_key), None)
-        return None if decision is None else str(decide_at(decision, site))
+    def label(self, walk: Walk, number: int, kernel: int = -1) -> str | None:
+        """The label of a layer (as primary of a kernel); ``None`` where nothing of its like was observed."""
+        view = walk.view
+        found = self.fixed.get(view.op_types[number])
+        if found is not None:
+            return found
+        kind = view.kinds[number]
+        if kind in self._by_kind:
+            return self._by_kind[kind]
+        site = Site(walk, number, kernel)
+        key = next((key for key in own_keys(site) if key in self._by_key), None)
+        label = None if key is None else str(decide_at(self._by_key[key], site))
+        if key is None or key in self._alone:  # nothing but the layer decides
+            _bounded(self._by_kind)[kind] = label
+        return label
+
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+def _bounded(known: dict[_Key, _Value]) -> dict[_Key, _Value]:
+    """The dictionary with room for one more."""
+    if len(known) >= MAX_KINDS:
+        known.clear()
+    return known
 
 
 class MergeDecisions:
@@ -125,33 +149,29 @@ class MergeDecisions:
         self._by_key = {key: ready(tree, _merge_chance) for key, tree in rules.items()}
         self._producers = producers
         self._by_operators: dict[tuple[str, str, str], Decision | None] = {}
+        self._by_kinds: dict[tuple[LayerKind, LayerKind, LayerKind], Decision] = {}
         never = {key: isinstance(tree, Leaf) and tree.fraction(MERGED) <= 0.5 for key, tree in rules.items()}
         self._never = frozenset(key for key, is_never in never.items() if is_never)
 
-    def homes(self, walk: Walk, number: int) -> Sequence[tuple[float, int, int]]:
-        """The kernels that a layer probably joins: (chance, the layer that feeds it, kernel) each."""
+    def chance(self, walk: Walk, number: int, candidate: Candidate) -> float:
+        """How likely a layer joins a kernel, in [0, 1); up to 0.5 it stays apart."""
         op_types = walk.view.op_types
-        op_type = op_types[number]
-        found = []
-        for candidate in walk.candidates(number):
-            kernel, feeder, _ = candidate
-            primary_op = walk.kernels[kernel].primary_op
-            if (primary_op, op_type) in self._never:
-                continue
-            operators = primary_op, op_type, op_types[feeder]
-            try:
-                decision = self._by_operators[operators]
-            except KeyError:
-                decision = self._by_operators[operators] = self._of_operators(*operators)
-            if decision is None:
-                decision = self._of_families(walk, number, candidate)
-            if isinstance(decision, tuple):
-                chance = float(decide_at(decision, Site(walk, number, *candidate)))
-            else:
-                chance = float(decision)
-            if chance > 0.5:
-                found.append((chance, feeder, kernel))
-        return found
+        kernel, feeder, _ = candidate
+        operators = walk.kernels[kernel].primary_op, op_types[number], op_types[feeder]
+        try:
+            decision = self._by_operators[operators]
+        except KeyError:
+            decision = self._by_operators[operators] = self._of_operators(*operators)
+        if decision is None:
+            decision = self._of_families(walk, number, candidate)
+        if isinstance(decision, tuple):
+            decision = decide_at(decision, Site(walk, number, *candidate))
+        return float(decision)
+
+    def homes(self, walk: Walk, number: int, candidates: Sequence[Candidate]) -> list[tuple[float, int, int]]:
+        """Those that a layer probably joins: (chance, the layer that feeds it, kernel) each."""
+        found = [(self.chance(walk, number, candidate), candidate) for candidate in candidates]
+        return [(chance, feeder, kernel) for chance, (kernel, feeder, _) in found if chance > 0.5]
 
     def _anchors(self, primary_op: str, op_type: str, feeder_op: str) -> bool:
         """Whether the operator that feeds the layer was never seen in that place of such a kernel."""
@@ -164,16 +184,22 @@ class MergeDecisions:
         Where the layer reads from an operator of the kernel that was never seen in that place, the rules that
         hold for this operator alone decide instead.
         """
+        if (primary_op, op_type) in self._never:
+            return 0.0
         anchor = feeder_op if self._anchors(primary_op, op_type, feeder_op) else primary_op
         return self._by_key.get((anchor, op_type))
 
     def _of_families(self, walk: Walk, number: int, candidate: Candidate) -> Decision:
         site = Site(walk, number, *candidate)
-        op_types = walk.view.op_types
-        primary_op = walk.kernels[site.kernel].primary_op
-        anchored = self._anchors(primary_op, op_types[number], op_types[site.feeder])
-        keys = merge_keys(site, site.feeder if anchored else None)
-        return next((self._by_key[key] for key in keys if key in self._by_key), 0.0)
+        kinds, primary = walk.view.kinds, walk.kernels[site.kernel].primary
+        key = kinds[primary], kinds[number], kinds[site.feeder]
+        found = self._by_kinds.get(key)
+        if found is None:
+            anchored = self._anchors(*(kind.operator for kind in key))
+            keys = merge_keys(site, site.feeder if anchored else None)
+            found = next((self._by_key[item] for item in keys if item in self._by_key), 0.0)
+            _bounded(self._by_kinds)[key] = found
+        return found
 
 
 def staying_operators(decisions: OwnDecisions) -> frozenset[str]:

@@ -50,7 +50,7 @@ from annette.models.mapping_text import (
     table_from_json,
     words_of,
 )
-from annette.models.mapping_walk import GraphView, Site, Walk, usual_primary
+from annette.models.mapping_walk import GraphView, Source, Walk, usual_primary
 from annette.models.rule_text import tree_to_json
 from annette.models.rule_tree import Tree, features_of
 
@@ -125,11 +125,12 @@ class MappingModel:
         by_units, staying, vanishing = self._places_by_units, self._staying, self._vanishing
         walk = Walk(view, self.joins, self._unit, keeps_units=by_units)
         for number, op_type in enumerate(view.op_types):
-            if op_type not in staying and vanishing.label(Site(walk, number)) == VANISHES:
-                walk.vanish(number)
+            sources = walk.layer_sources(number)
+            if op_type not in staying and vanishing.label(walk, number) == VANISHES:
+                walk.vanish(number, sources)
                 continue
-            homes = self._homes(walk, number)
-            kernel = walk.join_all(number, homes) if homes else walk.open(number)
+            homes = self._homes(walk, number, sources) if sources else ()
+            kernel = walk.join_all(number, homes, sources) if homes else walk.open(number, sources)
             if by_units:  # from the front, so that no question has to reach back far
                 walk.unit(kernel)
         unite_siblings(walk, self.siblings)
@@ -146,12 +147,15 @@ class MappingModel:
             yield number
         yield from moves.get(-1, ())
 
-    def _homes(self, walk: Walk, number: int) -> list[int]:
+    def _homes(self, walk: Walk, number: int, sources: Sequence[Source]) -> Sequence[int]:
         """The kernels to join, most probable first, the one computed last among equals.
 
         Several only of kernels that were seen to be united by such a layer.
         """
-        found = self._merging.homes(walk, number)
+        candidates = walk.candidates(number, sources)
+        if len(candidates) == 1:
+            return (candidates[0][0],) if self._merging.chance(walk, number, candidates[0]) > 0.5 else ()
+        found = self._merging.homes(walk, number, candidates)
         if len(found) < 2:
             return [kernel for _, _, kernel in found]
         op_type = walk.view.op_types[number]
@@ -176,11 +180,7 @@ class MappingModel:
         return state.layers[ops.index(wanted)] if wanted in ops else state.primary
 
     def _unit(self, walk: Walk, number: int) -> str:
-        primary = self.primary(walk, number)
-        fixed = self._placing.fixed.get(walk.view.op_types[primary])
-        if fixed is not None:
-            return fixed
-        label = self._placing.label(Site(walk, primary, number))
+        label = self._placing.label(walk, self.primary(walk, number), number)
         return self.default_unit if label is None else label
 
     def _kernel(self, walk: Walk, number: int | Kernel) -> Kernel:

@@ -51,7 +51,6 @@ class GraphView:
         self.kinds = network.kinds.layers
         self.op_types = [kind.operator for kind in self.kinds]
         self.transparent = [key in transparent for key in self.op_types]
-        self._looks_through = True in self.transparent
         self.output_names = frozenset(network.outputs)
         self.reads: list[tuple[str, ...]] = []
         """Names of the activations that each layer reads, one a use."""
@@ -78,8 +77,11 @@ class GraphView:
     @cached_property
     def operands(self) -> list[list[Operand]]:
         """The activations that each layer reads."""
-        places = (kind.activations for kind in self.kinds)
-        return [list(map(Operand, *pair)) for pair in zip(places, self.reads, strict=True)]
+        return list(map(self.operands_of, range(len(self.layers))))
+
+    def operands_of(self, number: int) -> list[Operand]:
+        """The activations that a layer reads."""
+        return list(map(Operand, self.kinds[number].activations, self.reads[number]))
 
     def family(self, number: int) -> str:
         """The family of a layer."""
@@ -104,9 +106,9 @@ class GraphView:
     def _reach(self, number: int) -> tuple[tuple[int, ...], bool]:
         found = self._reached.get(number)
         if found is None:
-            outputs = self.layers[number].outputs
-            if len(outputs) == 1 and not self._looks_through:
-                readers = self.readers_of.get(outputs[0], ())
+            outputs, transparent = self.layers[number].outputs, self.transparent
+            readers = self.readers_of.get(outputs[0], ()) if outputs else ()
+            if len(outputs) == 1 and True not in [transparent[reader] for reader in readers]:
                 found = tuple(readers), outputs[0] in self.output_names
             else:
                 found = self._look_through(number)
@@ -165,7 +167,7 @@ class Site:
     @property
     def operands(self) -> list[Operand]:
         """The activations that the layer reads."""
-        return self.walk.view.operands[self.layer]
+        return self.walk.view.operands_of(self.layer)
 
     @property
     def is_part(self) -> bool:
@@ -229,48 +231,50 @@ class Walk:
             return sources.get(reads[0], ())
         return tuple(dict.fromkeys([item for name in reads for item in sources.get(name, ())]))
 
-    def candidates(self, number: int) -> list[Candidate]:
-        """The kernels that a layer may join without making two kernels wait for each other."""
-        reads, sources, kernels = self.view.reads[number], self._sources, self.kernels
-        if len(reads) == 1:
-            only = sources.get(reads[0], ())
-            if len(only) == 1:
-                return [(*only[0], 0)]
+    def candidates(self, number: int, sources: Sequence[Source]) -> list[Candidate]:
+        """The kernels that a layer may join without making two kernels wait for each other.
+
+        ``sources`` are those of the layer.
+        """
+        reads, known, kernels = self.view.reads[number], self._sources, self.kernels
+        if len(reads) == 1 and len(sources) == 1:
+            kernel, feeder = sources[0]
+            return [(kernel, feeder, 0)]
         needed = 0
-        for kernel, _ in self.layer_sources(number):
+        for kernel, _ in sources:
             needed |= kernels[kernel].ancestors
-        found = [(place, sources.get(name, ())) for place, name in enumerate(reads)]
-        if self.view.op_types[number] not in self._joins:
-            found = [item for item in found if len(item[1]) == 1]
+        may_join_parts = self.view.op_types[number] in self._joins
         return [
             (kernel, feeder, place)
-            for place, several in found
+            for place, name in enumerate(reads)
+            if len(several := known.get(name, ())) == 1 or may_join_parts
             for kernel, feeder in several
             if not needed >> kernel & 1
         ]
 
     def sites(self, number: int) -> list[Site]:
         """The same with the layer, as decisions look at them."""
-        return [Site(self, number, *candidate) for candidate in self.candidates(number)]
+        found = self.candidates(number, self.layer_sources(number))
+        return [Site(self, number, *candidate) for candidate in found]
 
-    def vanish(self, number: int) -> None:
-        """The layer is no work: who reads it reads its operands."""
-        sources = self.layer_sources(number)
+    def vanish(self, number: int, sources: tuple[Source, ...] | None = None) -> None:
+        """The layer is no work: who reads it reads its operands, whose sources the caller may have."""
+        sources = self.layer_sources(number) if sources is None else sources
         for name in self.view.layers[number].outputs:
             self._sources[name] = sources
         self.vanished.append(number)
 
-    def open(self, number: int) -> int:
+    def open(self, number: int, sources: tuple[Source, ...] | None = None) -> int:
         """The layer starts a kernel, whose number comes back."""
-        ancestors = 0
-        for kernel, _ in self.layer_sources(number):
-            ancestors |= self.kernels[kernel].ancestors | 1 << kernel
+        kernels, ancestors = self.kernels, 0
+        for kernel, _ in self.layer_sources(number) if sources is None else sources:
+            ancestors |= kernels[kernel].ancestors | 1 << kernel
         op_type = self.view.op_types[number]
-        self.kernels.append(KernelState([number], number, op_type, ancestors, frozenset((op_type,))))
-        self._place(number, len(self.kernels) - 1)
-        return len(self.kernels) - 1
+        kernels.append(KernelState([number], number, op_type, ancestors, frozenset((op_type,))))
+        self._place(number, len(kernels) - 1)
+        return len(kernels) - 1
 
-    def join(self, number: int, kernel: int) -> None:
+    def join(self, number: int, kernel: int, sources: tuple[Source, ...] | None = None) -> None:
         """The layer becomes part of a kernel."""
         state = self.kernels[kernel]
         state.layers.append(number)
@@ -280,7 +284,7 @@ class Walk:
         if state.primary_op not in MAC_OPERATORS and primary_rank(op_type) < primary_rank(state.primary_op):
             state.primary, state.primary_op = number, op_type
         added = 0
-        for other, _ in self.layer_sources(number):
+        for other, _ in self.layer_sources(number) if sources is None else sources:
             if other != kernel:
                 added |= self.kernels[other].ancestors | 1 << other
         if added & ~state.ancestors:
@@ -290,11 +294,12 @@ class Walk:
                     later.ancestors |= state.ancestors
         self._place(number, kernel)
 
-    def join_all(self, number: int, kernels: Sequence[int]) -> int:
+    def join_all(self, number: int, kernels: Sequence[int], sources: tuple[Source, ...] | None = None) -> int:
         """The layer becomes part of the first kernel, which takes the others over; its number comes back."""
         for other in kernels[1:]:
             self.unite(kernels[0], other)
-        self.join(number, kernels[0])
+            sources = None  # they name kernels
+        self.join(number, kernels[0], sources)
         return kernels[0]
 
     def unite(self, kernel: int, other: int) -> None:
