@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from annette.errors import ModelError, StoreError, UsageError
 from annette.estimation.estimate import Estimate
@@ -29,6 +29,9 @@ from annette.models.mapping_model import MappingModel
 from annette.models.target import ENERGY, LATENCY
 from annette.store.bundle import MANIFEST_NAME, read_bundle, write_bundle
 from annette.store.codec import device_to_json
+
+if TYPE_CHECKING:
+    from annette.zoo.spaces.space import SearchSpace
 
 __all__ = ["Platform", "is_platform_name"]
 
@@ -262,6 +265,65 @@ class Platform:
         """
         return estimate_many(
             self, networks, model=model, target=target, n_jobs=n_jobs, on_progress=on_progress
+        )
+
+    def estimate_space(
+        self,
+        space: SearchSpace,
+        encodings: ArrayLike | Sequence[str],
+        *,
+        model: str = "mixed",
+        target: str = "latency",
+        n_jobs: int = 1,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> NDArray[np.float64]:
+        """Seconds (or joules) of each architecture of a search space, without building networks.
+
+        The numbers are those of `estimate` for ``space.network(encoding)``, to the last bit. Where the
+        platform's mapping needs more than arrays carry (runtimes that move tensors between layouts, caches),
+        networks are built and estimated after all: the same numbers, later.
+
+        Parameters
+        ----------
+        space : SearchSpace
+            See `annette.zoo.spaces.registry.open_space`. What is learned of a space is kept as long as this
+            object lives: keep it between calls.
+        encodings : array of whole numbers, shape (n, n_genes), or sequence of str
+            Architectures as rows of genes, or in the space's own notation.
+        model : str
+            One of `MODEL_NAMES`.
+        target : str
+            ``latency`` or ``energy``.
+        n_jobs : int
+            Processes, or with ``joblib.parallel_config`` workers of another backend; -1: one a processor.
+        on_progress : callable, optional
+            Called now and then with the architectures done and to do.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            In the order of ``encodings``.
+
+        Raises
+        ------
+        UsageError
+            For what is no architecture of the space, for an unknown model or target, and for energy of a
+            platform that was trained without.
+
+        Examples
+        --------
+        >>> from annette.estimation.catalogue import load_platform
+        >>> from annette.zoo.spaces.registry import open_space
+        >>> space = open_space("nasbench201")
+        >>> cells = space.parse_many(["|nor_conv_3x3~0|+|none~0|none~1|+|none~0|skip_connect~1|none~2|"] * 2)
+        >>> first_s, second_s = load_platform("zcu102-dpu").estimate_space(space, cells)
+        >>> bool(first_s == second_s > 0)
+        True
+        """
+        from annette.estimation.space_estimates import estimate_space
+
+        return estimate_space(
+            self, space, encodings, model=model, target=target, n_jobs=n_jobs, on_progress=on_progress
         )
 
     def cache_info(self) -> CacheInfo:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, ref
 
@@ -20,11 +20,12 @@ from numpy.typing import ArrayLike, NDArray
 from annette.estimation.network_estimates import estimate_many, models_of, require_model
 from annette.estimation.population.contents import map_population
 from annette.estimation.population.errors import NotVectorisedError
+from annette.estimation.population.folding import fold
 from annette.estimation.population.layers import assemble
 from annette.estimation.population.prices import KernelPrices, check_device
 from annette.estimation.population.templates import Templates
 from annette.parallel import run_in_order
-from annette.zoo.spaces.space import Encodings, SearchSpace
+from annette.zoo.spaces.space import Encodings, Pieces, SearchSpace
 
 if TYPE_CHECKING:
     from annette.estimation.platform import Platform
@@ -36,9 +37,9 @@ _LOG = logging.getLogger(__name__)
 OnProgress = Callable[[int, int], None]
 """Called with the architectures done and to do."""
 
-CHUNK = 2048
+CHUNK = 4096
 """Architectures at once: enough for arrays to pay, few enough for the memory of a small machine."""
-TASK = 8 * CHUNK
+TASK = 4 * CHUNK
 """Architectures that another process gets at once, to whom the platform travels with each task."""
 SMALL_SPACE = 1_000_000
 """Of spaces with at most so many rows every answer is kept."""
@@ -95,7 +96,7 @@ def estimate_space(
 def _rows(space: SearchSpace, encodings: ArrayLike | Sequence[str]) -> Encodings:
     if isinstance(encodings, Sequence) and len(encodings) and isinstance(encodings[0], str):
         return space.check(space.parse_many([str(text) for text in encodings]))
-    return space.check(encodings)  # type: ignore[arg-type]
+    return space.check(encodings)
 
 
 def _estimate_rows(
@@ -159,16 +160,30 @@ def _estimate_chunk(
     platform: Platform, known: _Known, rows: Encodings, model: str, target: str
 ) -> NDArray[np.float64]:
     check_device(platform.device)
-    templates = known.templates
-    layers = assemble(templates.space.pieces(rows), templates)
-    kernels = map_population(layers, templates.signatures, platform.mapping_model)
     if len(known.prices.rows) > MAX_KERNELS:
         known.prices = KernelPrices(platform.device)
+    return _estimate_pieces(platform, known, known.templates.space.pieces(rows), model, target)
+
+
+def _estimate_pieces(
+    platform: Platform, known: _Known, pieces: Pieces, model: str, target: str
+) -> NDArray[np.float64]:
+    folded = fold(pieces)
+    layers = assemble(pieces if folded is None else folded.pieces, known.templates)
+    kernels = map_population(layers, known.templates.signatures, platform.mapping_model)
     numbers = known.prices.numbers(kernels)
     hi, lo = known.prices.parts(models_of(platform, target), model, target)
-    network = kernels.network
-    coarse = np.bincount(network, hi[numbers], len(rows))
-    return np.asarray(coarse + np.bincount(network, lo[numbers], len(rows)))
+    coarse, fine, network = hi[numbers], lo[numbers], kernels.network
+    if folded is not None:
+        counts = folded.weights(layers, kernels)
+        coarse, fine = coarse * counts, fine * counts
+    n_networks = layers.n_networks
+    found = np.bincount(network, coarse, n_networks) + np.bincount(network, fine, n_networks)
+    unlike = folded.unlike(layers, kernels) if folded is not None else network[:0]
+    if len(unlike):
+        whole = replace(pieces, codes=pieces.codes[unlike], sources=pieces.sources[unlike], repeats=())
+        found[unlike] = _estimate_pieces(platform, known, whole, model, target)
+    return np.asarray(found)
 
 
 def _known(platform: Platform, space: SearchSpace) -> _Known:

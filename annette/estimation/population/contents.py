@@ -217,13 +217,13 @@ class _Contents:
         for column in walk.sources(walk.layers.outputs).columns:
             walk.leaves[column] = True
         kernels = np.concatenate([np.empty(0, dtype=np.int64), *self.opened])
-        leaving = walk.leaves.astype(np.uint64)
+        leaving = np.zeros(walk.size, dtype=np.uint64)
         for layers in self.joined:
             place = walk.place[layers].astype(np.uint64)
             leaving[walk.kernel[layers]] |= walk.leaves[layers].astype(np.uint64) << place
         units = mapper.units(kernels)
         salt = np.array([_text_hash(name) for name in mapper.unit_names], dtype=np.uint64)
-        words = _mix(self.hashes[kernels] + leaving[kernels] * _STEP + salt[units])
+        words = _mix(self.hashes[kernels] + (leaving[kernels] | walk.leaves[kernels]) * _STEP + salt[units])
         return KernelContents(walk, kernels, words, units, tuple(mapper.unit_names))
 
 

@@ -1,4 +1,4 @@
-"""Maps a population: which layers of each network form which kernels, decided by a platform's mapping model."""
+"""Maps a population: which layers form which kernels, decided by a platform's mapping model."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class PopulationMapper:
 
     def runs_on(self, kernels: Ints, unit: str) -> NDArray[np.bool_]:
         """Whether kernels run on a unit, shape (m,)."""
-        return self.units(kernels) == self._unit(unit)
+        return np.asarray(self.units(kernels) == self._unit(unit))
 
     def decide(self, number: int, slot: Slot) -> tuple[Ints, Ints]:
         """Decide about the layers of the next slot.

@@ -6,12 +6,13 @@ the state of a walk are read and written. The slot behind the last stands for th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from annette.estimation.population.templates import Templates
+from annette.estimation.population.templates import INPUT, PORTS, Layout, Templates
 from annette.zoo.spaces.space import ABSENT, UNUSED, Pieces
 
 __all__ = ["PopulationLayers", "Slot", "assemble", "distinct_places"]
@@ -43,6 +44,10 @@ class PopulationLayers:
     """Address of the layer that makes each network's output, shape (n_networks,)."""
     input_shapes: Ints
     """Shape number of each network's input, shape (n_networks,)."""
+    positions: Ints
+    """The position of the pieces that each slot belongs to, shape (n_slots,)."""
+    handed: Ints
+    """Address of what each piece hands on, shape (n_positions, n_networks)."""
 
 
 def assemble(pieces: Pieces, templates: Templates) -> PopulationLayers:
@@ -53,6 +58,7 @@ def assemble(pieces: Pieces, templates: Templates) -> PopulationLayers:
     tensors = np.zeros((n_positions, n_networks), dtype=np.int64)  # its number in `templates.outputs`
     last, inputs = everyone.copy(), np.zeros(n_networks, dtype=np.int64)
     slots: list[Slot] = []
+    positions: list[int] = []
     for position, kind in enumerate(pieces.kinds):
         codes = pieces.codes[:, position]
         rows = np.flatnonzero(codes != ABSENT)
@@ -61,19 +67,22 @@ def assemble(pieces: Pieces, templates: Templates) -> PopulationLayers:
         ports = _ports(pieces.sources[:, position], rows)
         numbers = _templates_of(kind, codes[rows], ports, tensors, rows, templates)
         tensors[position, rows] = templates.output_numbers()[numbers]
-        structure_of = templates.structure_numbers()[numbers]
-        for structure in _distinct(structure_of):
-            part = _where(structure_of, structure)
-            own = rows[part]
-            if templates.structures[structure].output[0] == "input":
-                inputs[own] = templates.output_numbers()[numbers[part]]
-            read = [(handed, port[part]) for port in ports]
-            new, made = _place(templates, structure, numbers[part], own, read, len(slots) + 1, n_networks)
-            slots.extend(new)
-            handed[position, own] = made
+        place = _Place(templates, numbers, rows, ports, handed, len(slots) + 1)
+        handed[position, rows] = place.address(place.layout.outputs[place.structure], slice(None))
+        slots.extend(place.slots())
+        positions.extend([position] * (len(slots) - len(positions)))
+        declared = place.layout.outputs[place.structure] == INPUT
+        inputs[rows[declared]] = templates.output_numbers()[numbers[declared]]
         last[rows] = handed[position, rows]
     shape_of = np.array([templates.signatures.shape_number(item) for item in templates.outputs])
-    return PopulationLayers(n_networks, tuple(slots), last, shape_of[inputs])
+    return PopulationLayers(
+        n_networks=n_networks,
+        slots=tuple(slots),
+        outputs=last,
+        input_shapes=shape_of[inputs],
+        positions=np.array(positions, dtype=np.int64),
+        handed=handed,
+    )
 
 
 def _ports(sources: Ints, rows: Ints) -> list[Ints]:
@@ -87,37 +96,65 @@ def _ports(sources: Ints, rows: Ints) -> list[Ints]:
     return ports
 
 
-def _place(
-    templates: Templates,
-    structure: int,
-    numbers: Ints,
-    rows: Ints,
-    ports: list[tuple[Ints, Ints]],
-    first: int,
-    n_networks: int,
-) -> tuple[list[Slot], Ints]:
-    """The slots of pieces of one structure, from slot ``first`` on, and addresses of what they hand on."""
-    wiring = templates.structures[structure]
+@dataclass(slots=True)
+class _Place:
+    """The pieces at one position."""
 
-    def find(reference: tuple[str, int]) -> Ints:
-        what, index = reference
-        if what == "port":
-            handed, source = ports[index]
-            found: Ints = handed[source, rows]
-            return found
-        return rows + (first + index) * n_networks if what == "layer" else rows
+    templates: Templates
+    numbers: Ints
+    """Template of each network's piece, shape (m,)."""
+    rows: Ints
+    """The networks, shape (m,)."""
+    ports: list[Ints]
+    handed: Ints
+    first: int
+    """The first slot."""
+    layout: Layout = field(init=False)
+    structure: Ints = field(init=False)
+    """Structure of each piece, as a position in the layout, shape (m,)."""
 
-    signatures = templates.signature_table(structure)[numbers]
-    slots = [
-        Slot(
-            operator=operator,
-            layers=rows + (first + layer) * n_networks,
-            signatures=np.ascontiguousarray(signatures[:, layer]),
-            operands=tuple(map(find, wiring.operands[layer])),
-        )
-        for layer, operator in enumerate(wiring.operators)
-    ]
-    return slots, find(wiring.output)
+    def __post_init__(self) -> None:
+        structure_of = self.templates.structure_numbers()[self.numbers]
+        used = np.flatnonzero(np.bincount(structure_of))
+        self.layout = self.templates.layout(tuple(used.tolist()))
+        self.structure = np.searchsorted(used, structure_of)
+
+    def slots(self) -> Iterator[Slot]:
+        """The slots that hold the layers of the pieces."""
+        n_networks = self.handed.shape[1]
+        table = self.templates.signature_table()
+        for slot, operator in enumerate(self.layout.operators):
+            layer = self.layout.layers[self.structure, slot]
+            at: Ints | slice = slice(None) if (layer >= 0).all() else np.flatnonzero(layer >= 0)
+            yield Slot(
+                operator=operator,
+                layers=self.rows[at] + (self.first + slot) * n_networks,
+                signatures=table[self.numbers[at], layer[at]],
+                operands=tuple(
+                    self.address(codes[self.structure[at]], at) for codes in self.layout.operands[slot].T
+                ),
+            )
+
+    def address(self, codes: Ints, at: Ints | slice) -> Ints:
+        """The addresses that reference codes mean for some of the networks."""
+        rows = self.rows[at]
+        low, high = int(codes.min()), int(codes.max())
+        if low == high:
+            return self._address(low, at, rows)
+        found = rows.copy()
+        for code in np.unique(codes).tolist():
+            some = np.flatnonzero(codes == code)
+            found[some] = self._address(code, some if isinstance(at, slice) else at[some], rows[some])
+        return found
+
+    def _address(self, code: int, at: Ints | slice, rows: Ints) -> Ints:
+        if code == INPUT:
+            return rows
+        if code >= 0:
+            own: Ints = rows + (self.first + code) * self.handed.shape[1]
+            return own
+        found: Ints = self.handed[self.ports[PORTS - code][at], rows]
+        return found
 
 
 def _templates_of(
@@ -132,16 +169,6 @@ def _templates_of(
         numbers.append(templates.number(kind, int(codes[at]), inputs))
     found: Ints = np.array(numbers, dtype=np.int64)[inverse]
     return found
-
-
-def _distinct(numbers: Ints) -> list[int]:
-    return np.flatnonzero(np.bincount(numbers)).tolist()
-
-
-def _where(numbers: Ints, number: int) -> Ints | slice:
-    """The places of a number; everything as a slice where nothing else is there."""
-    found = numbers == number
-    return slice(None) if found.all() else np.flatnonzero(found)
 
 
 def distinct_places(keys: list[Ints]) -> tuple[Ints, Ints]:

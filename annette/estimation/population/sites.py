@@ -35,7 +35,7 @@ _OF_FEEDER = frozenset({"producer", "producer_agrees", "producer_dtype"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sites:
-    """A decision in each of some networks: about the layer in one slot, and for merges one of its operands."""
+    """A decision in each of some networks: about one layer, and for merges one of its operands."""
 
     walk: PopulationWalk
     layer: Ints
@@ -126,7 +126,7 @@ def _at_layer(sites: Sites, table: NDArray[np.generic], at: Ints) -> NDArray[np.
 def _is_latest(sites: Sites, at: Ints) -> NDArray[np.float64]:
     feeders = np.stack([found for _, found, _ in sites.kernels(at)])
     assert sites.feeder is not None  # a feature of merges
-    return (sites.feeder[at] == feeders.max(axis=0)).astype(np.float64)
+    return np.asarray(sites.feeder[at] == feeders.max(axis=0), dtype=np.float64)
 
 
 def _only_from_kernel(sites: Sites, at: Ints) -> NDArray[np.float64]:
@@ -156,11 +156,11 @@ def _other_is_input(sites: Sites, at: Ints) -> NDArray[np.float64]:
 
 def _is_direct(sites: Sites, at: Ints) -> NDArray[np.float64]:
     assert sites.feeder is not None  # a feature of merges
-    return (sites.made[sites.operand][at] == sites.feeder[at]).astype(np.float64)
+    return np.asarray(sites.made[sites.operand][at] == sites.feeder[at], dtype=np.float64)
 
 
 def _joined_sources(sites: Sites, at: Ints) -> NDArray[np.float64]:
-    return sites.operands()[sites.operand].counts[at].astype(np.float64)
+    return np.asarray(sites.operands()[sites.operand].counts[at], dtype=np.float64)
 
 
 def _kernel_layers(sites: Sites, at: Ints) -> NDArray[np.float64]:
@@ -202,7 +202,7 @@ def _has_bit(sites: Sites, words: NDArray[np.uint64], word: str) -> Mask:
     code = sites.walk.code_of.get(word)
     if code is None:
         return np.zeros(len(words), dtype=bool)
-    return (words >> np.uint64(code)) & np.uint64(1) == 1
+    return np.asarray((words >> np.uint64(code)) & np.uint64(1) == 1)
 
 
 def _kernel_operators(sites: Sites, at: Ints, word: str) -> Mask:

@@ -1,4 +1,4 @@
-"""Templates: the layers of one piece of a search space with their wiring, built once and used for thousands."""
+"""Templates: the layers of one piece of a search space with their wiring, built once, used for thousands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from annette.graph.builder import NetworkBuilder
 from annette.graph.network import Tensor
 from annette.zoo.spaces.space import SearchSpace
 
-__all__ = ["Structure", "Template", "Templates"]
+__all__ = ["INPUT", "PORTS", "Layout", "Structure", "Template", "Templates"]
+
+INPUT = -1
+"""Reference code of the network's input."""
+PORTS = -2
+"""Reference code of a piece's first port; the others follow downwards."""
 
 Reference = tuple[str, int]
 """``("layer", j)``: output of the piece's layer j; ``("port", k)``: what the piece reads at port k;
@@ -44,6 +49,61 @@ class Template:
     """The tensor that the piece hands on."""
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How pieces of different structures, one of which stands at a position of each network, share slots.
+
+    A slot holds layers of one operator; each structure's layers are in it in their order, one a slot at most.
+    """
+
+    operators: tuple[str, ...]
+    """By slot."""
+    layers: NDArray[np.int64]
+    """Shape (n_structures, n_slots): which of its layers a structure has in a slot; -1: none."""
+    operands: tuple[NDArray[np.int64], ...]
+    """By slot, shape (n_structures, n_operands): what the layer reads, as `reference codes`: the slot of a
+    layer of the piece, `INPUT`, or `PORTS` less the number of a port."""
+    outputs: NDArray[np.int64]
+    """Shape (n_structures,): what the piece hands on, likewise."""
+
+
+def _lay_out(structures: list[Structure]) -> Layout:
+    shared: list[tuple[str, int]] = []
+    places: dict[int, list[int]] = {}
+    for number in sorted(range(len(structures)), key=lambda item: -len(structures[item].operators)):
+        item = structures[number]
+        keys = [(op, len(read)) for op, read in zip(item.operators, item.operands, strict=True)]
+        own: list[int] = []
+        start = 0
+        for key in keys:
+            if key in shared[start:]:
+                place = shared.index(key, start)
+            else:
+                place = start
+                shared.insert(place, key)
+                places = {other: [at + (at >= place) for at in known] for other, known in places.items()}
+            own.append(place)
+            start = place + 1
+        places[number] = own
+    layers = np.full((len(structures), len(shared)), -1, dtype=np.int64)
+    operands = [np.zeros((len(structures), count), dtype=np.int64) for _, count in shared]
+    outputs = np.zeros(len(structures), dtype=np.int64)
+    for number, item in enumerate(structures):
+        own = places[number]
+        for layer, place in enumerate(own):
+            layers[number, place] = layer
+            operands[place][number] = [_code(reference, own) for reference in item.operands[layer]]
+        outputs[number] = _code(item.output, own)
+    return Layout(tuple(op for op, _ in shared), layers, tuple(operands), outputs)
+
+
+def _code(reference: Reference, places: list[int]) -> int:
+    what, index = reference
+    if what == "layer":
+        return places[index]
+    return INPUT if what == "input" else PORTS - index
+
+
 @dataclass(slots=True)
 class Templates:
     """The templates of one space met so far, numbered; grows, and never forgets."""
@@ -62,7 +122,8 @@ class Templates:
     _output_of: list[int] = field(default_factory=list)
     _output_array: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     _structure_array: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    _tables: dict[int, NDArray[np.int64]] = field(default_factory=dict)
+    _table: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 0), dtype=np.int64))
+    _layouts: dict[tuple[int, ...], Layout] = field(default_factory=dict)
 
     def number(self, kind: str, code: int, inputs: tuple[int, ...]) -> int:
         """The template of a piece that reads tensors with these numbers; built where it is new."""
@@ -87,22 +148,21 @@ class Templates:
             self._structure_array = np.array([item.structure for item in self.items], dtype=np.int64)
         return self._structure_array
 
-    def signature_table(self, structure: int) -> NDArray[np.int64]:
-        """The signatures of the layers of each template of one structure, shape (n_templates, n_layers).
+    def signature_table(self) -> NDArray[np.int64]:
+        """The signatures of each template's layers, shape (n_templates, most layers); 0 where none is."""
+        width = max((len(item.signatures) for item in self.items), default=0)
+        if self._table.shape != (len(self.items), width):
+            self._table = np.zeros((len(self.items), width), dtype=np.int64)
+            for number, item in enumerate(self.items):
+                self._table[number, : len(item.signatures)] = item.signatures
+        return self._table
 
-        Rows of other templates mean nothing.
-        """
-        known = self._tables.get(structure)
-        if known is None or len(known) < len(self.items):
-            width = len(self.structures[structure].operators)
-            start = 0 if known is None else len(known)
-            new = [
-                item.signatures if item.structure == structure else (0,) * width
-                for item in self.items[start:]
-            ]
-            rows = np.array(new, dtype=np.int64).reshape(len(new), width)
-            known = self._tables[structure] = rows if known is None else np.concatenate([known, rows])
-        return known
+    def layout(self, structures: tuple[int, ...]) -> Layout:
+        """The slots that pieces of these structures share."""
+        found = self._layouts.get(structures)
+        if found is None:
+            found = self._layouts[structures] = _lay_out([self.structures[number] for number in structures])
+        return found
 
     def _output_number(self, tensor: Tensor) -> int:
         key = (tensor.shape, tensor.dtype)

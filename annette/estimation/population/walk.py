@@ -1,7 +1,7 @@
-"""The walk of `annette.models.mapping_walk` over a whole population at once, one slot of layers after another.
+"""The walk of `annette.models.mapping_walk` over a whole population at once, slot after slot.
 
-State lives in arrays over addresses (`annette.estimation.population.layers`). A kernel is known by the address
-of the layer that opened it.
+State lives in arrays over addresses (`annette.estimation.population.layers`). A kernel is known by the
+address of the layer that opened it.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class PopulationWalk:
         for slot in layers.slots:
             self.signature[slot.layers] = slot.signatures
         self.source = np.arange(self.size)
-        """The layer that computes the tensor that a layer hands out; `NOBODY` and `SEVERAL` stand for others."""
+        """The layer that computes what a layer hands out, or `NOBODY`, or `SEVERAL`."""
         self.source[: self.n] = NOBODY
         self.origin = np.arange(self.size)
         """The layer behind a tensor when vanished layers of one operand are looked through."""
@@ -276,9 +276,10 @@ def _epochs(layers: PopulationLayers) -> tuple[list[int], int]:
     made = np.flatnonzero(last_use >= 0)
     rows = made % n
     first, last = made // n + 1, last_use[made] + 1
-    live = np.bincount(first * n + rows, minlength=(n_slots + 3) * n)
-    live -= np.bincount(last * n + rows, minlength=(n_slots + 3) * n)
-    most = np.cumsum(live.reshape(-1, n), axis=0).max(axis=1)
+    live = np.zeros((n_slots + 3) * n, dtype=np.int32)
+    live[first * n + rows] = 1
+    live -= np.bincount(last * n + rows, minlength=len(live)).astype(np.int32)
+    most = np.cumsum(live.reshape(-1, n), axis=0, dtype=np.int32).max(axis=1)
     starts, start, longest = [1], 1, 1
     for number in range(1, n_slots + 1):
         if most[number] <= 1:

@@ -253,7 +253,8 @@ class Nasbench201(SearchSpace):
         sources[-1, 0] = before
         cells = _CELL_KINDS * _CELLS
         kinds = ("stem", *cells, *("reduction", *cells) * (_STAGES - 1), "head")
-        return Pieces(kinds=kinds, codes=codes.T, sources=sources.transpose(2, 0, 1))
+        repeats = tuple((stage * stage_size + 1, size, _CELLS) for stage in range(_STAGES))
+        return Pieces(kinds=kinds, codes=codes.T, sources=sources.transpose(2, 0, 1), repeats=repeats)
 
     def _cell(self, encodings: Encodings) -> tuple[Ints, Ints, Ints]:
         """Codes, shape (9, n), and sources, (9, 2, n), of a cell's pieces, and the last of them, (n,).

@@ -60,6 +60,9 @@ class Pieces:
     """Shape (n_networks, n_positions, n_ports): the earlier position whose output each port reads, or
     `UNUSED`; the ports in use come first. A piece without any reads nothing: it declares the network's input.
     The last piece that is present gives the network's output."""
+    repeats: tuple[tuple[int, int, int], ...] = ()
+    """Where pieces repeat in every network: (first position, positions, times). A hint: answers are the same
+    without, but take longer."""
 
     def __post_init__(self) -> None:
         expected = (len(self.codes), len(self.kinds))

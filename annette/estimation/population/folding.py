@@ -1,0 +1,111 @@
+"""Repetitions of pieces that are mapped once: of equal cells in a row only the first, one more and the last.
+
+In a row of equal repetitions, each of which reads the one before only, a repetition is mapped like the one
+before it when what it reads was made alike: mapping rules look at the kernels that a layer reads from, at
+its readers, and at nothing further away. So where the first two repetitions hand on what equal kernels made,
+all between the first and the last are equal, and one stands for them. Networks where that does not hold are
+mapped as a whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annette.estimation.population.contents import KernelContents
+from annette.estimation.population.layers import PopulationLayers
+from annette.zoo.spaces.space import UNUSED, Pieces
+
+__all__ = ["Folded", "fold"]
+
+Ints = NDArray[np.int64]
+
+_KEPT = 3
+"""Repetitions that stay: the first, one for those between, the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """Pieces without the repetitions that others stand for."""
+
+    pieces: Pieces
+    counts: Ints
+    """How many pieces each position stands for, shape (n_positions,)."""
+    links: tuple[tuple[int, int, int], ...]
+    """Of what the last repetition of a row reads: the position in the first repetition, the same one in the
+    second, and where the last begins."""
+
+    def weights(self, layers: PopulationLayers, kernels: KernelContents) -> Ints:
+        """How often each kernel is in its network, shape (n_kernels,)."""
+        found: Ints = self.counts[layers.positions[kernels.kernel // layers.n_networks - 1]]
+        return found
+
+    def unlike(self, layers: PopulationLayers, kernels: KernelContents) -> Ints:
+        """The networks of which one repetition does not stand for others, ascending."""
+        walk = kernels.walk
+        content = np.zeros(walk.size, dtype=np.uint64)
+        content[kernels.kernel] = kernels.content
+        differs = np.zeros(layers.n_networks, dtype=bool)
+        sources = self.pieces.sources
+        for one, two, last in self.links:
+            made = [layers.handed[position] for position in (one, two)]
+            first, second = (walk.source[item] for item in made)
+            alike = (content[walk.kernel[first]] == content[walk.kernel[second]]) & (
+                walk.place[first] == walk.place[second]
+            )
+            known = (first >= 0) & (second >= 0)
+            used = (sources[:, last : last + two - one] == two).any(axis=(1, 2))
+            differs |= used & ~((known & alike) | (made[0] == made[1]))
+        return np.flatnonzero(differs)
+
+
+def fold(pieces: Pieces) -> Folded | None:
+    """The pieces with rows of equal repetitions folded; ``None`` where there is nothing to fold."""
+    folded, counts = pieces, np.ones(len(pieces.kinds), dtype=np.int64)
+    links: list[tuple[int, int, int]] = []
+    for start, length, times in sorted(pieces.repeats, reverse=True):  # from the end, so that places stay
+        if times <= _KEPT or not _repeats(pieces, start, length, times):
+            continue
+        second, last = start + length, start + (times - 1) * length
+        dropped = last - second - length
+        offsets = _handed_on(pieces, last, length)
+        links = [(one - dropped, two - dropped, end - dropped) for one, two, end in links]
+        links += [(start + item, second + item, second + length) for item in offsets]
+        keep = np.r_[0 : second + length, last : len(folded.kinds)]
+        sources = folded.sources[:, keep]
+        moved = np.where(sources >= second + length, sources - dropped, sources)
+        counts[second : second + length] = times - 2
+        counts = counts[keep]
+        folded = replace(
+            folded,
+            kinds=tuple(folded.kinds[position] for position in keep.tolist()),
+            codes=folded.codes[:, keep],
+            sources=moved,
+        )
+    return Folded(folded, counts, tuple(links)) if links else None
+
+
+def _repeats(pieces: Pieces, start: int, length: int, times: int) -> bool:
+    """Whether repetitions are equal, and each reads none but itself and the one before."""
+    end, last = start + times * length, start + (times - 1) * length
+    shape = (len(pieces.codes), times, length)
+    codes = pieces.codes[:, start:end].reshape(shape)
+    if not (codes[:, 1:] == codes[:, :1]).all():
+        return False
+    sources = pieces.sources[:, start:end].reshape(*shape, -1)
+    steps = (np.arange(times) * length)[None, :, None, None]
+    relative = np.where(sources == UNUSED, UNUSED, sources - steps + length)
+    inner = relative[:, 1:]
+    if not (inner == inner[:, :1]).all() or ((inner < start) & (inner != UNUSED)).any():
+        return False
+    after = pieces.sources[:, end:]
+    return not ((after >= start) & (after < last)).any()
+
+
+def _handed_on(pieces: Pieces, last: int, length: int) -> list[int]:
+    """Which pieces of a repetition the next one reads, counted from its first."""
+    sources = pieces.sources[:, last : last + length]
+    before = np.unique(sources[(sources >= last - length) & (sources < last)]) - (last - length)
+    return [int(item) for item in before]
