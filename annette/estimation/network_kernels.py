@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -87,16 +88,15 @@ class _Reading:
 
     def __init__(self, model: MappingModel, device: DeviceInfo, mapped: MappedNetwork) -> None:
         self._model, self._device, self._mapped = model, device, mapped
-        self._kernel_of: dict[int, Kernel] = {}
-        self._reader: KernelReader | None = None
+
+    @cached_property
+    def _reader(self) -> KernelReader:
+        walk, by_dtypes = self._mapped.walk, self._device.activation_bytes is None
+        # without dtypes a row does not depend on what other kernels are
+        mapping = self._model.mapping_of(walk, self._mapped.execution if by_dtypes else ())
+        return KernelReader(walk.view.network, mapping, self._device)
 
     def __call__(self, item: int | Kernel) -> tuple[str, Sequence[float]]:
         """The family key and the row of a kernel."""
-        walk, execution = self._mapped.walk, self._mapped.execution
-        if self._reader is None:
-            mapping = self._model.mapping_of(walk, execution)
-            pairs = zip(execution, mapping.kernels, strict=True)
-            self._kernel_of = {number: kernel for number, kernel in pairs if isinstance(number, int)}
-            self._reader = KernelReader(walk.view.network, mapping, self._device)
-        kernel = self._kernel_of[item] if isinstance(item, int) else item
+        kernel = self._model.kernel_of(self._mapped.walk, item)
         return self._reader.family_key(kernel), self._reader.row(kernel)

@@ -5,54 +5,85 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy
 
 if TYPE_CHECKING:
-    from annette.graph.network import Network, Scalar
+    from annette.graph.network import Layer, Network, Scalar, Tensor
 
 __all__ = ["content_id"]
 
 
 def content_id(network: Network) -> str:
     """32 hexadecimal digits: the start of the SHA-256 of the network's canonical JSON."""
-    text = json.dumps(_canonical(network), separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return hashlib.sha256(_canonical(network).encode()).hexdigest()[:32]
 
 
-def _canonical(network: Network) -> list[Any]:
-    """The content as JSON, with tensors renamed by their first use."""
-    numbers: dict[str, int] = {}
-    table: list[Any] = []
+def _canonical(network: Network) -> str:
+    """The content as JSON text, with tensors renamed by their first use.
 
-    def number(name: str) -> int:
-        if not name:
-            return -1
-        if name not in numbers:
-            tensor = network.tensors[name]
-            numbers[name] = len(numbers)
-            value = None if tensor.value is None else [_as_stored(v, tensor.dtype) for v in tensor.value]
-            row = [list(tensor.shape), tensor.dtype, int(tensor.is_constant), value]
-            table.append(row if tensor.stored_dtype is None else [*row, tensor.stored_dtype])
-        return numbers[name]
+    The text is put together from that of attributes and of tensors, which are the same for many layers.
+    """
+    numbers: dict[str, str] = {"": "-1"}
+    used: list[str] = []
 
-    inputs = [number(name) for name in network.inputs]
-    layers = [
-        [
-            layer.op_type,
-            layer.domain,
-            [number(name) for name in layer.inputs],
-            [number(name) for name in layer.outputs],
-            [
-                [key, [_as_stored(v) for v in value] if isinstance(value, tuple) else _as_stored(value)]
-                for key, value in layer.attributes
-            ],
+    def refer(names: tuple[str, ...]) -> str:
+        found = []
+        for name in names:
+            number = numbers.get(name)
+            if number is None:
+                number = numbers[name] = str(len(used))
+                used.append(name)
+            found.append(number)
+        return ",".join(found)
+
+    inputs = refer(network.inputs)
+    layers = []
+    for layer in network.layers:
+        head, tail = _layer_text(layer)
+        layers.append(f"{head}[{refer(layer.inputs)}],[{refer(layer.outputs)}]{tail}")
+    outputs = refer(network.outputs)
+    tensors = network.tensors
+    table = ",".join([_tensor_text(tensors[name]) for name in used])
+    return f"[[{inputs}],[{','.join(layers)}],[{outputs}],[{table}]]"
+
+
+_LAYER_TEXTS: dict[str, tuple[str, str]] = {}
+_MAX_TEXTS = 1 << 14
+
+
+def _layer_text(layer: Layer) -> tuple[str, str]:
+    """What stands in a layer's JSON before and behind the tensors."""
+    found = _LAYER_TEXTS.get(layer.signature)
+    if found is None:
+        attributes = [
+            [key, [_as_stored(v) for v in value] if isinstance(value, tuple) else _as_stored(value)]
+            for key, value in layer.attributes
         ]
-        for layer in network.layers
-    ]
-    outputs = [number(name) for name in network.outputs]
-    return [inputs, layers, outputs, table]
+        found = f"[{_json(layer.op_type)},{_json(layer.domain)},", f",{_json(attributes)}]"
+        if len(_LAYER_TEXTS) >= _MAX_TEXTS:
+            _LAYER_TEXTS.clear()
+        _LAYER_TEXTS[layer.signature] = found
+    return found
+
+
+def _tensor_text(tensor: Tensor) -> str:
+    if tensor.value is None:
+        return _shape_text(tensor.dtype, tensor.is_constant, tensor.stored_dtype, *tensor.shape)
+    value = [_as_stored(v, tensor.dtype) for v in tensor.value]
+    return _json([list(tensor.shape), tensor.dtype, int(tensor.is_constant), value])
+
+
+@lru_cache(maxsize=_MAX_TEXTS, typed=True)
+def _shape_text(dtype: str, is_constant: bool, stored_dtype: str | None, *shape: int) -> str:
+    row = [list(shape), dtype, int(is_constant), None]
+    return _json(row if stored_dtype is None else [*row, stored_dtype])
+
+
+def _json(content: object) -> str:
+    return json.dumps(content, separators=(",", ":"))
 
 
 def _as_stored(value: Scalar, dtype: str = "") -> Scalar:

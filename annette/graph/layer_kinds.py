@@ -38,7 +38,7 @@ class LayerKind:
     """One kind of layer; compared by identity. Equal kinds may be two objects once kinds were forgotten."""
 
     __slots__ = (
-        "_family", "_geometry", "_work", "activations", "makes_constants", "memo", "op_type", "operator",
+        "_family", "_geometry", "_work", "activations", "makes_constants", "op_type", "operator",
     )  # fmt: skip
 
     def __init__(self, network: Network, layer: Layer) -> None:
@@ -54,8 +54,6 @@ class LayerKind:
         """Places of the inputs that are no constants, ascending."""
         self.makes_constants = any(tensors[name].is_constant for name in layer.outputs if name)
         """Whether an output is marked as a constant, as only networks that somebody wrote by hand have it."""
-        self.memo: dict[str, Any] = {}
-        """What others worked out of the layer alone, by a name of their own."""
         self._family: str | None = None
         self._geometry: Geometry | None = None
         self._work: Work | None = None

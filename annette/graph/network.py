@@ -274,12 +274,15 @@ class Network:
         return {tensor: layer for layer in self.layers for tensor in layer.outputs if tensor}
 
     @cached_property
-    def _consumers(self) -> dict[str, tuple[Layer, ...]]:
+    def _consumers(self) -> dict[str, list[Layer]]:
         consumers: dict[str, list[Layer]] = {}
         for layer in self.layers:
-            for tensor in dict.fromkeys(filter(None, layer.inputs)):
-                consumers.setdefault(tensor, []).append(layer)
-        return {tensor: tuple(layers) for tensor, layers in consumers.items()}
+            for tensor in layer.inputs:
+                found = consumers.setdefault(tensor, [])
+                if not found or found[-1] is not layer:
+                    found.append(layer)
+        consumers.pop("", None)
+        return consumers
 
     @cached_property
     def _by_name(self) -> dict[str, Layer]:
@@ -316,7 +319,7 @@ class Network:
 
     def consumers(self, tensor: str) -> tuple[Layer, ...]:
         """The layers that read ``tensor``, in topological order, each once."""
-        return self._consumers.get(tensor, ())
+        return tuple(self._consumers.get(tensor, ()))
 
     def predecessors(self, layer: Layer) -> tuple[Layer, ...]:
         """The layers whose outputs ``layer`` reads, in the order of its inputs, each once."""

@@ -304,7 +304,7 @@ LAYER_FEATURES: Mapping[str, Feature] = MappingProxyType(
 )
 """Features of a layer by itself, by name."""
 FEEDER_FEATURES: Mapping[str, Feature] = MappingProxyType(
-    {"producer_agrees": producer_agrees, "producer_dtype": producer_dtype}
+    {"producer_agrees": producer_agrees, "producer": feeder_operator, "producer_dtype": producer_dtype}
 )
 """Features of the layer that feeds the one under decision by itself, by name."""
 PRIMARY_FEATURES: Mapping[str, Feature] = MappingProxyType(

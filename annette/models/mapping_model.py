@@ -26,6 +26,7 @@ from annette.models.mapping_glossary import meaning_of
 from annette.models.mapping_moves import MOVE_FEATURES, MoveKey, plan_moves
 from annette.models.mapping_rules import (
     RULE_FEATURES,
+    STAYS,
     VANISHES,
     Key,
     Observation,
@@ -92,7 +93,7 @@ class MappingModel:
 
     @cached_property
     def _vanishing(self) -> OwnDecisions:
-        return OwnDecisions(self.vanish)
+        return OwnDecisions(self.vanish, STAYS)
 
     @cached_property
     def _staying(self) -> frozenset[str]:
@@ -104,7 +105,7 @@ class MappingModel:
 
     @cached_property
     def _placing(self) -> OwnDecisions:
-        return OwnDecisions(self.placement)
+        return OwnDecisions(self.placement, self.default_unit)
 
     def predict(self, network: Network) -> Mapping:
         """The mapping expected for ``network``: complete, and free of kernels that wait for each other."""
@@ -115,7 +116,7 @@ class MappingModel:
         """The mapping that a walk has led to, given its kernels in order of `execution`."""
         layers = walk.view.layers
         return Mapping(
-            kernels=tuple(self._kernel(walk, number) for number in execution),
+            kernels=tuple(self.kernel_of(walk, number) for number in execution),
             eliminated_layers=tuple(layers[item].name for item in walk.vanished),
         )
 
@@ -180,10 +181,10 @@ class MappingModel:
         return state.layers[ops.index(wanted)] if wanted in ops else state.primary
 
     def _unit(self, walk: Walk, number: int) -> str:
-        label = self._placing.label(walk, self.primary(walk, number), number)
-        return self.default_unit if label is None else label
+        return self._placing.label(walk, self.primary(walk, number), number)
 
-    def _kernel(self, walk: Walk, number: int | Kernel) -> Kernel:
+    def kernel_of(self, walk: Walk, number: int | Kernel) -> Kernel:
+        """One of a walk's kernels with the names of its layers."""
         if isinstance(number, Kernel):
             return number
         layers = walk.view.layers

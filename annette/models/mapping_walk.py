@@ -224,6 +224,10 @@ class Walk:
         """The kernels that compute an operand: one, none for a network input, several through a join."""
         return self._sources.get(operand.tensor, ())
 
+    def sources_of(self, tensor: str) -> tuple[Source, ...]:
+        """The same of a tensor by name."""
+        return self._sources.get(tensor, ())
+
     def layer_sources(self, number: int) -> tuple[Source, ...]:
         """The sources of all operands of a layer, each once, in order."""
         reads, sources = self.view.reads[number], self._sources

@@ -172,13 +172,14 @@ def producer_units(site: Site) -> frozenset[str]:
 
 def input_units(site: Site) -> frozenset[str]:
     """The units of the other kernels that this kernel reads from; ``input`` for inputs of the network."""
-    walk = site.walk
+    walk, own = site.walk, site.kernel
     words: set[str] = set()
-    for layer in walk.kernels[site.kernel].layers:
-        for operand in walk.view.operands[layer]:
-            sources = walk.sources(operand)
-            words.update(walk.unit(kernel) for kernel, _ in sources if kernel != site.kernel)
-            if not sources:
+    for layer in walk.kernels[own].layers:
+        for name in walk.view.reads[layer]:
+            sources = walk.sources_of(name)
+            if sources:
+                words.update([walk.unit(kernel) for kernel, _ in sources if kernel != own])
+            else:
                 words.add("input")
     return frozenset(words)
 
