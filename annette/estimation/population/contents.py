@@ -133,10 +133,11 @@ class _Contents:
         numbers = np.arange(len(walk.signatures.items), dtype=np.uint64)
         self.words = _mix(numbers * _STEP)
         """By signature."""
+        self.opened_words = _mix(self.words + _word(_OUTSIDE))
+        """The same of layers that open a kernel and read one tensor."""
         self.shapes: Ints | None = None
         # The tensors that each kernel reads from outside, in the order in which its layers ask for them.
         self.made = [np.full(walk.size, -1)]
-        self.origin = [np.full(walk.size, -1)]
         self.counts = np.zeros(walk.size, dtype=np.int64)
         self.opened: list[Ints] = []
         self.joined: list[Ints] = []
@@ -147,14 +148,12 @@ class _Contents:
             return
         own, made = slot.layers[at], [item[at] for item in slot.operands]
         self.opened.append(own)
-        words = self.words[slot.signatures[at]]
         if len(made) == 1:
-            origin = self.walk.origin[made[0]]
-            self.made[0][own], self.origin[0][own], self.counts[own] = made[0], origin, 1
-            words = self._looked_through(words + _word(_OUTSIDE), made[0], origin)
+            self.made[0][own], self.counts[own] = made[0], 1
+            words = self.opened_words[slot.signatures[at]]
+            self.hashes[own] = self._looked_through(words, made[0])
         else:
-            words = self._wired(words, own, made)
-        self.hashes[own] = _mix(words)
+            self.hashes[own] = _mix(self._wired(self.words[slot.signatures[at]], own, made))
 
     def join(self, slot: Slot, at: Ints) -> None:
         """Layers of a slot have joined kernels."""
@@ -170,19 +169,20 @@ class _Contents:
         """The words, with how the layers are wired to their kernels stirred in."""
         walk = self.walk
         for item in made:
-            origin = walk.origin[item]
+            origin = walk.origins(item)
             inside = walk.kernel[origin] == kernels
             if (inside & (origin != item)).any():
                 raise NotVectorisedError("a view inside a kernel")
             code = walk.place[origin]
             out = np.flatnonzero(~inside)
-            code[out] = _OUTSIDE + self._outside(kernels[out], item[out], origin[out])
-            words = self._looked_through(_mix(words) + code.astype(np.uint64) * _STEP, item, origin)
+            code[out] = _OUTSIDE + self._outside(kernels[out], item[out])
+            words = self._looked_through(_mix(words) + code.astype(np.uint64) * _STEP, item)
         return words
 
-    def _looked_through(self, words: Words, made: Ints, origin: Ints) -> Words:
+    def _looked_through(self, words: Words, made: Ints) -> Words:
         """The words; where a tensor is read through vanished layers its shape before them is stirred in."""
-        if (made == origin).all():
+        origin = self.walk.origins(made)
+        if origin is made or (made == origin).all():
             return words
         if self.shapes is None:
             self.shapes = self.walk.signatures.output_shapes()[self.walk.signature]
@@ -190,24 +190,25 @@ class _Contents:
         stirred = _mix(words) + (self.shapes[origin].astype(np.uint64) + np.uint64(1)) * _STEP
         return np.where(made == origin, words, stirred)
 
-    def _outside(self, kernels: Ints, made: Ints, origin: Ints) -> Ints:
+    def _outside(self, kernels: Ints, made: Ints) -> Ints:
         """Which of its kernel's tensors from outside each is, from 0, shape (m,); new ones are added."""
         counts = self.counts[kernels]
         found = counts.copy()
         most = int(counts.max(initial=0))
+        origin = self.walk.origins(made)
         for place in range(most):
-            same = (counts > place) & (self.origin[place][kernels] == origin)
-            if (same & (self.made[place][kernels] != made)).any():
+            known = self.made[place][kernels]
+            same = (counts > place) & (self.walk.origins(known) == origin)
+            if (same & (known != made)).any():
                 raise NotVectorisedError("a kernel reads one tensor in two shapes")
             found[same] = place
         if most >= _MOST_EXTERNAL:
             raise NotVectorisedError(f"a kernel reads more than {_MOST_EXTERNAL} tensors")
         if most >= len(self.made):
             self.made.append(np.full(self.walk.size, -1))
-            self.origin.append(np.full(self.walk.size, -1))
         for place in range(most + 1):
             new = np.flatnonzero((found == counts) & (counts == place))
-            self.made[place][kernels[new]], self.origin[place][kernels[new]] = made[new], origin[new]
+            self.made[place][kernels[new]] = made[new]
             self.counts[kernels[new]] += 1
         return found
 

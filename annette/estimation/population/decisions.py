@@ -90,14 +90,16 @@ class PopulationMapper:
             slot = Slot(slot.operator, own, slot.signatures[at], tuple(operands))
         homes = self._homes(slot, sources) if len(at) else None
         if homes is None:
-            walk.open(slot, own, sources)
+            walk.open(number, own, sources)
             return at, at[:0]
-        joins = np.flatnonzero(homes >= 0)
-        if len(joins):
+        joins, opens = np.flatnonzero(homes >= 0), np.flatnonzero(homes < 0)
+        if not len(opens):
+            walk.join(slot, own, homes, sources)
+        elif not len(joins):
+            walk.open(number, own, sources)
+        else:
             walk.join(slot, own[joins], homes[joins], [item.take(joins) for item in sources])
-        opens = np.flatnonzero(homes < 0)
-        if len(opens):
-            walk.open(slot, own[opens], [item.take(opens) for item in sources])
+            walk.open(number, own[opens], [item.take(opens) for item in sources])
         return at[opens], at[joins]
 
     def _vanishing(self, slot: Slot, sources: list[Sources]) -> NDArray[np.bool_] | None:
@@ -127,8 +129,7 @@ class PopulationMapper:
         allowed = self._joinable(slot.operator)
         if not allowed.any():
             return None
-        size = len(slot.layers)
-        best, feeder_of, home = np.full(size, 0.5), np.full(size, -1), np.full(size, -1)
+        best: NDArray[np.float64] | None = None
         for place, item in enumerate(sources):
             feeder = item.columns[0]
             single = feeder >= 0
@@ -147,9 +148,14 @@ class PopulationMapper:
                 feeder=feeder, kernel=kernel, runs_on=self.runs_on,
             )  # fmt: skip
             chance = self._chances(slot, sites, primary, at)
-            better = (chance > best) | ((chance == best) & (chance > 0.5) & (feeder > feeder_of))
-            best[better], feeder_of[better], home[better] = chance[better], feeder[better], kernel[better]
-        return home
+            if best is None:
+                best, feeder_of = chance, feeder
+                home = np.where(chance > 0.5, kernel, -1)
+            else:
+                better = (chance > best) | ((chance == best) & (feeder > feeder_of))
+                best, feeder_of = np.where(better, chance, best), np.where(better, feeder, feeder_of)
+                home = np.where(better & (chance > 0.5), kernel, home)
+        return None if best is None else home
 
     def _joinable(self, operator: str) -> NDArray[np.bool_]:
         """By kind of the primary layer, whether a layer of this operator was ever seen to join a kernel."""

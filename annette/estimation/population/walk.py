@@ -29,6 +29,7 @@ MAX_OPERATORS = 63
 """Sets of operators are bits of a word."""
 MAX_KERNEL_LAYERS = 60
 """What leaves a kernel is bits of a word."""
+WORD = 64
 _ONE = np.uint64(1)
 
 
@@ -60,7 +61,7 @@ class PopulationWalk:
         self.layers = layers
         self.signatures = signatures
         self.n = layers.n_networks
-        self.size = (len(layers.slots) + 2) * self.n
+        self.size = (len(layers.slots) + 2) * self.n + 2  # two more, for `NOBODY` and `SEVERAL` as indices
         self.words = tuple(dict.fromkeys(slot.operator for slot in layers.slots))
         if len(self.words) > MAX_OPERATORS:
             raise NotVectorisedError(f"{len(self.words)} operators, at most {MAX_OPERATORS} fit a word")
@@ -73,24 +74,28 @@ class PopulationWalk:
         self.source = np.arange(self.size)
         """The layer that computes what a layer hands out, or `NOBODY`, or `SEVERAL`."""
         self.source[: self.n] = NOBODY
-        self.origin = np.arange(self.size)
-        """The layer behind a tensor when vanished layers of one operand are looked through."""
+        self.origin: Ints | None = None
+        """The layer behind a tensor when vanished layers of one operand are looked through; ``None``: nothing
+        has vanished yet, so that it is the tensor's own."""
         self._several: dict[int, tuple[Ints, ...]] = {}
-        self.kernel = np.full(self.size, -1)
+        self.kernel = np.arange(self.size)
+        """As long as nothing else is decided a layer is a kernel by itself."""
+        self.kernel[: self.n] = self.kernel[(len(layers.slots) + 1) * self.n :] = -1
         self.place = np.zeros(self.size, dtype=np.int64)
         """Number of a layer in its kernel."""
         self.leaves = np.ones(self.size, dtype=bool)
         """Whether the output of a layer is read outside its kernel, or by nobody at all."""
-        self.n_layers = np.zeros(self.size, dtype=np.int64)
+        self.n_layers = np.ones(self.size, dtype=np.int64)
         """Of kernels, as all that follows."""
-        self.primary = np.full(self.size, -1)
+        self.primary = self.kernel.copy()
         self.operators = np.zeros(self.size, dtype=np.uint64)
-        starts, longest = _epochs(layers)
-        self._starts = starts
+        self._starts, longest = _epochs(layers)
         self._start = self.n
         """Address of the first layer of the epoch that the walk is in."""
-        self.ancestors = [np.zeros(self.size, dtype=np.uint64) for _ in range(-(-longest // 64))]
-        """Kernels of the same epoch that must have run before, as bits of words."""
+        self._bits = np.zeros(self.size, dtype=np.uint64)
+        """What stands for a kernel in the words of its epoch."""
+        self._closures = [np.zeros(self.size, dtype=np.uint64) for _ in range(-(-longest // WORD))]
+        """A kernel and those of its epoch that must have run before, as bits of words."""
         self.readers = np.zeros(self.size, dtype=np.int64)
         """How many layers read a layer's output, transparent ones looked through."""
         self.next_operators = np.zeros(self.size, dtype=np.uint64)
@@ -98,6 +103,10 @@ class PopulationWalk:
         self._find_readers(transparent)
         rank = np.array([primary_rank(word) for word in self.words])
         self._rank_of = np.where(self.operator_of >= 0, rank[self.operator_of], 0)
+        for number, slot in enumerate(layers.slots, start=1):
+            own = slice(number * self.n, (number + 1) * self.n)
+            self.operators[own] = _ONE << np.uint64(self.code_of[slot.operator])
+            self._bits[own] = _ONE << np.uint64((number - self._starts[number]) % WORD)
 
     def _find_readers(self, transparent: frozenset[str]) -> None:
         self.is_output[self.layers.outputs] = True
@@ -134,7 +143,11 @@ class PopulationWalk:
 
     def kernels_of(self, column: Ints) -> Ints:
         """The kernels of layers; -1 for nobody's."""
-        return np.where(column >= 0, self.kernel[column], -1)
+        return self.kernel[column]  # the last addresses are nobody's
+
+    def origins(self, made: Ints) -> Ints:
+        """The layers behind tensors when vanished layers of one operand are looked through."""
+        return made if self.origin is None else self.origin[made]
 
     def enter(self, number: int) -> None:
         """Go on to a slot."""
@@ -143,32 +156,29 @@ class PopulationWalk:
     def must_wait(self, kernel: Ints, others: list[Ints]) -> Mask:
         """Whether one of ``others`` (-1: none) is a kernel that needs ``kernel`` to have run before."""
         older = kernel < self._start
+        bit = self._bits[kernel]
+        word = (kernel - self._start) // (self.n * WORD) if len(self._closures) > 1 else None
         waits = np.zeros(len(kernel), dtype=bool)
-        place = np.where(older, 0, (kernel - self._start) // self.n)
-        bit = _ONE << (place & 63).astype(np.uint64)
         for other in others:
-            # Whatever was opened since the epoch began needs the kernel whose tensor it began with.
-            waits |= older & (other >= self._start) & (other != kernel)
-            for word, ancestors in enumerate(self.ancestors):
-                hit = (ancestors[other] & bit) != 0
-                waits |= hit & ~older & (other >= self._start) & (place >> 6 == word)
+            needs = older.copy()  # what the epoch opened needs the kernel whose tensor it began with
+            for number, closures in enumerate(self._closures):
+                hit = (closures[other] & bit) != 0
+                needs |= hit if word is None else hit & (word == number)
+            waits |= needs & (other >= self._start) & (other != kernel)
         return waits
 
     def _needs(self, kernels: Ints) -> list[Words]:
         """Bits of each kernel and of those that it needs; none of kernels before the epoch, and of -1."""
         current = kernels >= self._start
-        place = np.where(current, (kernels - self._start) // self.n, 0)
-        bit = _ONE << (place & 63).astype(np.uint64)
-        found = []
-        for word, ancestors in enumerate(self.ancestors):
-            own = np.where(place >> 6 == word, bit, np.uint64(0)) if len(self.ancestors) > 1 else bit
-            found.append(np.where(current, ancestors[kernels] | own, np.uint64(0)))
-        return found
+        return [np.where(current, closures[kernels], np.uint64(0)) for closures in self._closures]
 
     # Acting ------------------------------------------------------------------------------------------
 
     def vanish(self, number: int, own: Ints, operands: list[Ints], sources: list[Sources]) -> None:
         """Layers of a slot are no work: who reads them reads their operands."""
+        self.kernel[own] = -1
+        if self.origin is None:
+            self.origin = np.arange(self.size)
         if not operands:
             self.source[own] = NOBODY
             return
@@ -193,19 +203,19 @@ class PopulationWalk:
             kept.append(full)
         self._several[number] = tuple(kept)
 
-    def open(self, slot: Slot, own: Ints, sources: list[Sources]) -> None:
+    def open(self, number: int, own: Ints, sources: list[Sources]) -> None:
         """Layers of a slot start kernels of their own."""
+        needed: list[Words] | None = None
         for item in sources:
             for column in item.columns:
-                for ancestors, needed in zip(
-                    self.ancestors, self._needs(self.kernels_of(column)), strict=True
-                ):
-                    ancestors[own] |= needed
+                more = self._needs(self.kernel[column])
+                needed = more if needed is None else [x | y for x, y in zip(needed, more, strict=True)]
                 self.leaves[column] = True  # -1 stands for nobody, of whom nobody asks
-        self.kernel[own] = own
-        self.n_layers[own] = 1
-        self.primary[own] = own
-        self.operators[own] = _ONE << np.uint64(self.code_of[slot.operator])
+        place = number - self._starts[number]
+        bit = _ONE << np.uint64(place % WORD)
+        for word, closures in enumerate(self._closures):
+            words = np.uint64(0) if needed is None else needed[word]
+            closures[own] = words | bit if word == place // WORD else words
 
     def join(self, slot: Slot, own: Ints, kernels: Ints, sources: list[Sources]) -> None:
         """Layers of a slot become parts of these kernels."""
@@ -222,10 +232,10 @@ class PopulationWalk:
             self.primary[kernels[better]] = own[better]
         if len(sources) == 1 and len(sources[0].columns) == 1:
             return  # nothing but the kernel itself feeds the layer
-        added = [np.zeros(len(own), dtype=np.uint64) for _ in self.ancestors]
+        added = [np.zeros(len(own), dtype=np.uint64) for _ in self._closures]
         for item in sources:
             for column in item.columns:
-                others = self.kernels_of(column)
+                others = self.kernel[column]
                 outside = others != kernels
                 self.leaves[column[outside]] = True
                 for word, needed in enumerate(self._needs(np.where(outside, others, -1))):
@@ -235,28 +245,23 @@ class PopulationWalk:
     def _add_ancestors(self, own: Ints, kernels: Ints, added: list[Words]) -> None:
         """The kernels, and all that need them, need these too."""
         grown = np.zeros(len(own), dtype=bool)
-        for ancestors, more in zip(self.ancestors, added, strict=True):
-            grown |= (more & ~ancestors[kernels]) != 0
+        for closures, more in zip(self._closures, added, strict=True):
+            grown |= (more & ~closures[kernels]) != 0
         at = np.flatnonzero(grown)
         if not len(at):
             return
         # A kernel from before the epoch gains nothing: whatever the epoch opened needs it already.
         kernels, rows = kernels[at], own[at] % self.n
-        needed = [
-            ancestors[kernels] | more[at] for ancestors, more in zip(self.ancestors, added, strict=True)
-        ]
-        for ancestors, words in zip(self.ancestors, needed, strict=True):
-            ancestors[kernels] = words
-        place = (kernels - self._start) // self.n
-        bit = _ONE << (place & 63).astype(np.uint64)
-        for later in range(int(kernels.min()) // self.n + 1, int(own[0]) // self.n + 1):
+        needed = [closures[kernels] | more[at] for closures, more in zip(self._closures, added, strict=True)]
+        bit, word = self._bits[kernels], (kernels - self._start) // (self.n * WORD)
+        for later in range(int(kernels.min()) // self.n, int(own[0]) // self.n + 1):
             address = later * self.n + rows
             has = np.zeros(len(rows), dtype=bool)
-            for word, ancestors in enumerate(self.ancestors):
-                has |= ((ancestors[address] & bit) != 0) & (place >> 6 == word)
+            for number, closures in enumerate(self._closures):
+                has |= ((closures[address] & bit) != 0) & (word == number)
             if has.any():
-                for ancestors, words in zip(self.ancestors, needed, strict=True):
-                    ancestors[address[has]] |= words[has]
+                for closures, words in zip(self._closures, needed, strict=True):
+                    closures[address[has]] |= words[has]
 
 
 def _epochs(layers: PopulationLayers) -> tuple[list[int], int]:
