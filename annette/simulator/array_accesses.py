@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 __all__ = [
     "BufferBytes",
     "Bytes",
+    "OperandBytes",
     "buffer_bytes",
     "loads",
     "memory_accesses",
     "memory_bytes",
+    "operand_bytes",
     "port_cycles",
     "tile_accesses",
 ]
@@ -42,17 +44,17 @@ class BufferBytes:
     """Inputs read by the array."""
     weight_reads: Bytes
     """Weights read by the array."""
-    extra_reads: float
+    extra_reads: Bytes
     """Residuals read by the post-processor, out of the memory of the outputs."""
-    result_writes: float
+    result_writes: Bytes
     """Results written, after what is merged."""
     input_fills: Bytes
     """Inputs that come from the external memory."""
     weight_fills: Bytes
     """Weights likewise."""
-    stores: float
+    stores: Bytes
     """Results that go to the external memory."""
-    spills: float = 0.0
+    spills: Bytes = 0.0
     """Partial sums that go there, and as many that come back."""
 
     @property
@@ -62,40 +64,41 @@ class BufferBytes:
 
 
 def loads(
-    weights_outside: npt.ArrayLike, n_positions: npt.ArrayLike, n_groups: npt.ArrayLike,
+    weights_outside: npt.ArrayLike, n_positions: npt.ArrayLike, n_channels: npt.ArrayLike,
     n_out: npt.ArrayLike, n_in: npt.ArrayLike,
 ) -> tuple[Floats, Floats]:  # fmt: skip
     """How often the input and the weights are loaded, by the order and the counts of the loops over tiles."""
     splits = np.greater(n_in, 1)  # partial sums stay on chip; nothing else can stay with them
-    inside = np.logical_not(weights_outside) & np.greater(np.multiply(n_groups, n_out), 1)
+    inside = np.logical_not(weights_outside) & np.greater(n_channels, 1)
     return (
         np.where(np.logical_or(weights_outside, splits), n_out, 1.0),
         np.where(splits | inside, n_positions, 1.0),
     )
 
 
-def buffer_bytes(
-    nest: ArrayNest, machine: ArrayMachine, unroll: Unroll, *, n_positions: Bytes,
-    input_bytes: Bytes, input_loads: Bytes, weight_loads: Bytes,
-) -> BufferBytes:  # fmt: skip
-    """Bytes through the ports of the on-chip memories.
+class OperandBytes(NamedTuple):
+    """What passes the ports of the on-chip memories whatever the tiling; for one nest, or columns of many."""
+
+    out_blocks: Bytes
+    """Blocks of output channels."""
+    tap_blocks: Bytes
+    """Blocks of taps for which an input is read again."""
+    window_bytes: Bytes
+    """Inputs that one block of each reads, were none of them shared."""
+    weight_bytes: Bytes
+    """All weights once."""
+    extra_bytes: Bytes
+    """Residuals."""
+    store_bytes: Bytes
+    """Results."""
+
+
+def operand_bytes(nest: ArrayNest, machine: ArrayMachine, unroll: Unroll) -> OperandBytes:
+    """What does not depend on the tiling of what `buffer_bytes` counts.
 
     Weights stay in the array while positions stream by, block by block: of output channels, of input channels
-    and of taps. An input is read once for each block of output channels and of taps that it meets, a weight
-    once for each tile of positions.
-
-    Parameters
-    ----------
-    nest, machine, unroll
-        What runs on what, and how it is spread.
-    n_positions : float or ndarray
-        Tiles of positions.
-    input_bytes : float or ndarray
-        Bytes of all inputs once, those that tiles share counted for each.
-    input_loads, weight_loads : float or ndarray
-        How often each is loaded; as `loads` says.
+    and of taps. An input is read once for each block of output channels and of taps that it meets.
     """
-    out_blocks = math.ceil(nest.out_channels / unroll.out_channels)
     tap_blocks = math.ceil(nest.kernel_h / unroll.kernel_h) * math.ceil(nest.kernel_w / unroll.kernel_w)
     taps = nest.kernel_h * nest.kernel_w
     met = _positions(nest) * nest.groups * nest.in_channels * machine.activation_bytes
@@ -103,16 +106,44 @@ def buffer_bytes(
         taps = tap_blocks
     if machine.reuses_windows:
         tap_blocks = 1
-    reads = tap_blocks * np.minimum(met * (taps / tap_blocks), input_bytes)
-    one_weight = weight_bytes(nest, machine)
+    return OperandBytes(
+        out_blocks=math.ceil(nest.out_channels / unroll.out_channels),
+        tap_blocks=tap_blocks,
+        window_bytes=met * (taps / tap_blocks),
+        weight_bytes=nest.weight_elements * weight_bytes(nest, machine),
+        extra_bytes=nest.extra_elements * machine.activation_bytes,
+        store_bytes=nest.store_elements * machine.activation_bytes,
+    )
+
+
+def buffer_bytes(
+    each: OperandBytes, *, n_positions: Bytes, input_bytes: Bytes, input_loads: Bytes, weight_loads: Bytes
+) -> BufferBytes:
+    """Bytes through the ports of the on-chip memories.
+
+    An input is read once for each block of output channels and of taps that it meets, a weight once for each
+    tile of positions.
+
+    Parameters
+    ----------
+    each : OperandBytes
+        Of the nest on its array.
+    n_positions : float or ndarray
+        Tiles of positions.
+    input_bytes : float or ndarray
+        Bytes of all inputs once, those that tiles share counted for each.
+    input_loads, weight_loads : float or ndarray
+        How often each is loaded; as `loads` says.
+    """
+    reads = each.tap_blocks * np.minimum(each.window_bytes, input_bytes)
     return BufferBytes(
-        input_reads=out_blocks * reads,
-        weight_reads=nest.weight_elements * one_weight * n_positions,
-        extra_reads=nest.extra_elements * machine.activation_bytes,
-        result_writes=nest.store_elements * machine.activation_bytes,
+        input_reads=each.out_blocks * reads,
+        weight_reads=each.weight_bytes * n_positions,
+        extra_reads=each.extra_bytes,
+        result_writes=each.store_bytes,
         input_fills=input_bytes * input_loads,
-        weight_fills=nest.weight_elements * one_weight * weight_loads,
-        stores=nest.store_elements * machine.activation_bytes,
+        weight_fills=each.weight_bytes * weight_loads,
+        stores=each.store_bytes,
     )
 
 
@@ -146,7 +177,8 @@ def memory_bytes(machine: ArrayMachine, found: BufferBytes) -> list[tuple[Bytes,
     for index in range(len(machine.sizes_bytes)):
         read: Bytes = 0.0
         fill: Bytes = 0.0
-        write = drain = 0.0
+        write: Bytes = 0.0
+        drain: Bytes = 0.0
         if index == inputs:
             read, fill = read + found.input_reads, fill + found.input_fills
         if index == weights:
@@ -181,21 +213,22 @@ def tile_accesses(nest: ArrayNest, machine: ArrayMachine, unroll: Unroll, tile: 
         math.ceil(nest.positions_w / tile.positions_w),
     )
     n_positions = n_batch * n_h * n_w
+    n_out = math.ceil(nest.out_channels / tile.out_channels)
     rows, columns = nest.in_h + (n_h - 1) * nest.halo_h, nest.in_w + (n_w - 1) * nest.halo_w
     input_loads, weight_loads = loads(
         tile.weights_outside,
         n_positions,
-        math.ceil(nest.groups / tile.groups),
-        math.ceil(nest.out_channels / tile.out_channels),
+        math.ceil(nest.groups / tile.groups) * n_out,
+        n_out,
         math.ceil(nest.in_channels / tile.in_channels),
     )
     found = buffer_bytes(
-        nest, machine, unroll,
+        operand_bytes(nest, machine, unroll),
         n_positions=n_positions,
         input_bytes=nest.batch * rows * columns * (nest.groups * nest.in_channels * machine.activation_bytes),
         input_loads=float(input_loads),
         weight_loads=float(weight_loads),
-    )  # fmt: skip
+    )
     partial_bytes = _partial_sums(nest, unroll) * machine.accumulator_bytes
     cell_bytes = machine.activation_bytes + weight_bytes(nest, machine)
     return Accesses(
@@ -206,7 +239,7 @@ def tile_accesses(nest: ArrayNest, machine: ArrayMachine, unroll: Unroll, tile: 
         partial_sum_write_bytes=partial_bytes,
         external_read_bytes=float(found.external_reads),
         external_weight_bytes=float(found.weight_fills),
-        external_write_bytes=found.stores,
+        external_write_bytes=float(found.stores),
         vector_ops=float(nest.post_elements),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -18,16 +18,17 @@ from annette.simulator.array_accesses import (
     port_cycles,
 )
 from annette.simulator.nests import ArrayNest, KernelTime
-from annette.simulator.tile_pipeline import TilingChoice, fastest_tiling
-from annette.simulator.tiling import Tile, unrolled_steps
+from annette.simulator.tile_bounds import ROUNDING
+from annette.simulator.tile_pipeline import TilingChoice, fastest_tilings
+from annette.simulator.tiling import Tile, Way, unrolled_steps
 
 __all__ = ["ArrayMachine", "ArrayTiling", "array_machine", "choose_tiling", "time_array"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-_ROUNDING = 1 - 1e-9
-"""So that a bound is none the last bits of which say otherwise."""
+_MOST_KNOWN = 16384
+"""Nests of one machine whose times are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +137,6 @@ class ArrayTiling:
     tile: Tile
 
 
-@lru_cache(maxsize=65536)
 def time_array(nest: ArrayNest, machine: ArrayMachine) -> KernelTime:
     """The time of ``nest`` with the fastest unroll and tiling of the grid, launch included.
 
@@ -150,7 +150,33 @@ def time_array(nest: ArrayNest, machine: ArrayMachine) -> KernelTime:
     HardwareError
         If not even the smallest tile fits the on-chip memories.
     """
-    time = _best(nest, machine)[0]  # of a nest with zeros among its taps, where strides are folded
+    known = known_times(machine)
+    if nest not in known:
+        time_ahead([nest], machine)
+    time = known[nest]
+    if time is None:
+        raise _too_small(nest, machine)
+    return time
+
+
+def time_ahead(nests: Iterable[ArrayNest], machine: ArrayMachine) -> None:
+    """Time these nests together, so that `time_array` knows them: it takes a fifth of one by one."""
+    known = known_times(machine)
+    new = [nest for nest in dict.fromkeys(nests) if nest not in known]
+    if len(known) + len(new) > _MOST_KNOWN:
+        known.clear()
+    for nest, choice in zip(new, _best(new, machine), strict=True):
+        known[nest] = None if choice is None else _of_nest(choice.finish(machine)[0], nest)
+
+
+@lru_cache(maxsize=256)
+def known_times(machine: ArrayMachine) -> dict[ArrayNest, KernelTime | None]:
+    """What `time_array` has found out for ``machine``; ``None`` where no tile fits."""
+    return {}
+
+
+def _of_nest(time: KernelTime, nest: ArrayNest) -> KernelTime:
+    """The time with the work of the nest itself: one with folded strides has zeros among its taps."""
     return replace(time, macs=nest.macs, accesses=replace(time.accesses, macs=float(nest.macs)))
 
 
@@ -163,36 +189,60 @@ def choose_tiling(nest: ArrayNest, machine: ArrayMachine) -> ArrayTiling:
     HardwareError
         If not even the smallest tile fits the on-chip memories.
     """
-    return _best(nest, machine)[1]
+    (best,) = _best([nest], machine)
+    if best is None:
+        raise _too_small(nest, machine)
+    return ArrayTiling(nest=best.way.nest, unroll=best.way.unroll, tile=best.finish(machine)[1])
 
 
-def _best(nest: ArrayNest, machine: ArrayMachine) -> tuple[KernelTime, ArrayTiling]:
+def _too_small(nest: ArrayNest, machine: ArrayMachine) -> HardwareError:
+    return HardwareError(
+        f"a window of {nest.kernel_h}x{nest.kernel_w} over {nest.in_channels} channels: its smallest "
+        f"tile exceeds the on-chip memories, found {' and '.join(map(str, machine.sizes_bytes))} bytes, "
+        "expected room for one block of the array; enlarge memories[].size_bytes or place it on another "
+        "unit"
+    )
+
+
+def _best(nests: Sequence[ArrayNest], machine: ArrayMachine) -> list[TilingChoice | None]:
+    """The fastest unroll and tiling of each nest; ``None`` if not even the smallest tile fits.
+
+    All nests at once, since most of the time for one goes into the calls of numpy: first the way of each with
+    the fewest steps, then all that could still be faster.
+    """
+    ways = [_ways(nest, machine) for nest in nests]
+    best = fastest_tilings([some[0] for some in ways], machine)
+    others = [
+        (index, way)
+        for index, some in enumerate(ways)
+        for way in some[1:]
+        if _may_be_faster(way, machine, best[index])
+    ]
+    found = fastest_tilings([way for _, way in others], machine)
+    for (index, _), choice in zip(others, found, strict=True):
+        so_far = best[index]
+        if choice is not None and (so_far is None or choice.latency_s < so_far.latency_s):
+            best[index] = choice
+    return best
+
+
+def _ways(nest: ArrayNest, machine: ArrayMachine) -> list[Way]:
+    """How ``nest`` may run, those with the fewest steps first."""
     unrolls = machine.depthwise_unrolls if nest.is_depthwise else machine.unrolls
     if machine.keeps_kernel_rows:
         unrolls = tuple(item for item in unrolls if item.kernel_h >= nest.kernel_h) or unrolls
     nests = (nest, *_folded(nest)) if machine.folds_strides else (nest,)
-    ways = [(math.prod(unrolled_steps(item, unroll)), item, unroll) for item in nests for unroll in unrolls]
-    best: TilingChoice | None = None
-    for _, item, unroll in sorted(ways, key=lambda way: way[0]):
-        if best is not None and _least_s(item, machine, unroll) >= best.latency_s:
-            continue  # it cannot be faster
-        found = fastest_tiling(item, machine, unroll)
-        if found is not None and (best is None or found.latency_s < best.latency_s):
-            best = found
-    if best is None:
-        raise HardwareError(
-            f"a window of {nest.kernel_h}x{nest.kernel_w} over {nest.in_channels} channels: its smallest "
-            f"tile exceeds the on-chip memories, found {' and '.join(map(str, machine.sizes_bytes))} bytes, "
-            "expected room for one block of the array; enlarge memories[].size_bytes or place it on another "
-            "unit"
-        )
-    time, tile = best.finish(machine)
-    return time, ArrayTiling(nest=best.nest, unroll=best.unroll, tile=tile)
+    ways = [Way(item, unroll, unrolled_steps(item, unroll)) for item in nests for unroll in unrolls]
+    return sorted(ways, key=lambda way: math.prod(way.steps))
 
 
-def _least_s(nest: ArrayNest, machine: ArrayMachine, unroll: Unroll) -> float:
-    """Seconds that no tiling of this unroll goes below: all cycles of one tile, first load and last store."""
-    positions, out_blocks, reductions = unrolled_steps(nest, unroll)
+def _may_be_faster(way: Way, machine: ArrayMachine, best: TilingChoice | None) -> bool:
+    return best is None or _least_s(way, machine) < best.latency_s
+
+
+def _least_s(way: Way, machine: ArrayMachine) -> float:
+    """Seconds that no tiling of this way goes below: all cycles of one tile, first load and last store."""
+    positions, out_blocks, reductions = way.steps
     blocks = out_blocks * reductions
     cycles = (
         (1 + machine.stalls_per_cycle) * positions * blocks
@@ -202,7 +252,7 @@ def _least_s(nest: ArrayNest, machine: ArrayMachine, unroll: Unroll) -> float:
         + machine.tile_cycles
     )
     least_s = machine.launch_s + cycles / machine.clock_hz + 2 * machine.external.latency_s
-    return least_s * _ROUNDING
+    return least_s * ROUNDING
 
 
 def _folded(nest: ArrayNest) -> tuple[ArrayNest, ...]:

@@ -1,105 +1,27 @@
-"""What tiles of a loop nest move over the bus: payload bytes, and what bursts and paddings make of them."""
+"""What tiles of loop nests move over the bus: payload bytes, and what bursts and paddings make of them."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from annette.hardware.accelerator import ExternalMemory
 from annette.simulator.nests import ArrayNest
-from annette.simulator.tiling import Tiles
+from annette.simulator.tiling import Bools, Floats, Tile
 
 if TYPE_CHECKING:
     from annette.simulator.array_engine import ArrayMachine
 
-__all__ = ["TileTraffic", "input_extent", "tile_traffic", "weight_bus_bytes", "weight_bytes"]
-
-Floats = npt.NDArray[np.float64]
-
-
-@dataclass(slots=True, kw_only=True)
-class TileTraffic:
-    """Tile counts, payload bytes of one pass, and what bursts make of them."""
-
-    n_positions: Floats
-    n_groups: Floats
-    n_out: Floats
-    """Tiles of output channels within a group."""
-    n_in: Floats
-    input_bytes: Floats
-    """All of the input once, rows shared by neighbouring tiles counted for each."""
-    input_factor: Floats
-    """Bytes on the bus per byte of input."""
-    store_factor: Floats
-    """Bytes on the bus per byte of output."""
-    last_fraction: Floats
-    """Share of the output in the last tile."""
-
-
-def tile_traffic(nest: ArrayNest, machine: ArrayMachine, tiles: Tiles) -> TileTraffic:
-    """The traffic of all tilings at once, shaped as the tiles are."""
-    n_batch, n_h, n_w = (
-        np.ceil(size / tile)
-        for size, tile in (
-            (nest.batch, tiles.batch),
-            (nest.positions_h, tiles.positions_h),
-            (nest.positions_w, tiles.positions_w),
-        )
-    )
-    n_groups = np.ceil(nest.groups / tiles.groups)
-    n_out = np.ceil(nest.out_channels / tiles.out_channels)
-    rows = nest.in_h + (n_h - 1) * nest.halo_h
-    columns = nest.in_w + (n_w - 1) * nest.halo_w
-    tile_h, tile_w = input_extent(nest, tiles)
-    ab = machine.activation_bytes
-    out_h = nest.store_h / n_h
-    out_w = nest.store_w / n_w
-    last = np.ones_like(n_batch)
-    for size, tile, count in (
-        (nest.batch, tiles.batch, n_batch),
-        (nest.positions_h, tiles.positions_h, n_h),
-        (nest.positions_w, tiles.positions_w, n_w),
-        (nest.groups, tiles.groups, n_groups),
-        (nest.out_channels, tiles.out_channels, n_out),
-    ):
-        last = last * ((size - (count - 1) * tile) / size)
-    return TileTraffic(
-        n_positions=n_batch * n_h * n_w,
-        n_groups=n_groups,
-        n_out=n_out,
-        n_in=np.ceil(nest.in_channels / tiles.in_channels),
-        input_bytes=nest.batch * rows * columns * (nest.groups * nest.in_channels * ab),
-        input_factor=_burst_factor(
-            machine,
-            nest.groups * nest.in_channels,
-            tiles.groups * tiles.in_channels,
-            tile_h,
-            tile_w,
-            n_h,
-            n_w,
-        ),
-        store_factor=_burst_factor(
-            machine,
-            nest.groups * nest.out_channels,
-            tiles.groups * tiles.out_channels,
-            out_h,
-            out_w,
-            n_h,
-            n_w,
-        ),
-        last_fraction=last,
-    )
-
-
-def input_extent(nest: ArrayNest, tiles: Tiles) -> tuple[Floats, Floats]:
-    """Rows and columns of input that one tile of positions reads."""
-    return (
-        np.minimum(nest.in_h, tiles.positions_h * nest.step_h + nest.halo_h),
-        np.minimum(nest.in_w, tiles.positions_w * nest.step_w + nest.halo_w),
-    )
+__all__ = [
+    "bus_factor",
+    "channel_padding",
+    "run_elements",
+    "tile_factors",
+    "weight_bus_bytes",
+    "weight_bytes",
+]
 
 
 def weight_bytes(nest: ArrayNest, machine: ArrayMachine) -> float:
@@ -113,26 +35,59 @@ def weight_bus_bytes(nest: ArrayNest, machine: ArrayMachine) -> float:
     return found if nest.has_computed_weights else found * machine.weight_bus_factor
 
 
-def _burst_factor(
-    machine: ArrayMachine,
-    all_channels: int,
-    channels: Floats,
-    tile_h: Floats,
-    tile_w: Floats,
-    n_h: Floats,
-    n_w: Floats,
+def channel_padding(external: ExternalMemory, all_channels: Floats) -> Floats:
+    """Stored elements an element: channels are kept in multiples of the alignment."""
+    if external.layout != "channels_last":
+        return np.ones_like(all_channels)
+    step = external.channel_alignment
+    return np.ceil(all_channels / step) * step / all_channels
+
+
+def run_elements(
+    external: ExternalMemory, channels: Floats, all_channels: Floats, area: Floats, is_whole: Bools
 ) -> Floats:
-    """Bytes on the bus per payload byte: contiguous runs fill whole bursts, channels are padded."""
-    external = machine.external
-    is_wide, is_high = n_w == 1, n_h == 1
+    """Elements of a tile that lie side by side.
+
+    Parameters
+    ----------
+    channels, all_channels : ndarray
+        Of the tile, and of the tensor.
+    area : ndarray
+        Positions of a channel of the tile that lie side by side: its columns, in all its rows if these are
+        whole.
+    is_whole : ndarray of bool
+        Whether a tile holds all positions.
+    """
     if external.layout == "channels_last":
-        padded = math.ceil(all_channels / external.channel_alignment) * external.channel_alignment
-        padding = padded / all_channels
-        is_deep = channels >= all_channels
-        run = channels * np.where(is_deep, tile_w * np.where(is_wide, tile_h, 1.0), 1.0)
-    else:
-        padding = 1.0
-        run = tile_w * np.where(is_wide, tile_h * np.where(is_high, channels, 1.0), 1.0)
+        return np.where(channels >= all_channels, channels * area, channels)
+    return np.where(is_whole, area * channels, area)
+
+
+def bus_factor(machine: ArrayMachine, run: Floats, padding: Floats) -> Floats:
+    """Bytes on the bus per payload byte: contiguous runs fill whole bursts, channels are padded."""
     run_bytes = run * (machine.activation_bytes * padding)
-    burst = external.burst_bytes
+    burst = machine.external.burst_bytes
     return np.asarray(padding * np.ceil(run_bytes / burst) * burst / run_bytes)
+
+
+def tile_factors(nest: ArrayNest, machine: ArrayMachine, tile: Tile) -> tuple[float, float]:
+    """`bus_factor` of the input and of the output of one tiling."""
+    n_h, n_w = math.ceil(nest.positions_h / tile.positions_h), math.ceil(nest.positions_w / tile.positions_w)
+    in_h = min(nest.in_h, tile.positions_h * nest.step_h + nest.halo_h)
+    in_w = min(nest.in_w, tile.positions_w * nest.step_w + nest.halo_w)
+    sizes = np.array(  # of the input, of the output
+        [
+            [nest.groups * nest.in_channels, tile.groups * tile.in_channels, in_h, in_w],
+            [
+                nest.groups * nest.out_channels,
+                tile.groups * tile.out_channels,
+                nest.store_h / n_h,
+                nest.store_w / n_w,
+            ],
+        ]
+    )
+    all_channels, channels, rows, columns = sizes.T
+    area = columns * rows if n_w == 1 else columns
+    run = run_elements(machine.external, channels, all_channels, area, np.array(n_h == 1 and n_w == 1))
+    found = bus_factor(machine, run, channel_padding(machine.external, all_channels))
+    return float(found[0]), float(found[1])

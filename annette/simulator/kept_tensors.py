@@ -43,7 +43,7 @@ def kernel_views(
     if accelerator.activation_memory is None and accelerator.weight_memory is None:
         return (plain,) * len(kernels)
     room = 0.0 if accelerator.weight_memory is None else float(accelerator.weight_memory.size_bytes)
-    views = []
+    views, known = [], dict[tuple[bool, bool, bool], KernelView]()
     for kernel in kernels:
         if kernel.unit == "host":
             views.append(plain)
@@ -55,7 +55,10 @@ def kernel_views(
         room -= weights if keeps_weights else 0.0
         memory = accelerator.activation_memory
         keeps_activations = memory is not None and activations <= memory.size_bytes
-        views.append(_view(accelerator, keeps_activations, keeps_weights, weights > 0))
+        key = keeps_activations, keeps_weights, weights > 0
+        if key not in known:  # rather than ask `_view` each time: an accelerator takes long to hash
+            known[key] = _view(accelerator, *key)
+        views.append(known[key])
     return tuple(views)
 
 

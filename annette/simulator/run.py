@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 from annette.errors import HardwareError
 from annette.graph.mapping import Kernel, Mapping
 from annette.graph.network import Network
 from annette.hardware.accelerator import Accelerator
 from annette.simulator.accesses import Accesses
-from annette.simulator.array_engine import ArrayMachine, array_machine, time_array
 from annette.simulator.compiled import CompiledNetwork, PreparedNetwork
 from annette.simulator.energy import KernelEnergy, kernel_energy
 from annette.simulator.kept_tensors import KernelView, kernel_views
 from annette.simulator.lowering import is_free_after_array
 from annette.simulator.nests import KernelTime
-from annette.simulator.stream_engine import time_host, time_vector
-from annette.simulator.systolic_engine import time_systolic
+from annette.simulator.units import Step, Units, units_of, view_units
 
 __all__ = ["SimulatedKernel", "SimulatedRun", "simulate", "time_on_unit"]
 
@@ -111,16 +109,15 @@ def simulate(network: Network | PreparedNetwork, accelerator: Accelerator) -> Si
         lambda kernel: compiled.stream(kernel.layers, accelerator.external_memory),
     )
     peak_macs_per_s = accelerator.peak_ops_per_s / 2
-    kernels = []
-    units: _Units | None = None
-    for kernel, view in zip(compiled.mapping.kernels, views, strict=True):
-        if units is None or units.view is not view:
-            units = _units(view)
+    kernels, units = compiled.mapping.kernels, units_of(views)
+    _time_ahead(compiled, units)
+    done = []
+    for kernel, view, seen in zip(kernels, views, units, strict=True):
         try:
-            time = _fused_time(compiled, units, kernel.unit, kernel.layers)
+            time = _fused_time(compiled, seen, kernel.unit, kernel.layers)
         except HardwareError as err:
             raise HardwareError(f"accelerator {accelerator.name!r}: kernel {kernel.name!r}: {err}") from err
-        kernels.append(
+        done.append(
             SimulatedKernel(
                 kernel=kernel,
                 latency_s=time.latency_s,
@@ -141,20 +138,7 @@ def simulate(network: Network | PreparedNetwork, accelerator: Accelerator) -> Si
                 ),
             )
         )
-    return SimulatedRun(kernels=tuple(kernels), eliminated_layers=compiled.mapping.eliminated_layers)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Units:
-    view: KernelView
-    accelerator: Accelerator
-    machine: ArrayMachine
-
-
-@lru_cache(maxsize=256)
-def _units(view: KernelView) -> _Units:
-    machine = array_machine(view.accelerator, view.weight_bus_factor, has_weight_port=view.has_weight_port)
-    return _Units(view=view, accelerator=view.accelerator, machine=machine)
+    return SimulatedRun(kernels=tuple(done), eliminated_layers=compiled.mapping.eliminated_layers)
 
 
 def time_on_unit(
@@ -167,10 +151,29 @@ def time_on_unit(
     HardwareError
         If the unit cannot run them, or the accelerator has no such unit.
     """
-    return _unit_time(compiled, _units(view), unit, layers)
+    return view_units(view).time(compiled, (unit, layers))
 
 
-def _fused_time(compiled: CompiledNetwork, units: _Units, unit: str, layers: tuple[str, ...]) -> KernelTime:
+def _time_ahead(compiled: CompiledNetwork, units: Sequence[Units]) -> None:
+    """Time all kernels together, those that see the same accelerator."""
+    steps: dict[Units, list[Step]] = {}
+    for kernel, seen in zip(compiled.mapping.kernels, units, strict=True):
+        steps.setdefault(seen, []).extend(_merged_steps(compiled, kernel.unit, kernel.layers))
+    for seen, some in steps.items():
+        seen.time_ahead(compiled, some)
+
+
+def _merged_steps(compiled: CompiledNetwork, unit: str, layers: tuple[str, ...]) -> list[Step]:
+    """The kernel as it grows, layer by layer; without those that leave it as it is."""
+    find = compiled.facts.network.layer
+    return [
+        (unit, layers[:count])
+        for count, name in enumerate(layers, start=1)
+        if count == 1 or unit != "array" or not is_free_after_array(find(name))
+    ]
+
+
+def _fused_time(compiled: CompiledNetwork, units: Units, unit: str, layers: tuple[str, ...]) -> KernelTime:
     """The time of layers merged into one kernel.
 
     Layers are merged one by one, and each may only add time, at most as much as it takes as a kernel of its
@@ -178,19 +181,17 @@ def _fused_time(compiled: CompiledNetwork, units: _Units, unit: str, layers: tup
     which shrinks the output, does not give the array back the time its accumulators need to drain, and a
     compiler that sees no gain in merging runs the layer separately under the same launch.
     """
-    time = _unit_time(compiled, units, unit, layers[:1])
-    for count in range(2, len(layers) + 1):
-        name = layers[count - 1]
-        if unit == "array" and is_free_after_array(compiled.facts.network.layer(name)):
-            continue
-        merged = _unit_time(compiled, units, unit, layers[:count])
+    first, *others = _merged_steps(compiled, unit, layers)
+    time = units.time(compiled, first)
+    for step in others:
+        merged, name = units.time(compiled, step), step[1][-1]
         if merged.latency_s <= time.latency_s:
             time = _with_latency(merged, time.latency_s)
             continue
         latency_s = merged.latency_s
         alone = compiled.unit_of(name)
         if alone is not None and latency_s - time.latency_s > _launch_s(units.accelerator, alone):
-            own = _unit_time(compiled, units, alone, (name,))
+            own = units.time(compiled, (alone, (name,)))
             latency_s = min(latency_s, time.latency_s + own.latency_s)
         time = _with_latency(merged, latency_s)
     return time
@@ -209,28 +210,3 @@ def _with_latency(time: KernelTime, latency_s: float) -> KernelTime:
     if latency_s == time.latency_s:
         return time
     return replace(time, latency_s=latency_s)
-
-
-def _unit_time(compiled: CompiledNetwork, units: _Units, unit: str, layers: tuple[str, ...]) -> KernelTime:
-    """The time of a kernel on its unit as the engines say it."""
-    accelerator = units.accelerator
-    if unit == "array":
-        nest, machine = compiled.nest(layers), units.machine
-        return (
-            time_array(nest, machine)
-            if machine.systolic is None
-            else time_systolic(nest, machine.systolic, machine)
-        )
-    stream = compiled.stream(layers, accelerator.external_memory)
-    precision = accelerator.precision
-    if unit == "vector" and accelerator.vector is not None:
-        return time_vector(
-            stream,
-            accelerator.vector,
-            accelerator.external_memory,
-            precision.activation_bytes,
-            precision.weight_bytes,
-        )
-    if accelerator.host is None:
-        raise HardwareError(f"placed on {unit!r}, a unit that the accelerator does not have")
-    return time_host(stream, accelerator.host, accelerator.external_memory, precision.weight_bytes)

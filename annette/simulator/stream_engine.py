@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
 from annette.errors import HardwareError
 from annette.hardware.accelerator import ExternalMemory, Host, VectorUnit
@@ -15,7 +15,18 @@ from annette.hardware.rates import Rates
 from annette.simulator.accesses import Accesses
 from annette.simulator.nests import KernelTime, Stream
 
-__all__ = ["StreamTiling", "choose_stream_tiling", "time_host", "time_vector"]
+__all__ = [
+    "StreamTiling",
+    "VectorMachine",
+    "choose_stream_tiling",
+    "known_vector_times",
+    "time_host",
+    "time_streams_ahead",
+    "time_vector",
+]
+
+_MOST_KNOWN = 16384
+"""Streams of one unit whose times are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,14 +45,17 @@ class StreamTiling:
     """Cycles of the unit for all tiles, their starts not counted."""
 
 
-@lru_cache(maxsize=65536)
-def time_vector(
-    stream: Stream,
-    unit: VectorUnit,
-    external: ExternalMemory,
-    activation_bytes: float,
-    weight_bytes: float,
-) -> KernelTime:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VectorMachine:
+    """What the stream engine needs of an accelerator with a vector unit."""
+
+    unit: VectorUnit
+    external: ExternalMemory
+    activation_bytes: float
+    weight_bytes: float
+
+
+def time_vector(stream: Stream, machine: VectorMachine) -> KernelTime:
     """The time of ``stream`` on the vector unit with its fastest tiling, launch included.
 
     The stream is cut into equal tiles that are loaded, worked on and stored; the three overlap where two
@@ -52,7 +66,49 @@ def time_vector(
     HardwareError
         If not even one element fits the buffer.
     """
-    tiling, pipeline_s = _fastest(stream, unit, external, activation_bytes, weight_bytes)
+    known = known_vector_times(machine)
+    if stream not in known:
+        time_streams_ahead([stream], machine)
+    time = known[stream]
+    if time is None:
+        raise _too_large(stream, machine)
+    return time
+
+
+def time_streams_ahead(streams: Iterable[Stream], machine: VectorMachine) -> None:
+    """Time these streams together, so that `time_vector` knows them: far faster than one by one."""
+    known = known_vector_times(machine)
+    new = [stream for stream in dict.fromkeys(streams) if stream not in known]
+    if len(known) + len(new) > _MOST_KNOWN:
+        known.clear()
+    for stream, found in zip(new, _fastest(new, machine), strict=True):
+        known[stream] = None if found is None else _kernel_time(stream, machine, *found)
+
+
+@lru_cache(maxsize=256)
+def known_vector_times(machine: VectorMachine) -> dict[Stream, KernelTime | None]:
+    """What `time_vector` has found out for ``machine``; ``None`` where not even one element fits."""
+    return {}
+
+
+def choose_stream_tiling(stream: Stream, machine: VectorMachine) -> StreamTiling:
+    """The tiling that `time_vector` takes for ``stream``.
+
+    Raises
+    ------
+    HardwareError
+        If not even one element fits the buffer.
+    """
+    (found,) = _fastest([stream], machine)
+    if found is None:
+        raise _too_large(stream, machine)
+    return found[0]
+
+
+def _kernel_time(
+    stream: Stream, machine: VectorMachine, tiling: StreamTiling, pipeline_s: float
+) -> KernelTime:
+    unit = machine.unit
     parts = {
         "compute": tiling.work_cycles / unit.clock_hz,
         "memory": tiling.load_s + tiling.store_s,
@@ -64,73 +120,83 @@ def time_vector(
         compute_s=parts["compute"],
         memory_s=parts["memory"],
         overhead_s=parts["overhead"],
-        moved_bytes=_moved_bytes(stream, activation_bytes, weight_bytes),
+        moved_bytes=sum(_stream_bytes(stream, machine)),
         macs=stream.macs,
-        accesses=_vector_accesses(stream, activation_bytes, weight_bytes),
+        accesses=_vector_accesses(stream, machine),
     )
 
 
-def choose_stream_tiling(
-    stream: Stream,
-    unit: VectorUnit,
-    external: ExternalMemory,
-    activation_bytes: float,
-    weight_bytes: float,
-) -> StreamTiling:
-    """The tiling that `time_vector` takes for ``stream``.
-
-    Raises
-    ------
-    HardwareError
-        If not even one element fits the buffer.
-    """
-    return _fastest(stream, unit, external, activation_bytes, weight_bytes)[0]
+def _too_large(stream: Stream, machine: VectorMachine) -> HardwareError:
+    smallest = sum(_stream_bytes(stream, machine)) / _most_tiles(stream)
+    return HardwareError(
+        f"vector.buffer_bytes: found {machine.unit.buffer_bytes}, expected room for the smallest tile; "
+        f"give it {smallest:.0f} bytes at least"
+    )
 
 
-def _moved_bytes(stream: Stream, activation_bytes: float, weight_bytes: float) -> float:
-    load, constants = stream.load_elements * activation_bytes, stream.weight_elements * weight_bytes
-    return load + constants + stream.store_elements * activation_bytes
+def _stream_bytes(stream: Stream, machine: VectorMachine) -> tuple[float, float, float]:
+    """Bytes of activations loaded, of constants loaded, and of activations stored."""
+    return (
+        stream.load_elements * machine.activation_bytes,
+        stream.weight_elements * machine.weight_bytes,
+        stream.store_elements * machine.activation_bytes,
+    )
 
 
-def _fastest(
-    stream: Stream,
-    unit: VectorUnit,
-    external: ExternalMemory,
-    activation_bytes: float,
-    weight_bytes: float,
-) -> tuple[StreamTiling, float]:
-    """The fastest tiling and the seconds of its pipeline."""
-    load = stream.load_elements * activation_bytes
-    constants = stream.weight_elements * weight_bytes
-    store = stream.store_elements * activation_bytes
-    factor = stream.padding * _burst_factor(stream.run_elements * activation_bytes, external.burst_bytes)
-    bandwidth = external.bandwidth_bytes_per_s
-    load_s, store_s = (load * factor + constants) / bandwidth, store * factor / bandwidth
-    work_cycles = _cycles(stream, unit.rates)
-    tiles = _tile_counts(max(stream.load_elements + stream.weight_elements, stream.store_elements, 1))
-    tile_bytes = (load + constants + store) / tiles
+def _most_tiles(stream: Stream) -> int:
+    """Tiles of one element."""
+    return max(stream.load_elements + stream.weight_elements, stream.store_elements, 1)
+
+
+def _fastest(streams: Sequence[Stream], machine: VectorMachine) -> list[tuple[StreamTiling, float] | None]:
+    """The fastest tiling of each stream and the seconds of its pipeline; ``None`` where none fits."""
+    if not streams:
+        return []
+    unit, external = machine.unit, machine.external
+    table = np.array([_stream_row(stream, machine) for stream in streams], dtype=np.float64)
+    most, all_bytes, load_s, store_s, work_cycles = table.T[:, :, None]
+    # A row a stream: the counts below one tile an element, and then that.
+    tiles = np.minimum(np.append(_COUNTS[: int(np.searchsorted(_COUNTS, most.max()))], np.inf), most)
+    tile_bytes = all_bytes / tiles
     overlapped = tile_bytes * np.where(tiles > 1, 2, 1) <= unit.buffer_bytes
     possible = tile_bytes <= unit.buffer_bytes
-    if not possible.any():
-        raise HardwareError(
-            f"vector.buffer_bytes: found {unit.buffer_bytes}, expected room for the smallest tile; "
-            f"give it {tile_bytes[-1]:.0f} bytes at least"
-        )
     compute_s = work_cycles / (unit.clock_hz * tiles) + unit.tile_cycles / unit.clock_hz
     fetch_s = load_s / tiles + external.latency_s
     put_s = store_s / tiles
     overlap_s = fetch_s + (tiles - 1) * np.maximum(compute_s, fetch_s + put_s) + compute_s + put_s
     serial_s = tiles * (fetch_s + compute_s + put_s)
     total_s = np.where(possible, np.where(overlapped, overlap_s, serial_s), np.inf) + external.latency_s
-    index = int(np.argmin(total_s))
-    tiling = StreamTiling(
-        tiles=int(tiles[index]),
-        overlaps=bool(overlapped[index]),
-        load_s=load_s,
-        store_s=store_s,
-        work_cycles=work_cycles,
+    found: list[tuple[StreamTiling, float] | None] = []
+    for row, best in enumerate(np.argmin(total_s, axis=1).tolist()):
+        if not possible[row, best]:
+            found.append(None)
+            continue
+        tiling = StreamTiling(
+            tiles=int(tiles[row, best]),
+            overlaps=bool(overlapped[row, best]),
+            load_s=float(load_s[row, 0]),
+            store_s=float(store_s[row, 0]),
+            work_cycles=float(work_cycles[row, 0]),
+        )
+        found.append((tiling, float(total_s[row, best])))
+    return found
+
+
+def _stream_row(stream: Stream, machine: VectorMachine) -> tuple[float, ...]:
+    """Most tiles, bytes of all operands, seconds to load and to store them, and cycles."""
+    load, constants, store = _stream_bytes(stream, machine)
+    external = machine.external
+    factor = stream.padding * _burst_factor(
+        stream.run_elements * machine.activation_bytes, external.burst_bytes
     )
-    return tiling, float(total_s[index])
+    bandwidth = external.bandwidth_bytes_per_s
+    return (
+        _most_tiles(stream),
+        load + constants + store,
+        (load * factor + constants) / bandwidth,
+        store * factor / bandwidth,
+        _cycles(stream, machine.unit.rates),
+    )
 
 
 @lru_cache(maxsize=65536)
@@ -161,11 +227,10 @@ def time_host(stream: Stream, host: Host, external: ExternalMemory, weight_bytes
     )
 
 
-def _vector_accesses(stream: Stream, activation_bytes: float, weight_bytes: float) -> Accesses:
+def _vector_accesses(stream: Stream, machine: VectorMachine) -> Accesses:
     """All that is loaded passes the buffer on its way in, and all that is stored on its way out."""
-    constants = stream.weight_elements * weight_bytes
-    loaded = stream.load_elements * activation_bytes + constants
-    stored = stream.store_elements * activation_bytes
+    load, constants, stored = _stream_bytes(stream, machine)
+    loaded = load + constants
     return Accesses(
         external_read_bytes=loaded,
         external_weight_bytes=constants,
@@ -185,10 +250,4 @@ def _burst_factor(run_bytes: float, burst_bytes: int) -> float:
 
 
 _COUNTS = np.array(sorted({n for k in range(41) for n in (2**k, 3 * 2**k // 2)}), dtype=np.float64)
-
-
-@lru_cache(maxsize=4096)
-def _tile_counts(elements: int) -> npt.NDArray[np.float64]:
-    """Candidate numbers of tiles, from one to one an element."""
-    fewer = _COUNTS[: int(np.searchsorted(_COUNTS, elements))]
-    return np.append(fewer, np.float64(elements))
+"""Numbers of tiles that are tried."""

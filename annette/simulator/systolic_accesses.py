@@ -64,7 +64,7 @@ def systolic_accesses(
         partial_sum_write_bytes=partial,
         external_read_bytes=float(found.external_reads),
         external_weight_bytes=float(found.weight_fills),
-        external_write_bytes=found.stores + found.spills,
+        external_write_bytes=float(found.stores + found.spills),
         vector_ops=float(nest.post_elements),
     )
 

@@ -2,123 +2,104 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from annette.hardware.accelerator import Unroll
 from annette.simulator.array_accesses import (
+    OperandBytes,
     buffer_bytes,
     loads,
     memory_bytes,
+    operand_bytes,
     tile_accesses,
 )
-from annette.simulator.array_traffic import (
-    TileTraffic,
-    input_extent,
-    tile_traffic,
-    weight_bus_bytes,
-    weight_bytes,
+from annette.simulator.array_traffic import bus_factor, run_elements, weight_bytes
+from annette.simulator.nests import KernelTime
+from annette.simulator.tile_bounds import SplitBounds, least_split_s, split_bounds
+from annette.simulator.tile_columns import (
+    PairColumns,
+    ReductionColumns,
+    pair_columns,
+    reduction_columns,
+    way_columns,
 )
-from annette.simulator.nests import ArrayNest, KernelTime
-from annette.simulator.tiling import Tile, Tiles, tile_grid, unrolled_steps
+from annette.simulator.tiling import (
+    Bools,
+    Floats,
+    Indices,
+    Tile,
+    TilingRows,
+    Way,
+    WayTiles,
+    tile_table,
+    tiling_rows,
+    way_tiles,
+)
 
 if TYPE_CHECKING:
     from annette.simulator.array_engine import ArrayMachine
 
-__all__ = ["TilingChoice", "fastest_tiling"]
+__all__ = ["TilingChoice", "fastest_tilings"]
 
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
-
-_WEIGHTS_OUTSIDE = np.array([True, False]).reshape(2, 1, 1, 1)
+_WEIGHTS_OUTSIDE = np.array([[True], [False]])
 """The two orders of the loops over tiles, as the first axis of all that depends on the order."""
+
+_PORTION = 4096
+"""Pairs of tiles at a time: their columns fit the caches of a processor."""
 
 
 @dataclass(slots=True, kw_only=True)
-class _Cycles:
-    useful: float
-    """Cycles of the array if it never waits; partial blocks count as full ones."""
-    overhead: Floats
-    """Fills, exchanges of weights and synchronisation of all tiles, by tiling."""
-    total: Floats
-    """Both, or the cycles of the post-processor or of the memories' ports where these are more."""
+class _Tilings:
+    """Columns of all tilings of some ways; of shape (n_tilings,), or (2, n_tilings) by order of the loops."""
 
-
-def _cycles(nest: ArrayNest, machine: ArrayMachine, unroll: Unroll, traffic: TileTraffic) -> _Cycles:
-    positions, out_blocks, reductions = unrolled_steps(nest, unroll)
-    weight_blocks = out_blocks * reductions
-    useful = float(positions * weight_blocks)
-    n_tiles = traffic.n_positions * traffic.n_groups * traffic.n_out * traffic.n_in
-    waits = np.maximum(machine.weight_load_cycles * traffic.n_positions - positions, 0.0)
-    overhead = (
-        machine.pass_cycles * out_blocks * traffic.n_positions * traffic.n_in
-        + machine.weight_switch_cycles * weight_blocks * traffic.n_positions
-        + waits * weight_blocks
-        + machine.stalls_per_cycle * useful
-        + machine.tile_cycles * n_tiles
-    )
-    post = nest.post_elements / machine.post_elements_per_cycle
-    total = np.maximum(useful + overhead, post)
-    if machine.has_ports:
-        input_loads, weight_loads = _loads(traffic)
-        found = buffer_bytes(
-            nest, machine, unroll,
-            n_positions=traffic.n_positions,
-            input_bytes=traffic.input_bytes,
-            input_loads=input_loads,
-            weight_loads=weight_loads,
-        )  # fmt: skip
-        total = np.maximum(total, machine.port_cycles(memory_bytes(machine, found)))
-    return _Cycles(useful=useful, overhead=overhead, total=total)
-
-
-def _loads(traffic: TileTraffic) -> tuple[Floats, Floats]:
-    """How often the input and the weights are loaded, for both orders of the loops over tiles."""
-    return loads(_WEIGHTS_OUTSIDE, traffic.n_positions, traffic.n_groups, traffic.n_out, traffic.n_in)
+    rows: TilingRows
+    input_bytes: Floats
+    input_loads: Floats
+    weight_loads: Floats
+    loads_s: Floats
+    """Seconds on the bus to load all tiles."""
+    store_s: Floats
+    useful_cycles: Floats
+    overhead_cycles: Floats
+    overlapped: Bools
+    """Where loads, computation and stores overlap."""
+    total_s: Floats
+    """Launch not included."""
 
 
 @dataclass(slots=True, kw_only=True)
 class TilingChoice:
-    """The fastest tiling of one way to spread the loops, and the arrays that it was found in."""
+    """The fastest tiling of one way to spread the loops, and the columns that it was found in."""
 
-    nest: ArrayNest
-    unroll: Unroll
+    way: Way
     latency_s: float
     """Launch included."""
-    best: tuple[np.intp, ...]
-    """Its place in the arrays."""
-    tiles: Tiles
-    traffic: TileTraffic
-    cycles: _Cycles
-    loads: tuple[Floats, Floats]
-    """Of input and weights."""
-    loads_s: Floats
-    store_s: Floats
-    overlapped: Bools
-
-    def picked(self, values: Floats | Bools) -> float:
-        """What an array that broadcasts to all tilings says of this one."""
-        axes = zip(self.best[-values.ndim :], values.shape, strict=True)
-        return float(values[tuple(index if size > 1 else 0 for index, size in axes)])
+    tilings: _Tilings
+    order: int
+    """Its place in them: 0 where weights are outside, 1 where positions are."""
+    row: int
 
     def finish(self, machine: ArrayMachine) -> tuple[KernelTime, Tile]:
         """Its time and its tiling."""
-        nest, tile = self.nest, self._tile()
-        input_loads, weight_loads = self.loads
+        nest, found, place = self.way.nest, self.tilings, (self.order, self.row)
+        tile = found.rows.tile(
+            self.row, weights_outside=self.order == 0, overlaps=bool(found.overlapped[place])
+        )
         moved = (
-            self.picked(self.traffic.input_bytes * input_loads)
-            + self.picked(weight_loads) * nest.weight_elements * weight_bytes(nest, machine)
+            float(found.input_bytes[self.row]) * float(found.input_loads[place])
+            + float(found.weight_loads[place]) * nest.weight_elements * weight_bytes(nest, machine)
             + (nest.extra_elements + nest.store_elements) * machine.activation_bytes
         )
-        accesses = tile_accesses(nest, machine, self.unroll, tile)
+        accesses = tile_accesses(nest, machine, self.way.unroll, tile)
         ports = machine.port_cycles(item.parts for item in accesses.memories) if machine.has_ports else 0.0
+        overhead = float(found.overhead_cycles[self.row])
         parts = {
-            "compute": max(self.cycles.useful, float(ports)) / machine.clock_hz,
-            "memory": self.picked(self.loads_s) + self.picked(self.store_s),
-            "overhead": machine.launch_s + self.picked(self.cycles.overhead) / machine.clock_hz,
+            "compute": max(float(found.useful_cycles[self.row]), float(ports)) / machine.clock_hz,
+            "memory": float(found.loads_s[place]) + float(found.store_s[self.row]),
+            "overhead": machine.launch_s + overhead / machine.clock_hz,
         }
         time = KernelTime(
             latency_s=self.latency_s,
@@ -132,113 +113,248 @@ class TilingChoice:
         )
         return time, tile
 
-    def _tile(self) -> Tile:
-        tiles = self.tiles
-        return Tile(
-            batch=int(self.picked(tiles.batch)),
-            positions_h=int(self.picked(tiles.positions_h)),
-            positions_w=int(self.picked(tiles.positions_w)),
-            groups=int(self.picked(tiles.groups)),
-            out_channels=int(self.picked(tiles.out_channels)),
-            in_channels=int(self.picked(tiles.in_channels)),
-            weights_outside=bool(self.picked(_WEIGHTS_OUTSIDE)),
-            overlaps=bool(self.picked(self.overlapped)),
+
+def fastest_tilings(ways: Sequence[Way], machine: ArrayMachine) -> list[TilingChoice | None]:
+    """The fastest tiling of each way; ``None`` if not even its smallest tile fits."""
+    choices: list[TilingChoice | None] = []
+    for some, tiles in _portions(ways):
+        choices.extend(_choose(_worthwhile(some, tiles, machine), some, machine))
+    return choices
+
+
+def _portions(ways: Sequence[Way]) -> Iterator[tuple[list[Way], list[WayTiles]]]:
+    """The ways with their candidates, as many at a time as fit the caches of the processor."""
+    some: list[Way] = []
+    tiles: list[WayTiles] = []
+    pairs = 0
+    for way in ways:
+        candidates = way_tiles(way)
+        if some and pairs + candidates.pairs > _PORTION:
+            yield some, tiles
+            some, tiles, pairs = [], [], 0
+        some.append(way)
+        tiles.append(candidates)
+        pairs += candidates.pairs
+    if some:
+        yield some, tiles
+
+
+def _worthwhile(ways: Sequence[Way], tiles: Sequence[WayTiles], machine: ArrayMachine) -> _Tilings:
+    """All tilings of some ways that may be the fastest.
+
+    Most tilings split the sum over input channels, and few of these are worth it: those that could beat all
+    tilings that leave it whole.
+    """
+    table, columns = tile_table(tiles), way_columns(ways, machine)
+    pairs, parts = pair_columns(table, columns, machine), reduction_columns(table, columns, machine)
+    whole = tiling_rows(table, np.zeros(len(table.pair_way), dtype=bool))
+    whole = whole.only(_fits(whole, pairs, parts, machine))
+    found = _evaluate(whole, ways, pairs, parts, machine)
+    limit_s = (1 + machine.tiling_slack) * _least(found.total_s, whole.way, len(ways))
+    bounds = split_bounds(pairs, machine)
+    most = np.maximum.reduceat(parts.n_tiles, table.first_reduction)[table.pair_way]
+    splits = (most > 1) & (least_split_s(bounds, 2.0, most, machine) <= limit_s[table.pair_way])
+    if not splits.any():
+        return found
+    rows = tiling_rows(table, splits)
+    n_parts = parts.n_tiles[rows.reduction]
+    least_s = least_split_s(SplitBounds(*(column[rows.pair] for column in bounds)), n_parts, n_parts, machine)
+    rows = rows.only((n_parts == 1) | (least_s <= limit_s[rows.way]))
+    rows = rows.only(_fits(rows, pairs, parts, machine))
+    return _evaluate(rows, ways, pairs, parts, machine)
+
+
+def _choose(found: _Tilings, ways: Sequence[Way], machine: ArrayMachine) -> list[TilingChoice | None]:
+    """The fastest tiling of each way, or of those that are almost as fast the one that moves fewest bytes."""
+    costs, way = found.total_s, found.rows.way
+    if machine.tiling_slack > 0:
+        weights = np.array([item.nest.weight_elements * weight_bytes(item.nest, machine) for item in ways])
+        moved = found.input_bytes * found.input_loads + found.weight_loads * weights[way]
+        limit_s = (1 + machine.tiling_slack) * _least(costs, way, len(ways))
+        costs = np.where(costs <= limit_s[way], moved, np.inf)
+    orders, rows = np.nonzero(costs == _least(costs, way, len(ways))[way])
+    chosen, firsts = np.unique(way[rows], return_index=True)  # the first of several that are as good
+    choices: list[TilingChoice | None] = [None for _ in ways]
+    for index, first in zip(chosen.tolist(), firsts.tolist(), strict=True):
+        order, row = int(orders[first]), int(rows[first])
+        choices[index] = TilingChoice(
+            way=ways[index],
+            latency_s=machine.launch_s + float(found.total_s[order, row]),
+            tilings=found,
+            order=order,
+            row=row,
         )
+    return choices
 
 
-def fastest_tiling(nest: ArrayNest, machine: ArrayMachine, unroll: Unroll) -> TilingChoice | None:
-    """The fastest tiling with one way to spread the loops; ``None`` if not even the smallest tile fits."""
-    tiles = tile_grid(nest, unroll)
-    traffic = tile_traffic(nest, machine, tiles)
-    cycles = _cycles(nest, machine, unroll, traffic)
-    n_positions, n_channels = traffic.n_positions, traffic.n_groups * traffic.n_out
-    n_tiles = n_positions * n_channels * traffic.n_in
-    input_loads, weight_loads = _loads(traffic)
-    outer = np.where(_WEIGHTS_OUTSIDE, n_channels, n_positions * traffic.n_groups)
-    n_fresh = np.where(traffic.n_in > 1, n_tiles, outer)
-    overlapped, possible = _fit(nest, machine, tiles, n_tiles, n_fresh, n_positions * n_channels)
-    if not possible.any():
-        return None
-    bandwidth, latency_s = machine.external.bandwidth_bytes_per_s, machine.external.latency_s
-    input_s = traffic.input_bytes * traffic.input_factor / bandwidth * input_loads
-    weight_s = nest.weight_elements * weight_bus_bytes(nest, machine) / bandwidth * weight_loads
-    scale = traffic.store_factor * (machine.activation_bytes / bandwidth)
-    extra_s, store_s = nest.extra_elements * scale, nest.store_elements * scale
+def _least(costs: Floats, way: Indices, n_ways: int) -> Floats:
+    """The least of each way; inf where it has no tiling."""
+    found = np.full(n_ways, np.inf)
+    np.minimum.at(found, way, costs.min(axis=0))
+    return found
+
+
+def _evaluate(
+    rows: TilingRows, ways: Sequence[Way], pairs: PairColumns, parts: ReductionColumns, machine: ArrayMachine
+) -> _Tilings:
+    """These tilings in both orders of the loops over tiles."""
+    pair = PairColumns(*(column[rows.pair] for column in pairs))
+    part = ReductionColumns(*(column[rows.reduction] for column in parts))
+    n_tiles = pair.n_stores * part.n_tiles
+    n_fresh = np.where(part.n_tiles > 1, n_tiles, np.where(_WEIGHTS_OUTSIDE, pair.n_channels, pair.n_outer))
+    input_loads, weight_loads = loads(
+        _WEIGHTS_OUTSIDE, pair.n_positions, pair.n_channels, pair.n_out, part.n_tiles
+    )
+    overhead, cycles = _cycles(pair, part, n_tiles, machine)
+    if machine.has_ports:
+        operands = np.array([operand_bytes(way.nest, machine, way.unroll) for way in ways], dtype=np.float64)
+        passed = buffer_bytes(
+            OperandBytes(*operands.T[:, rows.way]),
+            n_positions=pair.n_positions,
+            input_bytes=pair.input_bytes,
+            input_loads=input_loads,
+            weight_loads=weight_loads,
+        )
+        cycles = np.maximum(cycles, machine.port_cycles(memory_bytes(machine, passed)))
+    bus = _bus(pair, part, n_tiles, n_fresh, input_loads, weight_loads, machine)
+    overlapped = _overlaps(rows, pairs, parts, n_tiles, n_fresh, machine)
+    total_s = _total_s(
+        pair, bus, n_tiles, n_fresh, cycles / (machine.clock_hz * n_tiles), overlapped, machine
+    )
+    return _Tilings(
+        rows=rows,
+        input_bytes=pair.input_bytes,
+        input_loads=input_loads,
+        weight_loads=weight_loads,
+        loads_s=bus.loads_s,
+        store_s=pair.store_s,
+        useful_cycles=pair.useful_cycles,
+        overhead_cycles=overhead,
+        overlapped=overlapped,
+        total_s=total_s,
+    )
+
+
+def _cycles(
+    pair: PairColumns, part: ReductionColumns, n_tiles: Floats, machine: ArrayMachine
+) -> tuple[Floats, Floats]:
+    """Cycles of the array that are overhead, and all of them, or those of the post-processor if more."""
+    overhead = (
+        pair.pass_cycles * part.n_tiles
+        + pair.switch_cycles
+        + pair.wait_cycles
+        + machine.stalls_per_cycle * pair.useful_cycles
+        + machine.tile_cycles * n_tiles
+    )
+    return overhead, np.maximum(pair.useful_cycles + overhead, pair.post_cycles)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Bus:
+    """Seconds on the bus by order and tiling."""
+
+    loads_s: Floats
+    """All loads."""
+    fresh_s: Floats
+    """Loads of a tile that brings what stays, its latency included."""
+    fresh_bus_s: Floats
+    """The same with the store of a tile before it."""
+    steady_bus_s: Floats
+    """Those of a tile that finds it there."""
+
+
+def _bus(
+    pair: PairColumns, part: ReductionColumns, n_tiles: Floats, n_fresh: Floats,
+    input_loads: Floats, weight_loads: Floats, machine: ArrayMachine,
+) -> _Bus:  # fmt: skip
+    latency_s, bandwidth = machine.external.latency_s, machine.external.bandwidth_bytes_per_s
+    run = run_elements(
+        machine.external, pair.groups * part.in_channels, pair.all_inputs, pair.input_area, pair.is_whole > 0
+    )
+    input_factor = bus_factor(machine, run, pair.input_padding)
+    input_s = pair.input_bytes * input_factor / bandwidth * input_loads
+    weight_s = pair.weights_s * weight_loads
     kept_s = np.where(_WEIGHTS_OUTSIDE, weight_s, input_s)
-    loads_s = input_s + weight_s + extra_s
+    loads_s = input_s + weight_s + pair.extra_s
     steady_s = (loads_s - kept_s) / n_tiles + latency_s
     fresh_s = kept_s / n_fresh + steady_s
-    last_store_s = store_s * traffic.last_fraction
-    step_store_s = (store_s - last_store_s) / np.maximum(n_tiles - 1, 1)
-    compute_s = cycles.total / (machine.clock_hz * n_tiles)
-    fresh_bus_s, steady_bus_s = fresh_s + step_store_s, steady_s + step_store_s
-    if machine.has_weight_port and not nest.has_computed_weights:  # the longer of both, not both
-        weight_kept_s = np.where(_WEIGHTS_OUTSIDE, weight_s, 0.0)
-        each_s = (weight_s - weight_kept_s) / n_tiles
-        first_s = each_s + weight_kept_s / n_fresh
-        fresh_s = np.maximum(fresh_s - first_s, first_s + latency_s)
-        fresh_bus_s = np.maximum(fresh_bus_s - first_s, first_s + latency_s)
-        steady_bus_s = np.maximum(steady_bus_s - each_s, each_s + latency_s)
-        loads_s = np.maximum(loads_s - weight_s, weight_s)
+    step_store_s = (pair.store_s - pair.last_store_s) / np.maximum(n_tiles - 1, 1)
+    bus = _Bus(
+        loads_s=loads_s,
+        fresh_s=fresh_s,
+        fresh_bus_s=fresh_s + step_store_s,
+        steady_bus_s=steady_s + step_store_s,
+    )
+    if machine.has_weight_port:  # the longer of both, not both
+        kept_s = np.where(_WEIGHTS_OUTSIDE, weight_s, 0.0)
+        each_s = (weight_s - kept_s) / n_tiles
+        first_s = each_s + kept_s / n_fresh
+        beside = pair.has_weight_port > 0
+        for name, weights_s, least_s in (
+            ("loads_s", weight_s, weight_s),
+            ("fresh_s", first_s, first_s + latency_s),
+            ("fresh_bus_s", first_s, first_s + latency_s),
+            ("steady_bus_s", each_s, each_s + latency_s),
+        ):
+            together = getattr(bus, name)
+            setattr(bus, name, np.where(beside, np.maximum(together - weights_s, least_s), together))
+    return bus
+
+
+def _total_s(
+    pair: PairColumns, bus: _Bus, n_tiles: Floats, n_fresh: Floats, compute_s: Floats,
+    overlapped: Bools, machine: ArrayMachine,
+) -> Floats:  # fmt: skip
+    """Seconds of all tiles, where these overlap and where they follow each other."""
+    latency_s = machine.external.latency_s
     overlap_s = (
-        fresh_s
-        + (n_fresh - 1) * np.maximum(compute_s, fresh_bus_s)
-        + (n_tiles - n_fresh) * np.maximum(compute_s, steady_bus_s)
+        bus.fresh_s
+        + (n_fresh - 1) * np.maximum(compute_s, bus.fresh_bus_s)
+        + (n_tiles - n_fresh) * np.maximum(compute_s, bus.steady_bus_s)
         + compute_s
     )
-    serial_s = loads_s + n_tiles * (latency_s + compute_s) + store_s - last_store_s
-    total_s = np.where(overlapped, overlap_s, serial_s) + last_store_s + latency_s
-    costs = np.where(possible, total_s, np.inf)
-    if machine.tiling_slack > 0:
-        moved = traffic.input_bytes * input_loads
-        moved = moved + weight_loads * (nest.weight_elements * weight_bytes(nest, machine))
-        costs = np.where(costs <= (1 + machine.tiling_slack) * costs.min(), moved, np.inf)
-    best = np.unravel_index(int(np.argmin(costs)), total_s.shape)
-    return TilingChoice(
-        nest=nest,
-        unroll=unroll,
-        latency_s=machine.launch_s + float(total_s[best]),
-        best=best,
-        tiles=tiles,
-        traffic=traffic,
-        cycles=cycles,
-        loads=(input_loads, weight_loads),
-        loads_s=loads_s,
-        store_s=store_s,
-        overlapped=overlapped,
+    serial_s = bus.loads_s + n_tiles * (latency_s + compute_s) + pair.store_s - pair.last_store_s
+    return np.where(overlapped, overlap_s, serial_s) + pair.last_store_s + latency_s
+
+
+def _tile_bytes(
+    rows: TilingRows, pairs: PairColumns, parts: ReductionColumns, machine: ArrayMachine
+) -> tuple[Floats, Floats, Floats]:
+    """Bytes on the chip of one tile of the input, of the weights and of the output."""
+    channels, in_channels = pairs.channels[rows.pair], parts.in_channels[rows.reduction]
+    return (
+        pairs.input_tile[rows.pair] * (pairs.groups[rows.pair] * in_channels * machine.activation_bytes),
+        channels * in_channels * pairs.window_bytes[rows.pair],
+        pairs.output_tile[rows.pair] * (channels * parts.result_bytes[rows.reduction]),
     )
 
 
-def _fit(
-    nest: ArrayNest,
+def _fits(rows: TilingRows, pairs: PairColumns, parts: ReductionColumns, machine: ArrayMachine) -> Bools:
+    """Where at least one tile of each operand fits the memories."""
+    return _fit_memories(machine, _tile_bytes(rows, pairs, parts, machine))
+
+
+def _overlaps(
+    rows: TilingRows, pairs: PairColumns, parts: ReductionColumns, n_tiles: Floats, n_fresh: Floats,
     machine: ArrayMachine,
-    tiles: Tiles,
-    n_tiles: Floats,
-    n_fresh: Floats,
-    n_stores: Floats,
-) -> tuple[Bools, Bools]:
-    """Where two tiles of what changes fit the memories, and where at least one does."""
-    tile_h, tile_w = input_extent(nest, tiles)
-    channels = tiles.groups * tiles.out_channels
-    input_tile = tiles.batch * tile_h * tile_w * (tiles.groups * tiles.in_channels * machine.activation_bytes)
-    window_bytes = nest.kernel_h * nest.kernel_w * weight_bytes(nest, machine)
-    weight_tile = channels * tiles.in_channels * window_bytes
-    is_partial = (tiles.in_channels < nest.in_channels) | machine.keeps_partial_sums
-    element = np.where(is_partial, machine.accumulator_bytes, machine.activation_bytes)
-    output_tile = tiles.batch * tiles.positions_h * tiles.positions_w * (channels * element)
+) -> Bools:  # fmt: skip
+    """Where two tiles of what changes fit the memories."""
     kept, streamed = 1.0 + (n_fresh > 1), 1.0 + (n_tiles > 1)
+    inputs, weights, outputs = _tile_bytes(rows, pairs, parts, machine)
     needs = (
-        (input_tile, np.where(_WEIGHTS_OUTSIDE, streamed, kept)),
-        (weight_tile, np.where(_WEIGHTS_OUTSIDE, kept, streamed)),
-        (output_tile, 1.0 + (n_stores > 1)),
+        inputs * np.where(_WEIGHTS_OUTSIDE, streamed, kept),
+        weights * np.where(_WEIGHTS_OUTSIDE, kept, streamed),
+        outputs * (1.0 + (pairs.n_stores[rows.pair] > 1)),
     )
-    double: list[Floats | float] = [0.0 for _ in machine.sizes_bytes]
-    single: list[Floats | float] = [0.0 for _ in machine.sizes_bytes]
-    for holder, (tile, count) in zip(machine.holders, needs, strict=True):
-        double[holder] = double[holder] + tile * count
-        single[holder] = single[holder] + tile
-    overlapped = possible = np.ones((1, 1, 1, 1), dtype=bool)
-    for size, two, one in zip(machine.sizes_bytes, double, single, strict=True):
-        overlapped = overlapped & (two <= size)
-        possible = possible & (one <= size)
-    return overlapped, possible
+    return _fit_memories(machine, needs)
+
+
+def _fit_memories(machine: ArrayMachine, operand_bytes: tuple[Floats, Floats, Floats]) -> Bools:
+    """Where so many bytes of input, weights and output fit the memories that hold them."""
+    needs: list[Floats | float] = [0.0 for _ in machine.sizes_bytes]
+    for holder, size_bytes in zip(machine.holders, operand_bytes, strict=True):
+        needs[holder] = needs[holder] + size_bytes
+    fits = np.ones(1, dtype=bool)
+    for need, size in zip(needs, machine.sizes_bytes, strict=True):
+        fits = fits & (need <= size)
+    return fits

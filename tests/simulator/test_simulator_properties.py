@@ -19,10 +19,10 @@ from annette.hardware.accelerator import Accelerator, ExternalMemory, Memory, Un
 from annette.hardware.codec import load_accelerator
 from annette.hardware.rules import PlacementRule
 from annette.hardware.systolic_array import DATAFLOWS, SystolicArray
-from annette.simulator.array_engine import time_array
+from annette.simulator.array_engine import known_times
 from annette.simulator.compiler import compile_network
 from annette.simulator.run import SimulatedRun, simulate
-from annette.simulator.stream_engine import time_host, time_vector
+from annette.simulator.stream_engine import known_vector_times, time_host
 
 TOLERANCE = 1 + 1e-9
 Draw = Callable[[st.SearchStrategy], object]
@@ -334,7 +334,7 @@ def test_the_same_network_takes_the_same_time_whatever_ran_before(
 ) -> None:
     network = build_chain(steps)
     first = simulate_or_skip(network, accelerator)
-    for cache in (time_array, time_vector, time_host):
+    for cache in (known_times, known_vector_times, time_host):
         cache.cache_clear()
     assert simulate(network, accelerator) == first
     assert first.latency_s == pytest.approx(sum(item.latency_s for item in first.kernels))

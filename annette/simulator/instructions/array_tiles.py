@@ -5,16 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-import numpy as np
-
 from annette.simulator.array_engine import ArrayMachine, ArrayTiling, choose_tiling
-from annette.simulator.array_traffic import TileTraffic, tile_traffic, weight_bus_bytes
+from annette.simulator.array_traffic import tile_factors, weight_bus_bytes
 from annette.simulator.instructions.machine import Block, Instruction
 from annette.simulator.instructions.parts import Engine
 from annette.simulator.instructions.program import Program
 from annette.simulator.instructions.tiles import Group, Repeat, Tile, TileNest, pipelined, repeat, serial
 from annette.simulator.nests import ArrayNest
-from annette.simulator.tiling import Tiles
 
 __all__ = ["lower_nest"]
 
@@ -45,7 +42,7 @@ class _Lowering:
 
     def __init__(self, tiling: ArrayTiling, machine: ArrayMachine) -> None:
         self.nest, self.unroll, self.tile, self.machine = tiling.nest, tiling.unroll, tiling.tile, machine
-        self.traffic = _scalar_traffic(tiling, machine)
+        self.input_factor, self.store_factor = tile_factors(self.nest, machine, self.tile)
         self.splits = self.tile.in_channels < self.nest.in_channels
         self.streams_weights = self.splits or (
             not self.tile.weights_outside
@@ -116,7 +113,7 @@ class _Lowering:
         amounts = {"input": self._input_bytes, "weight": self._weight_bytes}
         loads: list[Block] = [(engine.request(*operands),)]
         loads.extend(engine.load(name, amounts[name](sizes)) for name in operands)
-        result = self._share(sizes) * self.machine.activation_bytes * float(self.traffic.store_factor.item())
+        result = self._share(sizes) * self.machine.activation_bytes * self.store_factor
         if has_extra:
             loads.append(engine.load("extra", result * nest.extra_elements))
         waits = ("input", "weight", *(("extra",) if has_extra else ()))
@@ -177,31 +174,7 @@ class _Lowering:
         columns = nest.halo_w + (nest.in_w - nest.halo_w) * sizes["positions_w"] / nest.positions_w
         channels = sizes["groups"] * sizes["in_channels"]
         moved = sizes["batch"] * rows * columns * channels * self.machine.activation_bytes
-        return moved * float(self.traffic.input_factor.item())
-
-
-def _scalar_traffic(tiling: ArrayTiling, machine: ArrayMachine) -> TileTraffic:
-    """What bursts make of this one tiling."""
-    tile = tiling.tile
-    sizes = (
-        np.array([[[float(size)]]])
-        for size in (
-            tile.batch, tile.positions_h, tile.positions_w, tile.groups, tile.out_channels, tile.in_channels
-        )
-    )  # fmt: skip
-    batch, positions_h, positions_w, groups, out_channels, in_channels = sizes
-    return tile_traffic(
-        tiling.nest,
-        machine,
-        Tiles(
-            batch=batch,
-            positions_h=positions_h,
-            positions_w=positions_w,
-            groups=groups,
-            out_channels=out_channels,
-            in_channels=in_channels,
-        ),
-    )
+        return moved * self.input_factor
 
 
 def _parts(size: int, tile: int) -> Iterator[tuple[int, int]]:

@@ -19,7 +19,7 @@ from annette.simulator.instructions.parts import Engine, whole_cycles
 from annette.simulator.instructions.program import Program
 from annette.simulator.instructions.tiles import Repeat, Tile, TileNest, pipelined, repeat, serial
 from annette.simulator.nests import ArrayNest, Stream
-from annette.simulator.stream_engine import choose_stream_tiling
+from annette.simulator.stream_engine import VectorMachine, choose_stream_tiling
 from annette.simulator.systolic import AXES
 from annette.simulator.systolic_engine import bus_bytes, choose_product, product_traffic
 
@@ -61,7 +61,13 @@ def lower_stream(stream: Stream, unit: VectorUnit, accelerator: Accelerator) -> 
         If not even one element fits the buffer.
     """
     external, precision = accelerator.external_memory, accelerator.precision
-    tiling = choose_stream_tiling(stream, unit, external, precision.activation_bytes, precision.weight_bytes)
+    machine = VectorMachine(
+        unit=unit,
+        external=external,
+        activation_bytes=precision.activation_bytes,
+        weight_bytes=precision.weight_bytes,
+    )
+    tiling = choose_stream_tiling(stream, machine)
     engine = Engine(clock_hz=unit.clock_hz, external=external, overlaps=tiling.overlaps, buffers=("input",))
     bandwidth = external.bandwidth_bytes_per_s
     totals = (
