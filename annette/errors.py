@@ -9,6 +9,7 @@ __all__ = [
     "ModelError",
     "StoreError",
     "UsageError",
+    "WorkerLostError",
 ]
 
 
@@ -42,3 +43,7 @@ class ModelError(AnnetteError, ValueError):
 
 class UsageError(AnnetteError, ValueError):
     """A call names something that does not exist or asks for something impossible (exit code 2)."""
+
+
+class WorkerLostError(AnnetteError, RuntimeError):
+    """A process that worked for this one died, and what it was asked to do is not done."""

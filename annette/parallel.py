@@ -1,14 +1,31 @@
-"""Runs one function on many tasks, here or in several processes, and gives the answers in order."""
+"""Runs one function on many tasks, here, in several processes or on a Dask cluster: each task exactly once.
+
+Several jobs run wherever joblib is told to: in processes of this machine, or on the workers of a Dask cluster
+under ``joblib.parallel_config(backend="dask")`` or `on_dask`. One job always runs in this process.
+"""
 
 from __future__ import annotations
 
+import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
 
-__all__ = ["run_in_order"]
+from annette.errors import UsageError, WorkerLostError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["on_dask", "run_as_done", "run_in_order"]
 
 _Answer = TypeVar("_Answer")
+
+_FEWEST_AHEAD = 16
+"""Tasks that are with a cluster at any time: workers that come later find some."""
+_PATIENCE_S = 10.0
+"""How long a scheduler may take to answer, and the first worker to appear."""
 
 
 def run_in_order(
@@ -23,7 +40,13 @@ def run_in_order(
     tasks : sequence of tuple
         The arguments of each call.
     jobs : int
-        Processes; >= 1. With 1, or a single task, everything runs in this one, task by task as asked for.
+        Processes; >= 1, or -1 for one a processor. With 1, or a single task, everything runs in this one,
+        task by task as asked for. On a Dask cluster any other number means all of its workers.
+
+    Raises
+    ------
+    WorkerLostError
+        If a process died; on a Dask cluster only if the tasks cannot be run by its other workers either.
 
     Examples
     --------
@@ -33,13 +56,180 @@ def run_in_order(
     if jobs == 1 or len(tasks) <= 1:
         yield from (function(*task) for task in tasks)
         return
-    from joblib import Parallel, delayed
+    yield from _run(function, tasks, jobs, in_order=True)
 
-    answers = Parallel(n_jobs=jobs, return_as="generator")(delayed(function)(*task) for task in tasks)
+
+def run_as_done(
+    function: Callable[..., _Answer], tasks: Iterable[tuple[Any, ...]], jobs: int
+) -> Generator[_Answer, None, None]:
+    """``function(*task)`` of each task in other processes, in the order in which they finish.
+
+    Tasks are asked for while others run: they need not exist all at once.
+
+    Parameters
+    ----------
+    function, tasks, jobs
+        As for `run_in_order`.
+
+    Raises
+    ------
+    WorkerLostError
+        As from `run_in_order`.
+    """
+    return _run(function, tasks, jobs, in_order=False)
+
+
+def _run(
+    function: Callable[..., _Answer], tasks: Iterable[tuple[Any, ...]], jobs: int, *, in_order: bool
+) -> Generator[_Answer, None, None]:
+    client = _dask_client()
+    if client is not None:
+        return _run_on_dask(client, function, tasks, in_order=in_order)
+    return _run_in_processes(function, tasks, jobs, in_order=in_order)
+
+
+def _dask_client() -> Client | None:
+    """Of the Dask cluster that joblib is told to use, if it is."""
+    from joblib.parallel import get_active_backend
+
+    client = getattr(get_active_backend()[0], "client", None)
+    if client is None or "distributed" not in sys.modules:
+        return None
+    from distributed import Client
+
+    return client if isinstance(client, Client) else None
+
+
+def _run_in_processes(
+    function: Callable[..., _Answer], tasks: Iterable[tuple[Any, ...]], jobs: int, *, in_order: bool
+) -> Generator[_Answer, None, None]:
+    from joblib import Parallel, delayed
+    from joblib.externals.loky.process_executor import BrokenProcessPool
+
+    if in_order:
+        parallel = Parallel(n_jobs=jobs, return_as="generator")
+    else:
+        parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
+    answers = parallel(delayed(function)(*task) for task in tasks)
     try:
         for answer in answers:  # noqa: UP028 - ``yield from`` would close them itself, with a warning
             yield answer
+    except BrokenProcessPool as err:
+        raise _lost(err) from err
     finally:
         with warnings.catch_warnings():  # whoever stops half-way knows that tasks are left
             warnings.simplefilter("ignore", UserWarning)
             answers.close()
+
+
+def _run_on_dask(
+    client: Client, function: Callable[..., _Answer], tasks: Iterable[tuple[Any, ...]], *, in_order: bool
+) -> Generator[_Answer, None, None]:
+    """The tasks as futures of the cluster, some of them ahead.
+
+    Not by `joblib.Parallel`: that scatters each array to a single worker, and loses the tasks that wait for
+    it if that one dies; and it waits forever for a task that Dask gave up (joblib 1.6).
+    """
+    from concurrent.futures import CancelledError
+
+    from distributed import as_completed
+    from distributed.comm.core import CommClosedError
+    from distributed.scheduler import KilledWorker
+
+    source = enumerate(tasks)
+    ahead = max(_FEWEST_AHEAD, 2 * sum(client.nthreads().values()))
+    numbers = {_submit(client, function, task): number for number, task in islice(source, ahead)}
+    finished = as_completed(list(numbers), loop=client.loop)
+    kept: dict[int, _Answer] = {}
+    due = 0
+    try:
+        for future in finished:
+            kept[numbers[future]] = future.result()
+            del numbers[future]
+            for number, task in islice(source, 1):
+                coming = _submit(client, function, task)
+                numbers[coming] = number
+                finished.add(coming)
+            while kept and (not in_order or due in kept):
+                yield kept.pop(due if in_order else next(iter(kept)))
+                due += 1
+    except (CancelledError, CommClosedError, KilledWorker) as err:
+        raise _lost(err) from err
+    finally:
+        client.cancel(list(numbers))
+
+
+def _submit(client: Client, function: Callable[..., Any], task: tuple[Any, ...]) -> Any:
+    return client.submit(_call, function, task, pure=False)
+
+
+def _call(function: Callable[..., _Answer], task: tuple[Any, ...]) -> _Answer:
+    return function(*task)
+
+
+def _lost(err: Exception) -> WorkerLostError:
+    text = " ".join(str(err).split())[:200] or type(err).__name__
+    return WorkerLostError(f"a working process died or cannot be reached (out of memory?): {text}")
+
+
+@contextmanager
+def on_dask(scheduler: str) -> Iterator[int]:
+    """Everything with several jobs runs on a Dask cluster while this lasts; gives its number of threads.
+
+    A task whose worker dies is run by another one. Workers of one thread (``dask worker --nthreads 1``) are
+    best: most of annette holds Python's lock. A program that has a client of a cluster already may say
+    ``with joblib.parallel_config(backend="dask")`` instead.
+
+    Parameters
+    ----------
+    scheduler : str
+        Where the cluster's scheduler listens, as in ``tcp://10.0.0.1:8786``.
+
+    Raises
+    ------
+    UsageError
+        If Dask is not installed, no scheduler answers there, it has no workers, or a worker has no annette or
+        another version than this one.
+    """
+    try:
+        from distributed import Client
+    except ImportError as err:
+        raise UsageError('a Dask cluster needs Dask: pip install "annette[dask]"') from err
+    from joblib import parallel_config
+
+    try:
+        client = Client(scheduler, timeout=_PATIENCE_S, set_as_default=False)
+    except (OSError, ValueError) as err:
+        raise UsageError(
+            f"Dask scheduler {scheduler}: no answer ({' '.join(str(err).split())[:120]}); "
+            "expected the address of one that runs, as in tcp://10.0.0.1:8786"
+        ) from err
+    with client:
+        _require_workers(client, scheduler)
+        with parallel_config(backend="dask", client=client):
+            yield sum(client.ncores().values())
+
+
+def _require_workers(client: Client, scheduler: str) -> None:
+    import annette
+
+    try:
+        client.wait_for_workers(1, timeout=_PATIENCE_S)
+    except TimeoutError:
+        raise UsageError(
+            f"Dask scheduler {scheduler}: no worker; start some with: dask worker {scheduler} --nthreads 1"
+        ) from None
+    answers = client.run(_annette_version, on_error="return")
+    for worker, answer in answers.items():
+        if answer != annette.__version__:
+            found = f"annette {answer}" if isinstance(answer, str) else f"no annette ({answer})"
+            raise UsageError(
+                f"Dask worker {worker}: {found}, expected annette {annette.__version__} as here; "
+                "install the same everywhere"
+            )
+
+
+def _annette_version() -> str:
+    import annette
+
+    return annette.__version__

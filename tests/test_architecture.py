@@ -22,8 +22,8 @@ FLOORS = (
     ("store",),  # below the backends: one of them replays recorded campaigns
     ("simulator", "zoo"),
     ("hardware", "measurement"),
-    ("graph",),
-    ("units", "errors", "resources", "parallel"),
+    ("graph", "parallel"),
+    ("units", "errors", "resources"),
 )
 LEVEL = {room: len(FLOORS) - index for index, rooms in enumerate(FLOORS) for room in rooms}
 FRONT_DOORS = {"__init__", "__main__"}

@@ -8,7 +8,6 @@ import math
 import os
 import threading
 import time
-import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,9 +15,10 @@ from functools import cache
 from itertools import islice
 
 from annette.backends.protocol import Backend
-from annette.errors import AnnetteError, DeviceLostError, MeasurementError, UsageError
+from annette.errors import AnnetteError, DeviceLostError, MeasurementError, UsageError, WorkerLostError
 from annette.graph.network import Network
 from annette.measurement import DeviceInfo, Measurement
+from annette.parallel import run_as_done
 from annette.store.campaign import CampaignStore
 from annette.store.codec import (
     measurement_from_json,
@@ -96,7 +96,8 @@ def run_campaign(
     tasks
         Those of the plan; the ones that were appended to the store are measured too.
     jobs
-        Processes that measure; -1 for one a processor. This process alone writes the store.
+        Processes that measure; -1 for one a processor. On a Dask cluster (`annette.parallel.on_dask`) any
+        number but 1 means all of its workers. This process alone writes the store.
     max_rounds
         Stop after so many rounds, so that other measurements can be taken in between; each visits the tasks
         that were visited least. Unstable networks are visited again once nothing waits any more.
@@ -319,31 +320,24 @@ def _measure_all(todo: Sequence[tuple[Task, int]], backend: Backend, jobs: int) 
         yield from ((task.id, measure_network(backend, task.network, seed)) for task, seed in todo)
         return
     import joblib
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     processes: int = joblib.effective_n_jobs(jobs)
     size = max(1, min(_MAX_BATCH, len(todo) // (4 * processes)))
     batches = (todo[start : start + size] for start in range(0, len(todo), size))
-    calls = (
-        joblib.delayed(_measure_batch)(backend, [_pack(*item) for item in batch], os.getpid())
-        for batch in batches
-    )
+    questions = ((backend, [_pack(*item) for item in batch], os.getpid()) for batch in batches)
     networks = {task.id: task.network.id for task, _ in todo}
-    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
-    batches_done = parallel(calls)
+    batches_done = run_as_done(_measure_batch, questions, jobs)
     try:
         for answers in batches_done:
             for task_id, result, error, seed in answers:
                 yield task_id, _unpack(result, error, networks[task_id], backend.info, seed)
-    except TerminatedWorkerError as err:
+    except WorkerLostError as err:
         raise MeasurementError(
-            "a measuring process died (out of memory?); what was measured is kept: run the same command "
-            "again to continue, with fewer jobs"
+            "a measuring process died or cannot be reached (out of memory?); what was measured is kept: run "
+            "the same command again to continue, with fewer jobs"
         ) from err
     finally:
-        with warnings.catch_warnings():  # of joblib's, that work is thrown away: nobody waits for it any more
-            warnings.simplefilter("ignore")
-            batches_done.close()
+        batches_done.close()
 
 
 # Between processes go the same bytes and text that the store keeps: far quicker to make than pickled objects.

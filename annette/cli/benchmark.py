@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,6 +30,15 @@ def benchmark(
     store: StoreOption,
     plan: PlanOption = "standard",
     jobs: JobsOption = 1,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            "--dask",
+            metavar="SCHEDULER",
+            help="Measure on the workers of a Dask cluster, as in tcp://10.0.0.1:8786; this process alone "
+            "writes the store.",
+        ),
+    ] = None,
     export: Annotated[
         Path | None,
         typer.Option("--export", help="Also write networks and kernels as Parquet tables to this folder."),
@@ -50,7 +60,7 @@ def benchmark(
     Examples: annette benchmark --device onnxruntime --plan cpu --store cpu.db;
     annette benchmark --device zcu102-dpu --plan quick --store run.db --jobs 2
     """
-    document = run_benchmark(device, store, plan, jobs=jobs, export=export, record=record)
+    document = run_benchmark(device, store, plan, jobs=jobs, dask=dask, export=export, record=record)
     if output is OutputFormat.JSON:
         print_json(document)
         return
@@ -64,6 +74,7 @@ def run_benchmark(
     plan: str,
     *,
     jobs: int,
+    dask: str | None = None,
     export: Path | None = None,
     record: Path | None = None,
 ) -> dict[str, Any]:
@@ -72,7 +83,8 @@ def run_benchmark(
     Raises
     ------
     UsageError
-        If the device, the plan or the file to record to cannot be what was meant.
+        If the device, the plan or the file to record to cannot be what was meant, if the Dask cluster cannot
+        be used, or the device times one network at a time and is to run on a cluster.
     StoreError
         If the store belongs to another device or plan, or something cannot be written.
     """
@@ -84,9 +96,18 @@ def run_benchmark(
 
     _check_outputs(export, record)
     backend = open_device(device)
+    if dask is not None and backend.info.is_exclusive:
+        raise UsageError(
+            f"--dask {dask}: {backend.info.name} times one network at a time, here; start the command without "
+            "--dask on the machine that has the device"
+        )
+    jobs = jobs if dask is None else -1
     check_jobs(jobs, backend.info)
     campaign = load_plan(plan)
-    with CampaignStore.open_or_create(store, device=backend.info, plan=campaign.record) as kept:
+    with (
+        _workers(dask),
+        CampaignStore.open_or_create(store, device=backend.info, plan=campaign.record) as kept,
+    ):
         with stages(f"planning {campaign.name}"):
             tasks = plan_campaign(campaign)
         with progress_bar(f"benchmarking {backend.info.name}") as on_progress:
@@ -98,6 +119,12 @@ def run_benchmark(
         if record is not None:
             written.append(kept.export_campaign(record))
     return _campaign_document(store, backend.info.name, campaign.name, ran, summary, noise, written)
+
+
+def _workers(dask: str | None) -> AbstractContextManager[object]:
+    from annette.parallel import on_dask
+
+    return nullcontext() if dask is None else on_dask(dask)
 
 
 def _campaign_document(
