@@ -35,12 +35,12 @@ def demo(
     from annette.backends.registry import open_device
     from annette.benchmark.plan import load_plan
     from annette.evaluation.suite import evaluate_suite
-    from annette.zoo.suites import suite_networks
+    from annette.zoo.suites import iterate_members
 
     start = time.perf_counter()
     backend = open_device(device)
     load_plan(plan)
-    suite_networks(suite)  # a wrong name is found now, not after minutes
+    iterate_members(suite)  # a wrong name is found now, not after minutes
     folder.mkdir(parents=True, exist_ok=True)
     store, trained = folder / f"{backend.info.name}-{plan_name(plan)}.db", folder / backend.info.name
     print_line(f"1. Benchmark {backend.info.name} with the {plan_name(plan)} campaign", bold=True)

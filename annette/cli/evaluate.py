@@ -8,32 +8,36 @@ from typing import Annotated, Any
 import typer
 
 from annette.cli.console import OutputFormat, print_json, print_line, print_table, progress_bar
-from annette.cli.evaluate_ranking import print_groups, print_ranking
+from annette.cli.evaluate_ranking import MODEL_TITLES, format_rank, print_groups, print_ranking
+from annette.cli.evaluate_recorded import (
+    ColumnOption,
+    QualityOption,
+    SpaceOption,
+    TableOption,
+    TableUnit,
+    UnitOption,
+    evaluate_recorded,
+    print_table_evaluation,
+)
 from annette.cli.options import FormatOption, JobsOption, PlatformOption
+from annette.errors import UsageError
 from annette.units import format_fraction, format_joules, format_number, format_seconds
 
 __all__ = ["evaluate", "print_evaluation"]
 
 _MOST_FAILURES = 12
 
-TITLES = {
-    "roofline": "roofline",
-    "refined_roofline": "refined",
-    "statistical": "statistical",
-    "mixed": "mixed",
-}
-
 
 def evaluate(
     platform: PlatformOption,
     suite: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             "--suite",
             help="classic12, modern12, nasbench201-all, or SPACE-N: N random networks of a search space; may "
             "be repeated.",
         ),
-    ],
+    ] = None,
     device: Annotated[
         str | None,
         typer.Option(
@@ -42,6 +46,11 @@ def evaluate(
             help="The device to measure on; not needed for a platform of a simulated accelerator.",
         ),
     ] = None,
+    table: TableOption = None,
+    column: ColumnOption = None,
+    space: SpaceOption = None,
+    unit: UnitOption = TableUnit.SECONDS,
+    quality: QualityOption = None,
     seed: Annotated[
         int | None,
         typer.Option(
@@ -54,10 +63,34 @@ def evaluate(
     """Compare predicted with measured latencies on suites of networks, for all four layer models.
 
     Energies are compared as well where both the device and the platform know them. With 40 networks or more
-    it is also shown what a search that trusts the predictions would find.
+    it is also shown what a search that trusts the predictions would find. Instead of measuring a suite,
+    latencies that others recorded on a real device can be read from a CSV or Parquet file.
 
     Example: annette evaluate --platform zcu102-dpu --suite classic12
     """
+    if (suite is None) == (table is None):
+        raise UsageError("expected either --suite, networks to measure, or --recorded-table, a file")
+    if table is None:
+        if column or space or quality:
+            raise UsageError("--device-column, --space and --quality-column belong to --recorded-table")
+        document = _measured(platform, suite or (), device, seed, jobs)
+    else:
+        if device is not None:
+            raise UsageError("--device measures: with --recorded-table choose a column by --device-column")
+        document = evaluate_recorded(
+            platform, table, column, space=space, unit=unit, quality=quality, jobs=jobs
+        )
+    if output is OutputFormat.JSON:
+        print_json(document)
+    elif table is None:
+        print_evaluation(document)
+    else:
+        print_table_evaluation(document)
+
+
+def _measured(
+    platform: str, suite: Sequence[str], device: str | None, seed: int | None, jobs: int
+) -> dict[str, object]:
     import annette
     from annette.evaluation.suite import evaluate_suite
 
@@ -72,16 +105,12 @@ def evaluate(
             jobs=jobs,
             on_progress=on_progress,
         )
-    document = answer.to_dict()
-    if output is OutputFormat.JSON:
-        print_json(document)
-    else:
-        print_evaluation(document)
+    return answer.to_dict()
 
 
 def print_evaluation(document: Mapping[str, Any], *, most: int = 40) -> None:
     """The networks with measured and predicted latencies, then the figures of merit of each layer model."""
-    models = [name for name in TITLES if name in document["models"]]
+    models = [name for name in MODEL_TITLES if name in document["models"]]
     networks = document["networks"]
     print_line(
         f"{document['suite']} on {document['device']}, platform {document['platform']}: "
@@ -92,19 +121,19 @@ def print_evaluation(document: Mapping[str, Any], *, most: int = 40) -> None:
         (item["name"], format_seconds(item["measured_s"]), *(_against(item, name) for name in models))
         for item in networks[:most]
     ]
-    print_table(("network", "measured", *(TITLES[name] for name in models)), rows)
+    print_table(("network", "measured", *(MODEL_TITLES[name] for name in models)), rows)
     if len(networks) > most:
         more = format_number(len(networks) - most, "more network")
         print_line(f"... and {more} (--format json has them all)")
     print_line()
     figures = [
         (
-            TITLES[name],
+            MODEL_TITLES[name],
             *(format_fraction(values[key]) for key in ("mape", "bias", "within_10_percent")),
-            *(_rank(values[key]) for key in ("spearman", "kendall_tau")),
+            *(format_rank(values[key]) for key in ("spearman", "kendall_tau")),
         )
         for name, values in document["models"].items()
-        if name in TITLES
+        if name in MODEL_TITLES
     ]
     print_table(("layer model", "MAPE", "bias", "within 10 %", "Spearman", "Kendall tau"), figures)
     print_groups(document)
@@ -149,19 +178,19 @@ def _print_energy(document: Mapping[str, Any], models: Sequence[str], most: int)
         )
         for item in known[:most]
     ]
-    print_table(("network", "measured", *(TITLES[name] for name in models)), rows)
+    print_table(("network", "measured", *(MODEL_TITLES[name] for name in models)), rows)
     print_line()
     figures = [
-        (TITLES[name], *(format_fraction(values[key]) for key in ("mape", "bias")), _rank(values["spearman"]))
+        (
+            MODEL_TITLES[name],
+            *(format_fraction(values[key]) for key in ("mape", "bias")),
+            format_rank(values["spearman"]),
+        )
         for name, values in document["energy"]["models"].items()
-        if name in TITLES
+        if name in MODEL_TITLES
     ]
     print_table(("layer model", "MAPE", "bias", "Spearman"), figures)
 
 
 def _error_j(predicted_j: float, measured_j: float) -> str:
     return f"{format_joules(predicted_j)} ({100 * (predicted_j / measured_j - 1):+.1f} %)"
-
-
-def _rank(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from annette.cli.console import print_line, print_table
 from annette.units import format_fraction, format_number, format_seconds
 
-__all__ = ["print_groups", "print_ranking"]
+__all__ = ["MODEL_TITLES", "format_rank", "print_groups", "print_ranking"]
 
 _SHOWN_MODEL = "mixed"
-_MODELS = {
-    "roofline": "roofline",
-    "refined_roofline": "refined",
-    "statistical": "statistical",
-    "mixed": "mixed",
-}
+MODEL_TITLES: Mapping[str, str] = MappingProxyType(
+    {
+        "roofline": "roofline",
+        "refined_roofline": "refined",
+        "statistical": "statistical",
+        "mixed": "mixed",
+    }
+)
+"""What tables call the layer models."""
 
 
 def print_groups(document: Mapping[str, Any]) -> None:
@@ -35,7 +39,7 @@ def print_groups(document: Mapping[str, Any]) -> None:
                 name,
                 str(group["networks"]),
                 *(format_fraction(figures[key]) for key in ("mape", "bias", "within_10_percent")),
-                *(_rank(value) for value in (figures["spearman"], figures["kendall_tau"], worst)),
+                *(format_rank(value) for value in (figures["spearman"], figures["kendall_tau"], worst)),
             )
         )
     columns = ("networks", "MAPE", "bias", "within 10 %", "Spearman", "Kendall tau", "worst quartile")
@@ -44,12 +48,12 @@ def print_groups(document: Mapping[str, Any]) -> None:
 
 def print_ranking(models: Mapping[str, Any]) -> None:
     """What a search would find, by model, then the quartiles of the best one; nothing for few networks."""
-    found = {title: models[name]["ranking"] for name, title in _MODELS.items() if name in models}
+    found = {title: models[name]["ranking"] for name, title in MODEL_TITLES.items() if name in models}
     found = {title: ranking for title, ranking in found.items() if ranking is not None}
     if not found:
         return
     _print_choices(found)
-    _print_quartiles(found[_MODELS[_SHOWN_MODEL]])
+    _print_quartiles(found[MODEL_TITLES[_SHOWN_MODEL]])
 
 
 def _print_choices(found: Mapping[str, Mapping[str, Any]]) -> None:
@@ -86,8 +90,8 @@ def _print_quartiles(ranking: Mapping[str, Any]) -> None:
             f"{format_seconds(item['from_s'])} to {format_seconds(item['to_s'])}",
             str(item["networks"]),
             format_fraction(item["mape"]),
-            _rank(item["spearman"]),
-            _rank(item["kendall_tau"]),
+            format_rank(item["spearman"]),
+            format_rank(item["kendall_tau"]),
         )
         for item in ranking["quartiles"]
     ]
@@ -103,5 +107,6 @@ def _worst(ranking: Mapping[str, Any]) -> float | None:
     return min(known, default=None)
 
 
-def _rank(value: float | None) -> str:
+def format_rank(value: float | None) -> str:
+    """A rank correlation, or a dash where there was nothing to rank."""
     return "-" if value is None else f"{value:.4f}"

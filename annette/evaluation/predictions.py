@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -55,6 +55,10 @@ class PredictionTable:
         if len(self.names) < LEAST_RANKED:
             return None
         return rank_architectures(self.measured_s, self.predicted_s[model], self.quality)
+
+    def with_predictions(self, predicted_s: Mapping[str, NDArray[np.float64]]) -> PredictionTable:
+        """The same networks with other predictions."""
+        return replace(self, predicted_s=predicted_s)
 
     def of_group(self, group: str) -> PredictionTable:
         """The networks of one group.

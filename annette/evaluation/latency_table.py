@@ -1,0 +1,259 @@
+"""Recorded latencies of real devices: one row an architecture of a search space, one column a device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annette.errors import StoreError, UsageError
+from annette.evaluation.table_file import Cell, read_columns
+from annette.store.strict_json import shorten
+from annette.zoo.spaces.registry import list_spaces, open_space
+from annette.zoo.spaces.space import Encodings, SearchSpace
+
+__all__ = ["UNITS", "LatencyTable", "NumberColumn", "read_latency_table"]
+
+UNITS: Mapping[str, float] = MappingProxyType({"s": 1.0, "ms": 1e-3, "us": 1e-6})
+"""Seconds in each unit that a table may have its latencies in."""
+
+_FORMS: Sequence[tuple[str | None, tuple[str, ...], str]] = (
+    ("ofa", ("ks", "e", "d", "r"), "ks={};e={};d={};r={}"),
+    ("fbnet", ("op_idx_list",), "{}"),
+    (None, ("arch",), "{}"),
+    (None, ("architecture",), "{}"),
+    (None, ("arch_str",), "{}"),
+    (None, ("index",), "{}"),
+)
+"""Space, columns and how their cells make an architecture in its notation; a form without space fits any."""
+_LABELS = frozenset(name for _, names, _ in _FORMS for name in names)
+"""Columns that never hold latencies."""
+_MISSING = frozenset({"", "nan", "na", "n/a", "null", "none"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class NumberColumn:
+    """The numbers of one column, and the rows that have one."""
+
+    rows: NDArray[np.int64]
+    """Shape (n_known,): positions of the architectures, ascending."""
+    values: NDArray[np.float64]
+    """Shape (n_known,): finite."""
+    missing: int
+    """Rows without a number."""
+
+    def __post_init__(self) -> None:
+        for array in (self.rows, self.values):
+            array.setflags(write=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LatencyTable:
+    """Architectures of one search space with what was measured of them."""
+
+    path: str
+    """Where it was read; for messages."""
+    space: SearchSpace
+    encodings: Encodings
+    """Shape (n_architectures, n_genes); all differ."""
+    unit: str
+    """Of the latencies in the file: a key of `UNITS`."""
+    cells: Mapping[str, Sequence[Cell]] = field(repr=False)
+    """The other columns by name: those of devices, and whatever else the table has."""
+
+    def __len__(self) -> int:
+        return len(self.encodings)
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The columns that may be latencies: their first cell that is not empty is a number."""
+        firsts = {
+            name: next((cell for cell in cells if not _is_missing(cell)), None)
+            for name, cells in self.cells.items()
+        }
+        return tuple(
+            name for name, first in firsts.items() if first is not None and _number(first) is not None
+        )
+
+    def numbers(self, column: str) -> NumberColumn:
+        """The numbers of a column as they are in the file.
+
+        Raises
+        ------
+        UsageError
+            If there is no such column.
+        StoreError
+            If a cell is neither empty nor a finite number, or all are empty; the message names the row.
+        """
+        if column not in self.cells:
+            raise UsageError(
+                f"{self.path}: no column {column!r}, expected one of {', '.join(self.devices) or 'none'}"
+            )
+        rows, values = [], []
+        for row, cell in enumerate(self.cells[column]):
+            if _is_missing(cell):
+                continue
+            value = _number(cell)
+            if value is None or not math.isfinite(value):
+                raise StoreError(
+                    f"{self.path}: row {row + 1}, column {column!r}: found {shorten(repr(cell))}, expected a "
+                    "number, or nothing where it was not measured"
+                )
+            rows.append(row)
+            values.append(value)
+        if not rows:
+            raise StoreError(f"{self.path}: column {column!r} has no number, expected at least one")
+        return NumberColumn(rows=np.array(rows), values=np.array(values), missing=len(self) - len(rows))
+
+    def latencies_s(self, device: str) -> NumberColumn:
+        """The latencies of a device, in seconds; > 0.
+
+        Raises
+        ------
+        UsageError, StoreError
+            As `numbers`; StoreError also for a latency that is not > 0.
+        """
+        found = self.numbers(device)
+        if (found.values <= 0).any():
+            place = int(np.flatnonzero(found.values <= 0)[0])
+            raise StoreError(
+                f"{self.path}: row {found.rows[place] + 1}, column {device!r}: found {found.values[place]}, "
+                "expected a latency above 0; leave the cell empty where it was not measured"
+            )
+        return NumberColumn(rows=found.rows, values=found.values * UNITS[self.unit], missing=found.missing)
+
+
+def read_latency_table(
+    path: str | PathLike[str], *, space: str | None = None, unit: str = "s"
+) -> LatencyTable:
+    """The table in a CSV or a Parquet file.
+
+    Architectures stand in a column ``arch``, ``architecture`` or ``arch_str`` in the notation of their
+    space; in ``op_idx_list`` for FBNet; in ``ks``, ``e``, ``d`` and ``r`` for Once-for-All; or else in
+    ``index``, for a space that numbers them. Rows are counted from 1, the header not.
+
+    Parameters
+    ----------
+    path
+        The file; what it is shows its content, not its name.
+    space : str, optional
+        The search space, as `open_space` takes it; by default the one that the columns or the first
+        architecture belong to, with its parameters' defaults.
+    unit : str
+        ``s``, ``ms`` or ``us``.
+
+    Raises
+    ------
+    UsageError
+        For an unknown space or unit, where the space cannot be told, or for a Parquet file without pyarrow.
+    StoreError
+        If the file cannot be read, a row holds no architecture of the space, or two rows hold the same one.
+    """
+    if unit not in UNITS:
+        raise UsageError(f"unit {unit!r}, expected {', '.join(UNITS)}")
+    columns = read_columns(path)
+    where = str(path)
+    own_space, names, template = _form(columns, where)
+    texts = _texts(columns, names, template, where)
+    opened = _open_space(space, own_space, names, texts[0], where)
+    encodings = _parse(opened, texts, where)
+    _require_distinct(encodings, texts, where)
+    encodings.setflags(write=False)
+    return LatencyTable(
+        path=where,
+        space=opened,
+        encodings=encodings,
+        unit=unit,
+        cells=MappingProxyType({name: cells for name, cells in columns.items() if name not in _LABELS}),
+    )
+
+
+def _form(columns: Mapping[str, list[Cell]], where: str) -> tuple[str | None, tuple[str, ...], str]:
+    for form in _FORMS:
+        if all(name in columns for name in form[1]):
+            return form
+    wanted = "; ".join(" ".join(names) for _, names, _ in _FORMS)
+    found = shorten(", ".join(columns))
+    raise StoreError(f"{where}: found the columns {found}, expected architectures in one of: {wanted}")
+
+
+def _texts(columns: Mapping[str, list[Cell]], names: tuple[str, ...], template: str, where: str) -> list[str]:
+    texts = []
+    for row, cells in enumerate(zip(*(columns[name] for name in names), strict=True), 1):
+        if any(cell is None for cell in cells):
+            raise StoreError(f"{where}: row {row} has no {' or '.join(names)}, expected an architecture")
+        texts.append(template.format(*cells))
+    return texts
+
+
+def _open_space(
+    given: str | None, own: str | None, names: tuple[str, ...], first: str, where: str
+) -> SearchSpace:
+    if given is not None:
+        if own is not None and given.partition(",")[0] != own:
+            raise UsageError(f"{where}: columns {', '.join(names)} are of the space {own}, not of {given}")
+        return open_space(given)
+    if own is not None:
+        return open_space(own)
+    spaces = [entry.name for entry in list_spaces()]
+    if names != ("index",):
+        fitting = [space for space in map(open_space, spaces) if _takes(space, first)]
+        if len(fitting) == 1:
+            return fitting[0]
+    raise UsageError(
+        f"{where}: cannot tell the space of {names[0]} {shorten(repr(first))}; say which one it is, out of "
+        f"{', '.join(spaces)}"
+    )
+
+
+def _takes(space: SearchSpace, text: str) -> bool:
+    try:
+        space.parse(text)
+    except UsageError:
+        return False
+    return True
+
+
+def _parse(space: SearchSpace, texts: Sequence[str], where: str) -> Encodings:
+    try:
+        return np.array(space.parse_many(texts), dtype=np.int64)
+    except UsageError:
+        for row, text in enumerate(texts, 1):  # one of them is wrong: which?
+            try:
+                space.parse(text)
+            except UsageError as err:
+                raise StoreError(f"{where}: row {row}: {err}") from err
+        raise
+
+
+def _require_distinct(encodings: Encodings, texts: Sequence[str], where: str) -> None:
+    _, first, inverse = np.unique(encodings, axis=0, return_index=True, return_inverse=True)
+    earlier = first[inverse.reshape(-1)]
+    again = np.flatnonzero(earlier != np.arange(len(encodings)))
+    if len(again):
+        row = int(again[0])
+        raise StoreError(
+            f"{where}: rows {earlier[row] + 1} and {row + 1} are the same architecture, "
+            f"{shorten(texts[row])}; keep one of them"
+        )
+
+
+def _is_missing(cell: Cell) -> bool:
+    if isinstance(cell, float):
+        return math.isnan(cell)
+    return cell is None or (isinstance(cell, str) and cell.strip().lower() in _MISSING)
+
+
+def _number(cell: Cell) -> float | None:
+    """The number in a cell; ``None`` if it holds anything else."""
+    if isinstance(cell, bool | list) or cell is None or (isinstance(cell, str) and "_" in cell):
+        return None
+    try:
+        return float(cell)
+    except (ValueError, TypeError, OverflowError):
+        return None
