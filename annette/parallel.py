@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
+from weakref import finalize
 
 from annette.errors import UsageError, WorkerLostError
 
@@ -29,9 +33,13 @@ _PATIENCE_S = 10.0
 
 
 def run_in_order(
-    function: Callable[..., _Answer], tasks: Sequence[tuple[Any, ...]], jobs: int
+    function: Callable[..., _Answer],
+    tasks: Sequence[tuple[Any, ...]],
+    jobs: int,
+    *,
+    shared: tuple[Any, ...] = (),
 ) -> Iterator[_Answer]:
-    """``function(*task)`` of each task, in their order, each as soon as it and those before are done.
+    """``function(*shared, *task)`` of each task, in order, each as soon as it and those before are done.
 
     Parameters
     ----------
@@ -42,6 +50,9 @@ def run_in_order(
     jobs : int
         Processes; >= 1, or -1 for one a processor. With 1, or a single task, everything runs in this one,
         task by task as asked for. On a Dask cluster any other number means all of its workers.
+    shared : tuple
+        Arguments that all tasks have in common. Another process has one copy of each, the same for all
+        tasks and for later calls: what it remembers about them is worth something.
 
     Raises
     ------
@@ -54,21 +65,25 @@ def run_in_order(
     [8, 9]
     """
     if jobs == 1 or len(tasks) <= 1:
-        yield from (function(*task) for task in tasks)
+        yield from (function(*shared, *task) for task in tasks)
         return
-    yield from _run(function, tasks, jobs, in_order=True)
+    yield from _run(function, tasks, jobs, _Shared(shared), in_order=True)
 
 
 def run_as_done(
-    function: Callable[..., _Answer], tasks: Iterable[tuple[Any, ...]], jobs: int
+    function: Callable[..., _Answer],
+    tasks: Iterable[tuple[Any, ...]],
+    jobs: int,
+    *,
+    shared: tuple[Any, ...] = (),
 ) -> Generator[_Answer, None, None]:
-    """``function(*task)`` of each task in other processes, in the order in which they finish.
+    """``function(*shared, *task)`` of each task in other processes, in the order in which they finish.
 
     Tasks are asked for while others run: they need not exist all at once.
 
     Parameters
     ----------
-    function, tasks, jobs
+    function, tasks, jobs, shared
         As for `run_in_order`.
 
     Raises
@@ -76,16 +91,21 @@ def run_as_done(
     WorkerLostError
         As from `run_in_order`.
     """
-    return _run(function, tasks, jobs, in_order=False)
+    return _run(function, tasks, jobs, _Shared(shared), in_order=False)
 
 
 def _run(
-    function: Callable[..., _Answer], tasks: Iterable[tuple[Any, ...]], jobs: int, *, in_order: bool
+    function: Callable[..., _Answer],
+    tasks: Iterable[tuple[Any, ...]],
+    jobs: int,
+    shared: _Shared,
+    *,
+    in_order: bool,
 ) -> Generator[_Answer, None, None]:
     client = _dask_client()
     if client is not None:
-        return _run_on_dask(client, function, tasks, in_order=in_order)
-    return _run_in_processes(function, tasks, jobs, in_order=in_order)
+        return _run_on_dask(client, function, tasks, shared, in_order=in_order)
+    return _run_in_processes(function, tasks, jobs, shared, in_order=in_order)
 
 
 def _dask_client() -> Client | None:
@@ -101,7 +121,12 @@ def _dask_client() -> Client | None:
 
 
 def _run_in_processes(
-    function: Callable[..., _Answer], tasks: Iterable[tuple[Any, ...]], jobs: int, *, in_order: bool
+    function: Callable[..., _Answer],
+    tasks: Iterable[tuple[Any, ...]],
+    jobs: int,
+    shared: _Shared,
+    *,
+    in_order: bool,
 ) -> Generator[_Answer, None, None]:
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import BrokenProcessPool
@@ -110,7 +135,7 @@ def _run_in_processes(
         parallel = Parallel(n_jobs=jobs, return_as="generator")
     else:
         parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
-    answers = parallel(delayed(function)(*task) for task in tasks)
+    answers = parallel(delayed(_call)(function, shared, task) for task in tasks)
     try:
         for answer in answers:  # noqa: UP028 - ``yield from`` would close them itself, with a warning
             yield answer
@@ -123,7 +148,12 @@ def _run_in_processes(
 
 
 def _run_on_dask(
-    client: Client, function: Callable[..., _Answer], tasks: Iterable[tuple[Any, ...]], *, in_order: bool
+    client: Client,
+    function: Callable[..., _Answer],
+    tasks: Iterable[tuple[Any, ...]],
+    shared: _Shared,
+    *,
+    in_order: bool,
 ) -> Generator[_Answer, None, None]:
     """The tasks as futures of the cluster, some of them ahead.
 
@@ -136,9 +166,14 @@ def _run_on_dask(
     from distributed.comm.core import CommClosedError
     from distributed.scheduler import KilledWorker
 
+    held = client.submit(_itself, shared, pure=False)  # a task too: what dies with a worker is made again
+
+    def submit(task: tuple[Any, ...]) -> Any:
+        return client.submit(_call, function, held, task, pure=False)
+
     source = enumerate(tasks)
     ahead = max(_FEWEST_AHEAD, 2 * sum(client.nthreads().values()))
-    numbers = {_submit(client, function, task): number for number, task in islice(source, ahead)}
+    numbers = {submit(task): number for number, task in islice(source, ahead)}
     finished = as_completed(list(numbers), loop=client.loop)
     kept: dict[int, _Answer] = {}
     due = 0
@@ -147,7 +182,7 @@ def _run_on_dask(
             kept[numbers[future]] = future.result()
             del numbers[future]
             for number, task in islice(source, 1):
-                coming = _submit(client, function, task)
+                coming = submit(task)
                 numbers[coming] = number
                 finished.add(coming)
             while kept and (not in_order or due in kept):
@@ -159,12 +194,51 @@ def _run_on_dask(
         client.cancel(list(numbers))
 
 
-def _submit(client: Client, function: Callable[..., Any], task: tuple[Any, ...]) -> Any:
-    return client.submit(_call, function, task, pure=False)
+def _call(function: Callable[..., _Answer], shared: _Shared, task: tuple[Any, ...]) -> _Answer:
+    return function(*shared.items, *task)
 
 
-def _call(function: Callable[..., _Answer], task: tuple[Any, ...]) -> _Answer:
-    return function(*task)
+def _itself(shared: _Shared) -> _Shared:
+    return shared
+
+
+class _Shared:
+    """Objects that become, in each other process, one and the same object however often they are sent."""
+
+    def __init__(self, items: tuple[Any, ...]) -> None:
+        self.items = items
+
+    def __reduce__(self) -> tuple[Callable[..., _Shared], tuple[Any, ...]]:
+        return _received, (tuple(map(_token, self.items)), self.items)
+
+
+_TOKENS: dict[int, str] = {}
+"""Of objects that were shared and still live, by their id."""
+_RECEIVED: OrderedDict[str, Any] = OrderedDict()
+"""Here, the objects that came from another process, by its token; the last few."""
+_MOST_RECEIVED = 8
+_RECEIVING = Lock()
+
+
+def _token(item: Any) -> str | None:
+    """Of an object that can be told from others for as long as it lives."""
+    token = _TOKENS.get(id(item))
+    if token is None:
+        with suppress(TypeError):  # of what has no weak references
+            finalize(item, _TOKENS.pop, id(item), None)
+            token = _TOKENS[id(item)] = uuid4().hex
+    return token
+
+
+def _received(tokens: tuple[str | None, ...], items: tuple[Any, ...]) -> _Shared:
+    with _RECEIVING:
+        pairs = tuple(zip(tokens, items, strict=True))
+        kept = tuple(item if token is None else _RECEIVED.setdefault(token, item) for token, item in pairs)
+        for token in filter(None, tokens):
+            _RECEIVED.move_to_end(token)
+        while len(_RECEIVED) > _MOST_RECEIVED:
+            _RECEIVED.popitem(last=False)
+    return _Shared(kept)
 
 
 def _lost(err: Exception) -> WorkerLostError:

@@ -8,7 +8,7 @@ import warnings
 
 import pytest
 
-from annette.parallel import run_in_order
+from annette.parallel import run_as_done, run_in_order
 
 TASKS = [(number, 7) for number in range(20)]
 
@@ -37,3 +37,24 @@ def test_whoever_stops_half_way_is_not_warned(jobs: int) -> None:
         answers = run_in_order(divmod, TASKS, jobs)
         assert next(answers) == (0, 0)
         answers.close()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_tasks_share_is_one_object_in_each_process_also_in_later_calls(jobs: int) -> None:
+    class Box:  # local, so that it travels by value
+        def __init__(self) -> None:
+            self.met: list[int] = []
+
+    def meet(box: Box, text: str, number: int) -> tuple[int, int, str]:
+        box.met.append(number)
+        return os.getpid(), len(box.met), text
+
+    box, seen = Box(), []
+    for _ in range(2):
+        seen += run_in_order(meet, [(number,) for number in range(20)], jobs, shared=(box, "same"))
+        seen += run_as_done(meet, [(number,) for number in range(20)], 2, shared=(box, "same"))
+    for process in {process for process, _, _ in seen}:
+        counts = sorted(count for other, count, _ in seen if other == process)
+        assert counts == list(range(counts[0], counts[0] + len(counts)))
+    assert {text for _, _, text in seen} == {"same"}
+    assert bool(box.met) == (jobs == 1)

@@ -98,8 +98,8 @@ def run_benchmark(
     backend = open_device(device)
     if dask is not None and backend.info.is_exclusive:
         raise UsageError(
-            f"--dask {dask}: {backend.info.name} times one network at a time, here; start the command without "
-            "--dask on the machine that has the device"
+            f"--dask {dask}: {backend.info.name} times one network at a time, here; start the command "
+            "without --dask on the machine that has the device"
         )
     jobs = jobs if dask is None else -1
     check_jobs(jobs, backend.info)

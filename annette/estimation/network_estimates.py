@@ -202,11 +202,11 @@ def estimate_many(
     require_model(model)
     models_of(platform, target)
     to_do = len(networks) if isinstance(networks, Sequence) else None
-    chunks = ((start, chunk, platform, model, target) for start, chunk in _chunks(networks))
+    chunks = ((start, chunk, model, target) for start, chunk in _chunks(networks))
     answers = (
-        (_estimate_chunk(*task) for task in chunks)
+        (_estimate_chunk(platform, *task) for task in chunks)
         if n_jobs == 1
-        else run_as_done(_estimate_chunk, chunks, n_jobs)
+        else run_as_done(_estimate_chunk, chunks, n_jobs, shared=(platform,))
     )
     found: dict[int, NDArray[np.float64]] = {}
     done = 0
@@ -232,7 +232,7 @@ def _chunks(networks: Iterable[Network]) -> Iterator[tuple[int, list[Network]]]:
 
 
 def _estimate_chunk(
-    start: int, networks: Sequence[Network], platform: Platform, model: str, target: str
+    platform: Platform, start: int, networks: Sequence[Network], model: str, target: str
 ) -> tuple[int, NDArray[np.float64]]:
     """Where the chunk starts, and the seconds or joules of its networks."""
     memory = platform.memory

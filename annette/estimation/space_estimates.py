@@ -80,12 +80,10 @@ def estimate_space(
     if n_jobs == 1 or len(rows) <= TASK:
         return _estimate_rows(platform, space, rows, model, target, on_progress)
     step = min(TASK, -(-len(rows) // max(2, n_jobs)))
-    tasks = [
-        (platform, space, rows[start : start + step], model, target) for start in range(0, len(rows), step)
-    ]
+    tasks = [(rows[start : start + step], model, target) for start in range(0, len(rows), step)]
     found: list[NDArray[np.float64]] = []
     done = 0
-    for part in run_in_order(_estimate_rows, tasks, n_jobs):
+    for part in run_in_order(_estimate_rows, tasks, n_jobs, shared=(platform, space)):
         found.append(part)
         done += len(part)
         if on_progress is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -37,6 +37,10 @@ class Target:
     """No kernel is predicted at less: bounds know no fixed costs, and a kernel may do nothing."""
     is_sum: bool
     """Whether computing and moving add up; else the one hides the other as far as it can."""
+
+    def __reduce__(self) -> tuple[Callable[[object], Target], tuple[str]]:
+        """In another process the same object again: there are two, and they are told apart by identity."""
+        return target_of, (self.name,)
 
     def to_own_names(self, value: Any) -> Any:
         """JSON data of a latency model with the unit of this target in its keys.
