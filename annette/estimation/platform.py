@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +21,7 @@ from annette.estimation.estimate import Estimate
 from annette.estimation.manifest import read_device, read_table, read_text
 from annette.estimation.memory import CacheInfo, PlatformMemory
 from annette.estimation.network_estimates import OnProgress, estimate_many, estimate_network, require_model
+from annette.estimation.travel import pack, unpack
 from annette.graph.mapping import Mapping
 from annette.graph.network import Network
 from annette.measurement import DeviceInfo
@@ -111,7 +113,17 @@ class Platform:
         """
         folder = Path(path)
         bundle = read_bundle(folder)
-        manifest, files = bundle.manifest, dict(bundle.files)
+        return cls.from_files(bundle.manifest, dict(bundle.files), folder)
+
+    @classmethod
+    def from_files(cls, manifest: MappingType[str, Any], files: dict[str, bytes], folder: Path) -> Platform:
+        """The platform that `to_files` took apart; ``folder`` is where errors say that it comes from.
+
+        Raises
+        ------
+        StoreError, ModelError
+            As `load`.
+        """
         mapping = files.pop(MAPPING_FILE, None)
         if mapping is None:
             raise StoreError(f"{folder}: no {MAPPING_FILE}; restore a copy or train the platform again")
@@ -141,6 +153,10 @@ class Platform:
         StoreError
             If the path is taken by something else or cannot be written.
         """
+        write_bundle(Path(path), *self.to_files())
+
+    def to_files(self) -> tuple[dict[str, Any], dict[str, bytes]]:
+        """The manifest and the other files by name."""
         files = self.layer_models.to_files()
         units = dict(UNITS)
         if self.energy_models is not None:
@@ -155,7 +171,14 @@ class Platform:
             "provenance": dict(self.provenance),
             "metrics": dict(self.metrics),
         }
-        write_bundle(Path(path), manifest, {**files, MAPPING_FILE: self.mapping_model.to_json().encode()})
+        return manifest, {**files, MAPPING_FILE: self.mapping_model.to_json().encode()}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return unpack, self._packed
+
+    @cached_property
+    def _packed(self) -> tuple[str, bytes]:
+        return pack(*self.to_files())
 
     # Asking ------------------------------------------------------------------------------------------
 

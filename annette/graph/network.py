@@ -353,13 +353,10 @@ class Network:
     def __repr__(self) -> str:
         return f"Network({self.name!r}, {len(self.layers)} layers, id={self.id[:8]})"
 
-    def __getstate__(self) -> dict[str, Any]:
-        fields = ("name", "inputs", "outputs", "layers")
-        return {**{name: getattr(self, name) for name in fields}, "tensors": dict(self.tensors)}
+    def __reduce__(self) -> tuple[Any, ...]:
+        from annette.graph.network_state import pack, unpack  # which know networks themselves
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
-            object.__setattr__(self, name, MappingProxyType(value) if name == "tensors" else value)
+        return unpack, (pack(self),)
 
 
 def _sort_layers(network: Network) -> tuple[Layer, ...]:

@@ -29,6 +29,8 @@ Decision = Condition | str | float
 label, or the chance of being merged."""
 
 _OF_KINDS = frozenset((*LAYER_FEATURES, *FEEDER_FEATURES, *PRIMARY_FEATURES))
+_OF_FAMILIES = "family:"
+"""Begins the names of families among operators."""
 
 
 def _next(condition: Condition, site: Site) -> Decision:
@@ -97,7 +99,7 @@ class OwnDecisions:
         self.fixed = {
             key[0]: decision
             for key, decision in self._by_key.items()
-            if isinstance(decision, str) and not key[0].startswith("family:")
+            if isinstance(decision, str) and not key[0].startswith(_OF_FAMILIES)
         }
         """By operator: the label, where no condition is asked for."""
 
@@ -106,12 +108,17 @@ class OwnDecisions:
         kind = walk.view.kinds[number]
         decision = self._by_kind.get(kind)
         if decision is None:
-            site = Site(walk, number, kernel)
-            found = (self._by_key[key] for key in own_keys(site) if key in self._by_key)
-            decision = _bounded(self._by_kind)[kind] = prune(next(found, self._default), site)
+            decision = _bounded(self._by_kind)[kind] = self._decision(kind, Site(walk, number, kernel))
         if isinstance(decision, tuple):
             decision = decide_at(decision, Site(walk, number, kernel))
         return str(decision)
+
+    def _decision(self, kind: LayerKind, site: Site) -> Decision:
+        fixed = self.fixed.get(kind.operator)
+        if fixed is not None:
+            return fixed
+        found = (self._by_key[key] for key in own_keys(site) if key in self._by_key)
+        return prune(next(found, self._default), site)
 
 
 class MergeDecisions:
@@ -122,6 +129,7 @@ class MergeDecisions:
         self._by_key = {key: ready(tree, _merge_chance) for key, tree in rules.items()}
         self._producers = producers
         self._by_kinds: dict[tuple[LayerKind, LayerKind, LayerKind], Decision] = {}
+        self._by_operators: dict[tuple[str, str, str], Decision | None] = {}
         never = {key: isinstance(tree, Leaf) and tree.fraction(MERGED) <= 0.5 for key, tree in rules.items()}
         self._never = frozenset(key for key, is_never in never.items() if is_never)
 
@@ -132,8 +140,7 @@ class MergeDecisions:
         key = kinds[walk.kernels[kernel].primary], kinds[number], kinds[feeder]
         decision = self._by_kinds.get(key)
         if decision is None:
-            site = Site(walk, number, *candidate)
-            decision = _bounded(self._by_kinds)[key] = prune(self._decision(site), site)
+            decision = _bounded(self._by_kinds)[key] = self._decision(key, Site(walk, number, *candidate))
         if isinstance(decision, tuple):
             decision = decide_at(decision, Site(walk, number, *candidate))
         return float(decision)
@@ -143,19 +150,32 @@ class MergeDecisions:
         found = [(self.chance(walk, number, candidate), candidate) for candidate in candidates]
         return [(chance, feeder, kernel) for chance, (kernel, feeder, _) in found if chance > 0.5]
 
-    def _decision(self, site: Site) -> Decision:
-        """The decision for a kernel and a layer.
+    def _decision(self, kinds: tuple[LayerKind, LayerKind, LayerKind], site: Site) -> Decision:
+        """The decision for these kinds: of a kernel's primary, of the layer, and of what feeds it."""
+        operators = kinds[0].operator, kinds[1].operator, kinds[2].operator
+        try:
+            decision = self._by_operators[operators]
+        except KeyError:
+            decision = self._by_operators[operators] = self._of_operators(*operators)
+        if decision is None:
+            keys = merge_keys(site, site.feeder if self._is_new_place(*operators) else None)
+            decision = next((self._by_key[key] for key in keys if key in self._by_key), 0.0)
+        return prune(decision, site)
 
-        Where the layer reads from an operator of the kernel that was never seen in that place, the rules that
-        hold for this operator alone decide instead.
-        """
-        keys = merge_keys(site)
-        if keys[0] in self._never:
+    def _of_operators(self, primary_op: str, op_type: str, feeder_op: str) -> Decision | None:
+        """The decision where operators alone say which tree decides; ``None`` where families have to."""
+        if (primary_op, op_type) in self._never:
             return 0.0
-        producer, seen = site.walk.view.op_types[site.feeder], self._producers.get(keys[0])
-        if seen is not None and producer not in seen:
-            keys = merge_keys(site, site.feeder)
-        return next((self._by_key[key] for key in keys if key in self._by_key), 0.0)
+        anchor = feeder_op if self._is_new_place(primary_op, op_type, feeder_op) else primary_op
+        return self._by_key.get((anchor, op_type))
+
+    def _is_new_place(self, primary_op: str, op_type: str, feeder_op: str) -> bool:
+        """Whether such a layer was never seen to read from this operator of such a kernel.
+
+        The rules that hold for this operator alone decide then.
+        """
+        seen = self._producers.get((primary_op, op_type))
+        return seen is not None and feeder_op not in seen
 
 
 def staying_operators(decisions: OwnDecisions) -> frozenset[str]:
