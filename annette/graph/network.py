@@ -40,6 +40,7 @@ ELEMENT_BITS: Mapping[str, int] = MappingProxyType(
 )  # fmt: skip
 """Bits of one element by dtype; ``string`` counts a pointer, ``opaque`` (sequences, optionals) nothing."""
 
+_ONLY_INT = frozenset({int})
 MAX_ELEMENTS = 1 << 40
 """A tensor with more elements than this is a mistake in the file, not a network (2**40 = 1 T elements)."""
 
@@ -167,6 +168,8 @@ class Layer:
         value = self._lookup.get(name, default)
         if value is None:
             return None
+        if isinstance(value, tuple) and _ONLY_INT.issuperset(map(type, value)):
+            return value  # type: ignore[return-value]  # just checked
         if not isinstance(value, tuple) or not all(isinstance(item, int) for item in value):
             raise GraphError(f"layer {self.name!r}: attribute {name!r} is {value!r}, expected integers")
         return tuple(int(item) for item in value)

@@ -41,6 +41,11 @@ _REDUCTIONS = frozenset({"Softmax", "LogSoftmax", "ArgMax", "ArgMin", "TopK", "L
 _FIRST_AXIS = frozenset({"ArgMax", "ArgMin"})
 """Reductions over the first axis where they name none."""
 _JOINS = frozenset({"Concat", "Split", "Slice"})
+_PLAIN = frozenset(
+    {"Add", "AveragePool", "BatchNormalization", "Clip", "Conv", "Div", "Gelu", "Gemm", "HardSigmoid",
+     "HardSwish", "MatMul", "MaxPool", "Mul", "Relu", "Sigmoid", "Sub"}
+)  # fmt: skip
+"""Operators whose columns say no more than sizes."""
 
 
 def operator_code(op_type: str) -> float:
@@ -66,7 +71,15 @@ def layout_columns(
     if first is None:
         return (1.0, operator_code(op_type), 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0)
     output_size = outputs[0].size if outputs else first.size
-    smallest = min((item.size for item in operands), default=first.size)
+    smallest = min([item.size for item in operands], default=first.size)
+    if op_type in _PLAIN:  # most layers by far: nothing is turned, cut or reduced
+        whole, shape = float(first.size), first.shape
+        return (
+            smallest / max(output_size, 1) if len(operands) > 1 else 1.0,
+            operator_code(op_type),
+            0.0 if op_type in _SIMPLE_OPERATORS else 1.0,
+            0.0, 1.0, whole, 0.0, float(shape[-1] if shape else 1), float(len(shape)), 1.0, 1.0, 1.0, 1.0,
+        )  # fmt: skip
     mode = 0.0
     if op_type in ("Resize", "Upsample"):
         mode = _RESIZE_MODES.get(str(layer.attribute("mode", "nearest")), 0.0)

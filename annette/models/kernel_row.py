@@ -148,9 +148,10 @@ class KernelReader:
         if gelu is not None:  # counts as the one layer that it could be written as
             layers, works = (gelu,), [self._kinds.of(gelu).work(network, gelu)]
             traffic = replace(traffic, extra_elements=0)
-        weight_elements = sum(work.weight_elements for work in works)
+        own = works[0] if len(works) == 1 else works[kernel.layers.index(primary.name)]
+        weight_elements = sum([work.weight_elements for work in works])
         if self._weight_bytes is None:
-            weight_bytes = float(sum(work.weight_bytes for work in works))
+            weight_bytes = float(sum([work.weight_bytes for work in works]))
         else:
             weight_bytes = weight_elements * self._weight_bytes
         values: tuple[float, ...] = (
@@ -158,8 +159,7 @@ class KernelReader:
             geometry.in_h, geometry.in_w, geometry.out_h, geometry.out_w,
             geometry.kernel_h, geometry.kernel_w, geometry.stride_h, geometry.stride_w,
             geometry.dilation_h, geometry.dilation_w,
-            sum(work.macs for work in works), sum(work.ops for work in works),
-            next(work.ops for work, layer in zip(works, layers, strict=True) if layer is primary),
+            sum([work.macs for work in works]), sum([work.ops for work in works]), own.ops,
             traffic.input_elements, weight_elements, traffic.output_elements,
             traffic.input_bytes, weight_bytes, traffic.output_bytes,
             geometry.batch * geometry.out_channels * geometry.out_h * geometry.out_w,
@@ -280,17 +280,21 @@ class KernelReader:
             taken_in = {name for layer in layers if layer.name in self._inlined for name in layer.outputs}
             leaving = [tensor for tensor in leaving if tensor.name not in taken_in]
         scale = self._activation_bytes
-        input_elements = sum(tensor.size for tensor in found.values())
-        output_elements = sum(tensor.size for tensor in leaving)
-        input_bytes = sum(tensor.size_bytes for tensor in found.values())
-        output_bytes = sum(self._written(tensor).bytes_of(tensor.size) for tensor in leaving)
+        sizes = {name: tensor.size for name, tensor in found.items()}
+        input_elements = sum(sizes.values())
+        output_elements = sum([tensor.size for tensor in leaving])
+        if scale is None:
+            input_bytes: float = sum([tensor.size_bytes for tensor in found.values()])
+            output_bytes: float = sum([self._written(item).bytes_of(item.size) for item in leaving])
+        else:
+            input_bytes, output_bytes = input_elements * scale, output_elements * scale
         return _Traffic(
             input_elements=input_elements,
             output_elements=output_elements,
             skipped_bytes=0.0,
-            input_bytes=input_bytes if scale is None else input_elements * scale,
-            output_bytes=output_bytes if scale is None else output_elements * scale,
-            extra_elements=sum(tensor.size for name, tensor in found.items() if name not in own),
+            input_bytes=input_bytes,
+            output_bytes=output_bytes,
+            extra_elements=sum([size for name, size in sizes.items() if name not in own]),
             n_inputs=len(found),
             n_outputs=len(leaving),
         )

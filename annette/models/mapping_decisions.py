@@ -45,7 +45,12 @@ def _next(condition: Condition, site: Site) -> Decision:
 def decide_at(decision: Decision, site: Site) -> str | float:
     """What a decision comes to at a site; as `annette.models.rule_tree.decide`."""
     while isinstance(decision, tuple):
-        decision = _next(decision, site)
+        _, look, word, threshold, holds, fails = decision  # as `_next`, without a call
+        value = look(site)
+        if isinstance(value, frozenset):
+            decision = holds if word in value else fails
+        else:
+            decision = holds if word is None and value <= threshold else fails
     return decision
 
 
@@ -133,21 +138,24 @@ class MergeDecisions:
         never = {key: isinstance(tree, Leaf) and tree.fraction(MERGED) <= 0.5 for key, tree in rules.items()}
         self._never = frozenset(key for key, is_never in never.items() if is_never)
 
-    def chance(self, walk: Walk, number: int, candidate: Candidate) -> float:
-        """How likely a layer joins a kernel, in [0, 1); up to 0.5 it stays apart."""
-        kernel, feeder, _ = candidate
+    def chance(self, walk: Walk, number: int, kernel: int, feeder: int, place: int) -> float:
+        """How likely a layer joins a kernel, in [0, 1); up to 0.5 it stays apart.
+
+        ``feeder`` is the layer in the kernel that feeds it, ``place`` that of the operand.
+        """
         kinds = walk.view.kinds
         key = kinds[walk.kernels[kernel].primary], kinds[number], kinds[feeder]
         decision = self._by_kinds.get(key)
         if decision is None:
-            decision = _bounded(self._by_kinds)[key] = self._decision(key, Site(walk, number, *candidate))
+            site = Site(walk, number, kernel, feeder, place)
+            decision = _bounded(self._by_kinds)[key] = self._decision(key, site)
         if isinstance(decision, tuple):
-            decision = decide_at(decision, Site(walk, number, *candidate))
+            decision = decide_at(decision, Site(walk, number, kernel, feeder, place))
         return float(decision)
 
     def homes(self, walk: Walk, number: int, candidates: Sequence[Candidate]) -> list[tuple[float, int, int]]:
         """Those that a layer probably joins: (chance, the layer that feeds it, kernel) each."""
-        found = [(self.chance(walk, number, candidate), candidate) for candidate in candidates]
+        found = [(self.chance(walk, number, *candidate), candidate) for candidate in candidates]
         return [(chance, feeder, kernel) for chance, (kernel, feeder, _) in found if chance > 0.5]
 
     def _decision(self, kinds: tuple[LayerKind, LayerKind, LayerKind], site: Site) -> Decision:

@@ -125,13 +125,21 @@ class MappingModel:
         view = GraphView(network, self.transparent)
         by_units, staying, vanishing = self._places_by_units, self._staying, self._vanishing
         walk = Walk(view, self.joins, self._unit, keeps_units=by_units)
+        reads, layer_sources, chance = view.reads, walk.layer_sources, self._merging.chance
         for number, op_type in enumerate(view.op_types):
-            sources = walk.layer_sources(number)
+            sources = layer_sources(number)
             if op_type not in staying and vanishing.label(walk, number) == VANISHES:
                 walk.vanish(number, sources)
                 continue
-            homes = self._homes(walk, number, sources) if sources else ()
-            kernel = walk.join_all(number, homes, sources) if homes else walk.open(number, sources)
+            if len(sources) == 1 and len(reads[number]) == 1:  # most layers by far
+                kernel, feeder = sources[0]
+                if chance(walk, number, kernel, feeder, 0) > 0.5:
+                    walk.extend(number, kernel)
+                else:
+                    kernel = walk.open(number, sources)
+            else:
+                homes = self._homes(walk, number, sources) if sources else ()
+                kernel = walk.join_all(number, homes, sources) if homes else walk.open(number, sources)
             if by_units:  # from the front, so that no question has to reach back far
                 walk.unit(kernel)
         unite_siblings(walk, self.siblings)
@@ -153,10 +161,7 @@ class MappingModel:
 
         Several only of kernels that were seen to be united by such a layer.
         """
-        candidates = walk.candidates(number, sources)
-        if len(candidates) == 1:
-            return (candidates[0][0],) if self._merging.chance(walk, number, candidates[0]) > 0.5 else ()
-        found = self._merging.homes(walk, number, candidates)
+        found = self._merging.homes(walk, number, walk.candidates(number, sources))
         if len(found) < 2:
             return [kernel for _, _, kernel in found]
         op_type = walk.view.op_types[number]

@@ -280,14 +280,7 @@ class Walk:
 
     def join(self, number: int, kernel: int, sources: tuple[Source, ...] | None = None) -> None:
         """The layer becomes part of a kernel."""
-        state = self.kernels[kernel]
-        state.layers.append(number)
-        op_type = self.view.op_types[number]
-        if op_type not in state.operators:
-            state.operators |= {op_type}
-        if state.primary_op not in MAC_OPERATORS and primary_rank(op_type) < primary_rank(state.primary_op):
-            state.primary, state.primary_op = number, op_type
-        added = 0
+        state, added = self.kernels[kernel], 0
         for other, _ in self.layer_sources(number) if sources is None else sources:
             if other != kernel:
                 added |= self.kernels[other].ancestors | 1 << other
@@ -296,6 +289,16 @@ class Walk:
             for later in self.kernels:
                 if later.ancestors >> kernel & 1:
                     later.ancestors |= state.ancestors
+        self.extend(number, kernel)
+
+    def extend(self, number: int, kernel: int) -> None:
+        """The layer becomes part of a kernel that computes all of its operands."""
+        state, op_type = self.kernels[kernel], self.view.op_types[number]
+        state.layers.append(number)
+        if op_type not in state.operators:
+            state.operators |= {op_type}
+        if state.primary_op not in MAC_OPERATORS and primary_rank(op_type) < primary_rank(state.primary_op):
+            state.primary, state.primary_op = number, op_type
         self._place(number, kernel)
 
     def join_all(self, number: int, kernels: Sequence[int], sources: tuple[Source, ...] | None = None) -> int:
@@ -344,9 +347,8 @@ class Walk:
 
     def _place(self, number: int, kernel: int) -> None:
         self.kernel_of[number] = kernel
-        source = ((kernel, number),)
         for name in self.view.layers[number].outputs:
-            self._sources[name] = source
+            self._sources[name] = ((kernel, number),)
 
     def order(self) -> Sequence[int]:
         """Kernel numbers in an order of execution: each after those it needs, else by primary layer."""
