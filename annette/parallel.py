@@ -11,6 +11,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -67,7 +68,7 @@ def run_in_order(
     if jobs == 1 or len(tasks) <= 1:
         yield from (function(*shared, *task) for task in tasks)
         return
-    yield from _run(function, tasks, jobs, _Shared(shared), in_order=True)
+    yield from _run(function, tasks, jobs, _share(shared), in_order=True)
 
 
 def run_as_done(
@@ -91,7 +92,7 @@ def run_as_done(
     WorkerLostError
         As from `run_in_order`.
     """
-    return _run(function, tasks, jobs, _Shared(shared), in_order=False)
+    return _run(function, tasks, jobs, _share(shared), in_order=False)
 
 
 def _run(
@@ -166,58 +167,88 @@ def _run_on_dask(
     from distributed.comm.core import CommClosedError
     from distributed.scheduler import KilledWorker
 
-    held = client.submit(_itself, shared, pure=False)  # a task too: what dies with a worker is made again
-
-    def submit(task: tuple[Any, ...]) -> Any:
-        return client.submit(_call, function, held, task, pure=False)
-
     source = enumerate(tasks)
     ahead = max(_FEWEST_AHEAD, 2 * sum(client.nthreads().values()))
-    numbers = {submit(task): number for number, task in islice(source, ahead)}
-    finished = as_completed(list(numbers), loop=client.loop)
+    if shared.items:
+        client.run(_call, _nothing, shared, (), on_error="ignore")
+    finished = as_completed(loop=client.loop)
+    running: dict[Any, tuple[int, tuple[Any, ...]]] = {}
+
+    def submit(number: int, task: tuple[Any, ...], given: _Shared) -> None:
+        future = client.submit(_call, function, given, task, pure=False)
+        running[future] = number, task
+        finished.add(future)
+
+    for number, task in islice(source, ahead):
+        submit(number, task, shared.by_name())
     kept: dict[int, _Answer] = {}
     due = 0
     try:
         for future in finished:
-            kept[numbers[future]] = future.result()
-            del numbers[future]
+            answer: _Answer | _Lacking = future.result()
+            number, task = running.pop(future)
+            if isinstance(answer, _Lacking):  # a worker that came later
+                submit(number, task, shared)
+                continue
+            kept[number] = answer
             for number, task in islice(source, 1):
-                coming = submit(task)
-                numbers[coming] = number
-                finished.add(coming)
+                submit(number, task, shared.by_name())
             while kept and (not in_order or due in kept):
                 yield kept.pop(due if in_order else next(iter(kept)))
                 due += 1
     except (CancelledError, CommClosedError, KilledWorker) as err:
         raise _lost(err) from err
     finally:
-        client.cancel(list(numbers))
+        client.cancel(list(running))
 
 
-def _call(function: Callable[..., _Answer], shared: _Shared, task: tuple[Any, ...]) -> _Answer:
-    return function(*shared.items, *task)
+class _NotSent:
+    """In place of an object that the other process has."""
 
 
-def _itself(shared: _Shared) -> _Shared:
-    return shared
+class _Lacking:
+    """The answer of a process that does not have what the tasks share."""
 
 
+@dataclass(frozen=True, slots=True)
 class _Shared:
     """Objects that become, in each other process, one and the same object however often they are sent."""
 
-    def __init__(self, items: tuple[Any, ...]) -> None:
-        self.items = items
+    items: tuple[Any, ...]
+    tokens: tuple[str | None, ...]
 
-    def __reduce__(self) -> tuple[Callable[..., _Shared], tuple[Any, ...]]:
-        return _received, (tuple(map(_token, self.items)), self.items)
+    def by_name(self) -> _Shared:
+        """What is sent to processes that have the objects already."""
+        pairs = zip(self.items, self.tokens, strict=True)
+        return _Shared(tuple(item if token is None else _NotSent() for item, token in pairs), self.tokens)
+
+    def here(self) -> tuple[Any, ...] | _Lacking:
+        """The objects of this process. Not as they are unpickled: Dask's scheduler does that too."""
+        with _HOLDING:
+            found = list(self.items)
+            for place, token in enumerate(self.tokens):
+                if token is not None and token not in _HELD:
+                    if isinstance(found[place], _NotSent):
+                        return _Lacking()
+                    _HELD[token] = found[place]
+                if token is not None:
+                    found[place] = _HELD[token]
+                    _HELD.move_to_end(token)
+            while len(_HELD) > _MOST_HELD:
+                _HELD.popitem(last=False)
+        return tuple(found)
 
 
 _TOKENS: dict[int, str] = {}
 """Of objects that were shared and still live, by their id."""
-_RECEIVED: OrderedDict[str, Any] = OrderedDict()
+_HELD: OrderedDict[str, Any] = OrderedDict()
 """Here, the objects that came from another process, by its token; the last few."""
-_MOST_RECEIVED = 8
-_RECEIVING = Lock()
+_MOST_HELD = 8
+_HOLDING = Lock()
+
+
+def _share(items: tuple[Any, ...]) -> _Shared:
+    return _Shared(items, tuple(map(_token, items)))
 
 
 def _token(item: Any) -> str | None:
@@ -230,15 +261,13 @@ def _token(item: Any) -> str | None:
     return token
 
 
-def _received(tokens: tuple[str | None, ...], items: tuple[Any, ...]) -> _Shared:
-    with _RECEIVING:
-        pairs = tuple(zip(tokens, items, strict=True))
-        kept = tuple(item if token is None else _RECEIVED.setdefault(token, item) for token, item in pairs)
-        for token in filter(None, tokens):
-            _RECEIVED.move_to_end(token)
-        while len(_RECEIVED) > _MOST_RECEIVED:
-            _RECEIVED.popitem(last=False)
-    return _Shared(kept)
+def _call(function: Callable[..., _Answer], shared: _Shared, task: tuple[Any, ...]) -> _Answer | _Lacking:
+    items = shared.here()
+    return items if isinstance(items, _Lacking) else function(*items, *task)
+
+
+def _nothing(*shared: Any) -> None:
+    """Asked of each worker at first, so that it has what the tasks share."""
 
 
 def _lost(err: Exception) -> WorkerLostError:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+import numpy as np
 import pytest
 
 import annette
@@ -26,6 +27,7 @@ from annette.graph.network import Network
 from annette.measurement import Measurement
 from annette.parallel import on_dask, run_in_order
 from annette.store.campaign import CampaignStore, Record
+from annette.zoo.spaces.registry import open_space
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install annette[dask]")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
@@ -105,8 +107,6 @@ def test_answers_come_in_order_from_the_workers(scheduler: str) -> None:
 
 
 def test_arrays_survive_the_worker_that_got_them_first(scheduler: str, tmp_path: Path) -> None:
-    import numpy as np
-
     die = _dies_once(tmp_path / "died")
 
     def add_up(number: int, array: Any) -> float:
@@ -226,3 +226,29 @@ def test_a_cluster_that_cannot_be_used_says_why(scheduler: str, monkeypatch: pyt
 def _enter(scheduler: str) -> None:
     with on_dask(scheduler):
         pass
+
+
+def test_a_population_is_estimated_alike_though_workers_are_killed(
+    scheduler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform, space = annette.load("zcu102-dpu"), open_space("nasbench201")
+    rows = space.sample(1000, seed=1)
+    networks = [space.network(row) for row in rows[:10]] * 40
+    alone_s = platform.estimate_space(space, rows)
+    monkeypatch.setattr("annette.estimation.space_estimates.TASK", 100)
+    with on_dask(scheduler), distributed.Client(scheduler) as client:
+        due = list(client.run(os.getpid).values())
+
+        def estimate(method: Callable[..., Any], *what: Any) -> Any:
+            victims = [due.pop()]
+
+            def kill_one(done: int, total: int | None) -> None:
+                if victims:
+                    os.kill(victims.pop(), signal.SIGKILL)
+
+            return method(*what, n_jobs=-1, on_progress=kill_one)
+
+        many_s = estimate(platform.estimate_many, networks)
+        assert np.array_equal(many_s, np.tile(alone_s[:10], 40))
+        assert np.array_equal(estimate(platform.estimate_space, space, rows), alone_s)
+    assert not due
