@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from annette.backends.protocol import Backend
 from annette.benchmark.campaign import measure_network, visit_seed
@@ -24,11 +21,8 @@ __all__ = ["OnProgress", "iterate_results"]
 OnProgress = Callable[[int, int], None]
 """Called with the visits done and to do: one of each network, or as many as the device wants."""
 
-_Files = tuple[tuple[str, bytes], ...]
 _PART = 16
 """Networks that are built, measured and predicted together: enough to make the cost of each call small."""
-_MOST_ELSEWHERE = 64
-"""The most in other processes, to which the platform travels with each part: some megabytes."""
 _PARTS_A_JOB = 4
 """Parts that each process gets at least, if there are networks enough, so that all end at about one time."""
 
@@ -60,10 +54,10 @@ def iterate_results(
     if backend.info.visits > 1:
         yield from _iterate_rounds(platform, backend, members, seed, jobs, on_progress)
         return
-    size = _PART if jobs == 1 else _size_elsewhere(len(members), jobs)
+    size = _part_size(len(members), jobs)
     parts = [(start, members[start : start + size]) for start in range(0, len(members), size)]
     done = 0
-    for results in _iterate_parts(platform, backend, parts, seed, jobs):
+    for results in run_in_order(_evaluate_part, parts, jobs, shared=(platform, backend, seed)):
         for result in results:
             done += 1
             if on_progress is not None:
@@ -71,29 +65,15 @@ def iterate_results(
             yield result
 
 
-def _size_elsewhere(networks: int, jobs: int) -> int:
+def _part_size(networks: int, jobs: int) -> int:
+    if jobs == 1:
+        return _PART
     processes = jobs if jobs > 0 else os.cpu_count() or 1
-    return max(1, min(_MOST_ELSEWHERE, networks // (_PARTS_A_JOB * processes)))
-
-
-def _iterate_parts(
-    platform: Platform,
-    backend: Backend,
-    parts: Sequence[tuple[int, Sequence[SuiteMember]]],
-    seed: int,
-    jobs: int,
-) -> Iterator[tuple[NetworkResult | FailedNetwork, ...]]:
-    if jobs == 1 or len(parts) <= 1:
-        for start, members in parts:
-            yield _evaluate_part(platform, backend, members, start, seed)
-        return
-    files = _files(platform)
-    tasks = [(files, backend, members, start, seed) for start, members in parts]
-    yield from run_in_order(_evaluate_part_elsewhere, tasks, jobs)
+    return max(1, min(_PART, networks // (_PARTS_A_JOB * processes)))
 
 
 def _evaluate_part(
-    platform: Platform, backend: Backend, members: Sequence[SuiteMember], start: int, seed: int
+    platform: Platform, backend: Backend, seed: int, start: int, members: Sequence[SuiteMember]
 ) -> tuple[NetworkResult | FailedNetwork, ...]:
     """The members from position ``start`` on."""
     items = []
@@ -102,28 +82,6 @@ def _evaluate_part(
         measurement = measure_network(backend, network, _network_seed(seed, number))
         items.append(_measured(member, network, combine_visits([measurement], reference_s=None)))
     return compare_networks(platform, items)
-
-
-def _evaluate_part_elsewhere(
-    files: _Files, backend: Backend, members: Sequence[SuiteMember], start: int, seed: int
-) -> tuple[NetworkResult | FailedNetwork, ...]:
-    return _evaluate_part(_load(files), backend, members, start, seed)
-
-
-def _files(platform: Platform) -> _Files:
-    """The platform as it is saved, which other machines can read too."""
-    with TemporaryDirectory(prefix="annette-") as folder:
-        platform.save(folder)
-        return tuple((path.name, path.read_bytes()) for path in sorted(Path(folder).iterdir()))
-
-
-@lru_cache(maxsize=1)
-def _load(files: _Files) -> Platform:
-    """The platform of these files; each process reads it once."""
-    with TemporaryDirectory(prefix="annette-") as folder:
-        for name, data in files:
-            (Path(folder) / name).write_bytes(data)
-        return Platform.load(folder)
 
 
 def _iterate_rounds(
