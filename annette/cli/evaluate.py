@@ -26,6 +26,9 @@ from annette.units import format_fraction, format_joules, format_number, format_
 __all__ = ["evaluate", "print_evaluation"]
 
 _MOST_FAILURES = 12
+_MOST_NETWORKS = 40
+_SHOWN_OF_MANY = 10
+"""Of more networks so many are shown: of a search space single ones say little."""
 
 
 def evaluate(
@@ -108,10 +111,11 @@ def _measured(
     return answer.to_dict()
 
 
-def print_evaluation(document: Mapping[str, Any], *, most: int = 40) -> None:
+def print_evaluation(document: Mapping[str, Any]) -> None:
     """The networks with measured and predicted latencies, then the figures of merit of each layer model."""
     models = [name for name in MODEL_TITLES if name in document["models"]]
     networks = document["networks"]
+    most = _MOST_NETWORKS if len(networks) <= _MOST_NETWORKS else _SHOWN_OF_MANY
     print_line(
         f"{document['suite']} on {document['device']}, platform {document['platform']}: "
         "predicted latency (error against the measurement)",
