@@ -9,6 +9,7 @@ Where a platform or a space asks for what arrays do not carry, networks are buil
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -41,6 +42,8 @@ CHUNK = 4096
 """Architectures at once: enough for arrays to pay, few enough for the memory of a small machine."""
 TASK = 4 * CHUNK
 """Architectures that another process gets at once, to whom the platform travels with each task."""
+FEW = 8
+"""For so few architectures building their networks is quicker than arrays."""
 SMALL_SPACE = 1_000_000
 """Of spaces with at most so many rows every answer is kept."""
 MAX_KERNELS = 1 << 18
@@ -58,6 +61,8 @@ class _Known:
     """Of small spaces the answers by rank, nan where none is known, by model and target."""
     reason: str | None = None
     """Why networks are built instead."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    """Held while something is learned: threads may share a space and a platform."""
 
 
 _KNOWN: WeakKeyDictionary[SearchSpace, list[_Known]] = WeakKeyDictionary()
@@ -107,6 +112,20 @@ def _estimate_rows(
 ) -> NDArray[np.float64]:
     """The answers for checked rows, in this process."""
     known = _known(platform, space)
+    with known.lock:
+        return _answers(platform, known, rows, model, target, on_progress)
+
+
+def _answers(
+    platform: Platform,
+    known: _Known,
+    rows: Encodings,
+    model: str,
+    target: str,
+    on_progress: OnProgress | None,
+) -> NDArray[np.float64]:
+    """The answers for checked rows; those of a small space are looked up where they are known."""
+    space = known.templates.space
     if space.size > SMALL_SPACE:
         return _estimate_distinct(platform, known, rows, model, target, on_progress)
     answers = known.answers.setdefault((model, target), np.full(space.size, np.nan))
@@ -138,13 +157,14 @@ def _estimate_distinct(
     found = np.empty(len(rows))
     for start in range(0, len(rows), CHUNK):
         chunk = rows[start : start + CHUNK]
-        if known.reason is None:
+        is_few = len(rows) <= FEW
+        if known.reason is None and not is_few:
             try:
                 found[start : start + len(chunk)] = _estimate_chunk(platform, known, chunk, model, target)
             except NotVectorisedError as err:
                 known.reason = str(err)
                 _LOG.info("%s on %s network by network: %s", space.name, platform.name, err)
-        if known.reason is not None:
+        if known.reason is not None or is_few:
             networks = (space.network(row, name="architecture") for row in chunk.tolist())
             found[start : start + len(chunk)] = estimate_many(
                 platform, networks, model=model, target=target, n_jobs=1, on_progress=None

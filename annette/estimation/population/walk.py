@@ -29,6 +29,8 @@ MAX_OPERATORS = 63
 """Sets of operators are bits of a word."""
 MAX_KERNEL_LAYERS = 60
 """What leaves a kernel is bits of a word."""
+MAX_SOURCES = 64
+"""Layers whose outputs, joined by layers that vanish, make one tensor."""
 WORD = 64
 _ONE = np.uint64(1)
 
@@ -192,8 +194,11 @@ class PopulationWalk:
         for place in range(1, len(columns)):
             columns[place, (columns[:place] == columns[place]).any(axis=0)] = NOBODY
         columns = np.take_along_axis(columns, np.argsort(columns < 0, axis=0, kind="stable"), axis=0)
+        width = max(2, int((columns >= 0).sum(axis=0).max()))
+        if width > MAX_SOURCES:
+            raise NotVectorisedError(f"a tensor made by more than {MAX_SOURCES} layers")
         self.source[own] = np.where(columns[1] >= 0, SEVERAL, columns[0])
-        self._keep_several(number, own, tuple(columns))
+        self._keep_several(number, own, tuple(columns[:width]))
 
     def _keep_several(self, number: int, own: Ints, columns: tuple[Ints, ...]) -> None:
         kept = []
