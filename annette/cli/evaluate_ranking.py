@@ -12,6 +12,8 @@ from annette.units import format_fraction, format_number, format_seconds
 __all__ = ["MODEL_TITLES", "format_rank", "print_groups", "print_ranking"]
 
 _SHOWN_MODEL = "mixed"
+_FEWEST_OF_TOP = 10
+"""Of fewer than that, 1 % of a small suite, the share that is found says nothing."""
 MODEL_TITLES: Mapping[str, str] = MappingProxyType(
     {
         "roofline": "roofline",
@@ -60,14 +62,14 @@ def _print_choices(found: Mapping[str, Mapping[str, Any]]) -> None:
     first = next(iter(found.values()))
     quality = "MACs" if first["quality"] == "macs" else first["quality"]
     print_line(f"\nwhat a search for the most {quality} would find", bold=True)
-    tops = tuple(f"fastest {item['k']}" for item in first["top"])
+    tops = tuple(f"fastest {item['k']}" for item in first["top"] if item["k"] >= _FEWEST_OF_TOP)
     rows = []
     for title, ranking in found.items():
         budgets = ranking["budgets"]
         rows.append(
             (
                 title,
-                *(format_fraction(item["overlap"]) for item in ranking["top"]),
+                *(format_fraction(item["overlap"]) for item in ranking["top"] if item["k"] >= _FEWEST_OF_TOP),
                 *(_regret(item) for item in budgets),
                 format_fraction(ranking["front_recall"]),
                 format_fraction(ranking["front_excess_fraction"]),
