@@ -47,7 +47,7 @@ FEW = 8
 SMALL_SPACE = 1_000_000
 """Of spaces with at most so many rows every answer is kept."""
 MAX_KERNELS = 1 << 18
-"""Kernels kept of one space on one platform; beyond that all are forgotten."""
+"""Kernels, and layers by themselves, kept of one space on one platform; beyond that all are forgotten."""
 
 
 @dataclass(slots=True, eq=False)
@@ -178,8 +178,8 @@ def _estimate_chunk(
     platform: Platform, known: _Known, rows: Encodings, model: str, target: str
 ) -> NDArray[np.float64]:
     check_device(platform.device)
-    if len(known.prices.rows) > MAX_KERNELS:
-        known.prices = KernelPrices(platform.device)
+    if max(len(known.prices.rows), len(known.templates.signatures.items)) > MAX_KERNELS:
+        known.templates, known.prices = Templates(known.templates.space), KernelPrices(platform.device)
     return _estimate_pieces(platform, known, known.templates.space.pieces(rows), model, target)
 
 

@@ -85,13 +85,14 @@ class PopulationWalk:
         self.kernel[: self.n] = self.kernel[(len(layers.slots) + 1) * self.n :] = -1
         self.place = np.zeros(self.size, dtype=np.int64)
         """Number of a layer in its kernel."""
-        self.leaves = np.ones(self.size, dtype=bool)
-        """Whether the output of a layer is read outside its kernel, or by nobody at all."""
         self.n_layers = np.ones(self.size, dtype=np.int64)
         """Of kernels, as all that follows."""
         self.primary = self.kernel.copy()
         self.operators = np.zeros(self.size, dtype=np.uint64)
-        self._starts, longest = _epochs(layers)
+        last_use = _last_use(layers, self.size)
+        self.leaves = last_use < 0
+        """Whether the output of a layer is read outside its kernel, or by nobody at all."""
+        self._starts, longest = _epochs(layers, last_use)
         self._start = self.n
         """Address of the first layer of the epoch that the walk is in."""
         self._bits = np.zeros(self.size, dtype=np.uint64)
@@ -115,7 +116,6 @@ class PopulationWalk:
         for slot in reversed(self.layers.slots):
             bit = _ONE << np.uint64(self.code_of[slot.operator])
             for place, made in enumerate(slot.operands):
-                self.leaves[made] = False
                 own = slot.layers
                 for other in slot.operands[:place]:  # a layer that reads a tensor twice reads it once
                     made, own = made[made != other], own[made != other]
@@ -269,26 +269,31 @@ class PopulationWalk:
                     closures[address[has]] |= words[has]
 
 
-def _epochs(layers: PopulationLayers) -> tuple[list[int], int]:
+def _last_use(layers: PopulationLayers, size: int) -> Ints:
+    """The last slot that reads what each layer hands out, over addresses; -1 where none does."""
+    last_use = np.full(size, -1)
+    for number, slot in enumerate(layers.slots, start=1):
+        for made in slot.operands:
+            last_use[made] = number
+    return last_use
+
+
+def _epochs(layers: PopulationLayers, last_use: Ints) -> tuple[list[int], int]:
     """The slot with which the epoch of each slot begins, and the length of the longest epoch.
 
     An epoch begins where no network has more than one tensor that was made before and is read later. All that
     comes later then needs whatever made that tensor, so that what needs what is asked within an epoch only.
     """
     n, n_slots = layers.n_networks, len(layers.slots)
-    last_use = np.full((n_slots + 1) * n, -1)
-    for number, slot in enumerate(layers.slots, start=1):
-        if not slot.operands:
-            return [1] * (n_slots + 1), n_slots  # a layer that needs nothing may run at any time
-        for made in slot.operands:
-            last_use[made] = number
-    last_use[layers.outputs] = n_slots + 1
-    made = np.flatnonzero(last_use >= 0)
-    rows = made % n
-    first, last = made // n + 1, last_use[made] + 1
+    if not all(slot.operands for slot in layers.slots):
+        return [1] * (n_slots + 1), n_slots  # a layer that needs nothing may run at any time
+    last = last_use[: (n_slots + 1) * n].copy()
+    last[layers.outputs] = n_slots + 1
+    made = np.flatnonzero(last >= 0)
     live = np.zeros((n_slots + 3) * n, dtype=np.int32)
-    live[first * n + rows] = 1
-    live -= np.bincount(last * n + rows, minlength=len(live)).astype(np.int32)
+    live[made + n] = 1  # from the slot after its own
+    end = (last[made] + 1) * n + made % n
+    live -= np.bincount(end, minlength=len(live)).astype(np.int32)
     most = np.cumsum(live.reshape(-1, n), axis=0, dtype=np.int32).max(axis=1)
     starts, start, longest = [1], 1, 1
     for number in range(1, n_slots + 1):
