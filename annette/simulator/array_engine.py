@@ -19,7 +19,7 @@ from annette.simulator.array_accesses import (
 )
 from annette.simulator.nests import ArrayNest, KernelTime
 from annette.simulator.tile_bounds import ROUNDING
-from annette.simulator.tile_pipeline import TilingChoice, fastest_tilings
+from annette.simulator.tile_search import TilingChoice, fastest_tilings
 from annette.simulator.tiling import Tile, Way, unrolled_steps
 
 __all__ = ["ArrayMachine", "ArrayTiling", "array_machine", "choose_tiling", "time_array"]
@@ -211,17 +211,17 @@ def _best(nests: Sequence[ArrayNest], machine: ArrayMachine) -> list[TilingChoic
     the fewest steps, then all that could still be faster.
     """
     ways = [_ways(nest, machine) for nest in nests]
-    best = fastest_tilings([some[0] for some in ways], machine)
+    best = fastest_tilings([some[0] for some in ways], machine, [math.inf for _ in ways])
     others = [
         (index, way)
         for index, some in enumerate(ways)
         for way in some[1:]
-        if _may_be_faster(way, machine, best[index])
+        if _least_s(way, machine) < _latency_s(best[index])
     ]
-    found = fastest_tilings([way for _, way in others], machine)
+    limits_s = [_latency_s(best[index]) - machine.launch_s for index, _ in others]
+    found = fastest_tilings([way for _, way in others], machine, limits_s)
     for (index, _), choice in zip(others, found, strict=True):
-        so_far = best[index]
-        if choice is not None and (so_far is None or choice.latency_s < so_far.latency_s):
+        if _latency_s(choice) < _latency_s(best[index]):
             best[index] = choice
     return best
 
@@ -236,8 +236,8 @@ def _ways(nest: ArrayNest, machine: ArrayMachine) -> list[Way]:
     return sorted(ways, key=lambda way: math.prod(way.steps))
 
 
-def _may_be_faster(way: Way, machine: ArrayMachine, best: TilingChoice | None) -> bool:
-    return best is None or _least_s(way, machine) < best.latency_s
+def _latency_s(choice: TilingChoice | None) -> float:
+    return math.inf if choice is None else choice.latency_s
 
 
 def _least_s(way: Way, machine: ArrayMachine) -> float:

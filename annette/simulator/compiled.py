@@ -8,7 +8,7 @@ from annette.hardware.accelerator import Accelerator, ExternalMemory
 from annette.hardware.rules import CompilerRules
 from annette.simulator.compiler import compile_facts, unit_of
 from annette.simulator.facts import NetworkFacts
-from annette.simulator.lowering import lower_to_array, lower_to_stream
+from annette.simulator.lowering import MovedElements, lower_to_array, lower_to_stream, moved_elements
 from annette.simulator.nests import ArrayNest, Stream
 
 __all__ = ["CompiledNetwork", "PreparedNetwork"]
@@ -23,6 +23,7 @@ class CompiledNetwork:
         self._accelerator = accelerator
         self._nests: dict[tuple[str, ...], ArrayNest] = {}
         self._streams: dict[tuple[tuple[str, ...], str, int], Stream] = {}
+        self._moved: dict[tuple[str, ...], MovedElements] = {}
         self._units: dict[str, str | None] = {}
 
     def layers(self, names: tuple[str, ...]) -> list[Layer]:
@@ -42,6 +43,13 @@ class CompiledNetwork:
         found = self._streams.get(key)
         if found is None:
             found = self._streams[key] = lower_to_stream(self.facts, self.layers(names), external)
+        return found
+
+    def moved(self, names: tuple[str, ...]) -> MovedElements:
+        """What a kernel of these layers moves, on whichever unit."""
+        found = self._moved.get(names)
+        if found is None:
+            found = self._moved[names] = moved_elements(self.facts, self.layers(names))
         return found
 
     def unit_of(self, name: str) -> str | None:

@@ -31,6 +31,7 @@ class NetworkFacts:
         self._geometries: dict[str, Geometry] = {}
         self._works: dict[str, Work] = {}
         self._families: dict[str, str] = {}
+        self._operands: dict[str, tuple[tuple[Tensor, ...], tuple[Tensor, ...]]] = {}
 
     def geometry(self, layer: Layer) -> Geometry:
         """Sizes of the layer's loop nest."""
@@ -51,6 +52,13 @@ class NetworkFacts:
         found = self._families.get(layer.name)
         if found is None:
             found = self._families[layer.name] = layer_family(self.network, layer)
+        return found
+
+    def operands(self, layer: Layer) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Activations and weights that the layer reads."""
+        found = self._operands.get(layer.name)
+        if found is None:
+            found = self._operands[layer.name] = operands(self.network, layer)
         return found
 
     @cached_property
@@ -92,11 +100,11 @@ class NetworkFacts:
             return axis + len(outputs[0].shape) if axis < 0 and layer.attribute("axis") is not None else axis
         if name == "activation_inputs":
             return self.activation_count(layer)
-        return _input_feature(name, operands(self.network, layer)[0], outputs)
+        return _input_feature(name, self.operands(layer)[0], outputs)
 
     def activation_count(self, layer: Layer) -> int:
         """How many of the layer's inputs are activations; one that is used twice counts twice."""
-        names = {item.name for item in operands(self.network, layer)[0]}
+        names = {item.name for item in self.operands(layer)[0]}
         return sum(name in names for name in layer.inputs)
 
     def is_view_of(self, tensor: str, names: Collection[str]) -> bool:

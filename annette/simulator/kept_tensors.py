@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from annette.graph.mapping import Kernel
 from annette.hardware.accelerator import Accelerator
-from annette.simulator.nests import Stream
+from annette.simulator.lowering import MovedElements
 
 __all__ = ["KernelView", "kernel_views"]
 
@@ -30,9 +30,9 @@ class KernelView:
 
 
 def kernel_views(
-    kernels: Sequence[Kernel], accelerator: Accelerator, stream_of: Callable[[Kernel], Stream]
+    kernels: Sequence[Kernel], accelerator: Accelerator, moved_of: Callable[[Kernel], MovedElements]
 ) -> tuple[KernelView, ...]:
-    """What each of ``kernels`` sees, in their order; ``stream_of`` says what one of them moves.
+    """What each of ``kernels`` sees, in their order; ``moved_of`` says what one of them moves.
 
     The activations of a kernel stay in ``accelerator.activation_memory`` where all it reads and writes fits
     there together; else they all lie in the external memory. Weights stay in ``accelerator.weight_memory``
@@ -48,9 +48,9 @@ def kernel_views(
         if kernel.unit == "host":
             views.append(plain)
             continue
-        stream = stream_of(kernel)
-        weights = stream.weight_elements * accelerator.precision.weight_bytes
-        activations = (stream.load_elements + stream.store_elements) * accelerator.precision.activation_bytes
+        moved = moved_of(kernel)
+        weights = moved.weights * accelerator.precision.weight_bytes
+        activations = (moved.loads + moved.stores) * accelerator.precision.activation_bytes
         keeps_weights = 0 < weights <= room
         room -= weights if keeps_weights else 0.0
         memory = accelerator.activation_memory

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from annette.errors import HardwareError
 from annette.graph.network import Layer, Tensor
-from annette.graph.operands import operands
 from annette.hardware.accelerator import ExternalMemory
 from annette.simulator.facts import NetworkFacts
 from annette.simulator.nests import ArrayNest, Stream
 
-__all__ = ["is_free_after_array", "lower_to_array", "lower_to_stream"]
+__all__ = ["MovedElements", "is_free_after_array", "lower_to_array", "lower_to_stream", "moved_elements"]
 
 _NEST_FAMILIES = frozenset({"conv", "depthwise_conv", "grouped_conv", "conv_transpose", "gemm", "matmul"})
 
@@ -57,7 +57,7 @@ def lower_to_array(facts: NetworkFacts, layers: Sequence[Layer]) -> ArrayNest:
     reach_w = 1 if transposed else (sizes.kernel_w - 1) * sizes.dilation_w + 1
     extra, extra_weights, post = _merged(facts, layers)
     last = facts.geometry(joined[-1]) if joined else sizes
-    activations, weights = operands(facts.network, primary)
+    activations, weights = facts.operands(primary)
     other = sum(item.size for item in (*weights, *activations[1:]))
     # A product of stacks of matrices has a right side a matrix: to the array that is a group each.
     own_weights = family == "matmul" and other > sizes.in_channels * sizes.out_channels
@@ -88,19 +88,39 @@ def lower_to_array(facts: NetworkFacts, layers: Sequence[Layer]) -> ArrayNest:
     )
 
 
+class MovedElements(NamedTuple):
+    """What a kernel moves."""
+
+    loads: int
+    """Activations read."""
+    weights: int
+    """Constants read."""
+    stores: int
+    """Activations written."""
+
+
+def moved_elements(facts: NetworkFacts, layers: Sequence[Layer]) -> MovedElements:
+    """What a kernel of these layers moves, each tensor once."""
+    return MovedElements(
+        loads=sum(item.size for item in _outside(facts, layers)),
+        weights=sum(
+            facts.work(layer).weight_elements for layer in layers if layer.op_type not in ("Gather", "Slice")
+        ),
+        stores=sum(item.size for item in facts.network.output_tensors(layers[-1])),
+    )
+
+
 def lower_to_stream(facts: NetworkFacts, layers: Sequence[Layer], external: ExternalMemory) -> Stream:
     """The pass over tensors that a kernel of the vector unit or of the host makes."""
     work: dict[str, float] = {}
     for layer in layers:
         for kind, amount in _layer_work(facts, layer):
             work[kind] = work.get(kind, 0.0) + amount
-    outputs = facts.network.output_tensors(layers[-1])
+    outputs, moved = facts.network.output_tensors(layers[-1]), moved_elements(facts, layers)
     return Stream(
-        load_elements=sum(item.size for item in _outside(facts, layers)),
-        weight_elements=sum(
-            facts.work(layer).weight_elements for layer in layers if layer.op_type not in ("Gather", "Slice")
-        ),
-        store_elements=sum(item.size for item in outputs),
+        load_elements=moved.loads,
+        weight_elements=moved.weights,
+        store_elements=moved.stores,
         run_elements=min(_run_elements(facts, layer, external) for layer in layers),
         padding=_padding(outputs, external),
         work=tuple(sorted(work.items())),
@@ -112,7 +132,7 @@ def _outside(facts: NetworkFacts, layers: Sequence[Layer]) -> tuple[Tensor, ...]
     inside = {name for layer in layers for name in layer.outputs}
     found: dict[str, Tensor] = {}
     for layer in layers:
-        for tensor in operands(facts.network, layer)[0]:
+        for tensor in facts.operands(layer)[0]:
             if tensor.name not in inside and not facts.is_view_of(tensor.name, inside):
                 found[tensor.name] = tensor
     return tuple(found.values())
@@ -120,7 +140,7 @@ def _outside(facts: NetworkFacts, layers: Sequence[Layer]) -> tuple[Tensor, ...]
 
 def _merged(facts: NetworkFacts, layers: Sequence[Layer]) -> tuple[int, int, int]:
     """Extra elements read, extra weights, and elements through the post-processor, of merged layers."""
-    own = {item.name for item in operands(facts.network, layers[0])[0]}
+    own = {item.name for item in facts.operands(layers[0])[0]}
     extra = sum(item.size for item in _outside(facts, layers) if item.name not in own)
     weights = post = 0
     for layer in layers[1:]:
@@ -161,7 +181,7 @@ def _layer_work(facts: NetworkFacts, layer: Layer) -> tuple[tuple[str, float], .
 def _run_elements(facts: NetworkFacts, layer: Layer, external: ExternalMemory) -> int:
     """Elements side by side in memory that the layer moves at once, at the worse end."""
     outputs = facts.network.output_tensors(layer)
-    activations = operands(facts.network, layer)[0]
+    activations = facts.operands(layer)[0]
     whole = max([item.size for item in (*outputs, *activations)], default=1)
     if not outputs or not outputs[0].shape:
         return max(whole, 1)

@@ -82,11 +82,8 @@ def kernel_ceilings(
     """
     prepared = network if isinstance(network, PreparedNetwork) else PreparedNetwork(network)
     compiled = prepared.compiled(accelerator)
-    external = accelerator.external_memory
     views = kernel_views(
-        [item.kernel for item in run.kernels],
-        accelerator,
-        lambda kernel: compiled.stream(kernel.layers, external),
+        [item.kernel for item in run.kernels], accelerator, lambda kernel: compiled.moved(kernel.layers)
     )
     rows = [_ceiling_seconds(compiled, view, item) for view, item in zip(views, run.kernels, strict=True)]
     used = {name for row in rows for name, seconds in row.items() if seconds > 0}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain, pairwise
 
 from annette.errors import HardwareError
 from annette.graph.mapping import Kernel, Mapping
@@ -103,11 +105,7 @@ def simulate(network: Network | PreparedNetwork, accelerator: Accelerator) -> Si
     """
     prepared = network if isinstance(network, PreparedNetwork) else PreparedNetwork(network)
     compiled = prepared.compiled(accelerator)
-    views = kernel_views(
-        compiled.mapping.kernels,
-        accelerator,
-        lambda kernel: compiled.stream(kernel.layers, accelerator.external_memory),
-    )
+    views = kernel_views(compiled.mapping.kernels, accelerator, lambda kernel: compiled.moved(kernel.layers))
     peak_macs_per_s = accelerator.peak_ops_per_s / 2
     kernels, units = compiled.mapping.kernels, units_of(views)
     _time_ahead(compiled, units)
@@ -155,12 +153,18 @@ def time_on_unit(
 
 
 def _time_ahead(compiled: CompiledNetwork, units: Sequence[Units]) -> None:
-    """Time all kernels together, those that see the same accelerator."""
-    steps: dict[Units, list[Step]] = {}
+    """Time what `_fused_time` will ask for, together for all kernels that see the same accelerator."""
+    steps: dict[Units, list[list[Step]]] = {}
     for kernel, seen in zip(compiled.mapping.kernels, units, strict=True):
-        steps.setdefault(seen, []).extend(_merged_steps(compiled, kernel.unit, kernel.layers))
+        steps.setdefault(seen, []).append(_merged_steps(compiled, kernel.unit, kernel.layers))
     for seen, some in steps.items():
-        seen.time_ahead(compiled, some)
+        seen.time_ahead(compiled, chain.from_iterable(some))
+        lone: list[Step] = []
+        for before, step in chain.from_iterable(map(pairwise, some)):
+            with suppress(HardwareError):  # it is raised when the kernel's turn comes
+                grown_s = seen.time(compiled, step).latency_s - seen.time(compiled, before).latency_s
+                lone.extend(_alone(compiled, seen, step, grown_s))
+        seen.time_ahead(compiled, lone)
 
 
 def _merged_steps(compiled: CompiledNetwork, unit: str, layers: tuple[str, ...]) -> list[Step]:
@@ -184,17 +188,22 @@ def _fused_time(compiled: CompiledNetwork, units: Units, unit: str, layers: tupl
     first, *others = _merged_steps(compiled, unit, layers)
     time = units.time(compiled, first)
     for step in others:
-        merged, name = units.time(compiled, step), step[1][-1]
+        merged = units.time(compiled, step)
         if merged.latency_s <= time.latency_s:
             time = _with_latency(merged, time.latency_s)
             continue
         latency_s = merged.latency_s
-        alone = compiled.unit_of(name)
-        if alone is not None and latency_s - time.latency_s > _launch_s(units.accelerator, alone):
-            own = units.time(compiled, (alone, (name,)))
-            latency_s = min(latency_s, time.latency_s + own.latency_s)
+        for alone in _alone(compiled, units, step, latency_s - time.latency_s):
+            latency_s = min(latency_s, time.latency_s + units.time(compiled, alone).latency_s)
         time = _with_latency(merged, latency_s)
     return time
+
+
+def _alone(compiled: CompiledNetwork, units: Units, step: Step, grown_s: float) -> list[Step]:
+    """The last layer of ``step`` as a kernel of its own, where that may take less than merging adds."""
+    _, (*_, name) = step
+    unit = compiled.unit_of(name)
+    return [] if unit is None or grown_s <= _launch_s(units.accelerator, unit) else [(unit, (name,))]
 
 
 def _launch_s(accelerator: Accelerator, unit: str) -> float:

@@ -6,6 +6,7 @@ The tables are those of `annette.simulator.tiling.TileTable`: a row a way, a til
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -17,22 +18,38 @@ from annette.simulator.array_traffic import (
     weight_bus_bytes,
     weight_bytes,
 )
-from annette.simulator.tiling import Floats, TileTable, Way
+from annette.simulator.tiling import Floats, TileTable, Way, tile_table, way_tiles
 
 if TYPE_CHECKING:
     from annette.simulator.array_engine import ArrayMachine
 
-__all__ = [
-    "PairColumns",
-    "ReductionColumns",
-    "WayColumns",
-    "pair_columns",
-    "reduction_columns",
-    "way_columns",
-]
+__all__ = ["PairColumns", "ReductionColumns", "TileColumns", "tile_columns"]
 
 
-class WayColumns(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TileColumns:
+    """All that is known of the tiles of some ways on a machine before they are combined to tilings."""
+
+    machine: ArrayMachine
+    ways: Sequence[Way]
+    table: TileTable
+    pairs: PairColumns
+    parts: ReductionColumns
+
+
+def tile_columns(ways: Sequence[Way], machine: ArrayMachine) -> TileColumns:
+    """The columns of these ways, at least one."""
+    table, shared = tile_table([way_tiles(way) for way in ways]), _way_columns(ways, machine)
+    return TileColumns(
+        machine=machine,
+        ways=ways,
+        table=table,
+        pairs=_pair_columns(table, shared, machine),
+        parts=_reduction_columns(table, shared, machine),
+    )
+
+
+class _Ways(NamedTuple):
     """A row for each way; shape (n_ways,)."""
 
     batch: Floats
@@ -71,9 +88,9 @@ class WayColumns(NamedTuple):
     """1 where the weights come over a port of their own, else 0."""
 
 
-def way_columns(ways: Sequence[Way], machine: ArrayMachine) -> WayColumns:
+def _way_columns(ways: Sequence[Way], machine: ArrayMachine) -> _Ways:
     """What all tilings of each way have in common."""
-    return WayColumns(*np.array([_way_row(way, machine) for way in ways], dtype=np.float64).T)
+    return _Ways(*np.array([_way_row(way, machine) for way in ways], dtype=np.float64).T)
 
 
 def _way_row(way: Way, machine: ArrayMachine) -> tuple[float, ...]:
@@ -105,7 +122,7 @@ class ReductionColumns(NamedTuple):
     """Of an element of the output while it is on the chip."""
 
 
-def reduction_columns(table: TileTable, ways: WayColumns, machine: ArrayMachine) -> ReductionColumns:
+def _reduction_columns(table: TileTable, ways: _Ways, machine: ArrayMachine) -> ReductionColumns:
     """What depends on the tile of input channels alone."""
     all_channels = ways.in_channels[table.reduction_way]
     is_partial = (table.reductions < all_channels) | machine.keeps_partial_sums
@@ -132,8 +149,8 @@ class _Positions(NamedTuple):
     wait_cycles: Floats
 
 
-def _positions(table: TileTable, all_ways: WayColumns, machine: ArrayMachine) -> _Positions:
-    ways = WayColumns(*(column[table.position_way] for column in all_ways))
+def _positions(table: TileTable, all_ways: _Ways, machine: ArrayMachine) -> _Positions:
+    ways = _Ways(*(column[table.position_way] for column in all_ways))
     batch, high, wide = table.positions
     n_batch, n_h, n_w = (
         np.ceil(ways.batch / batch),
@@ -217,10 +234,10 @@ class PairColumns(NamedTuple):
     has_weight_port: Floats
 
 
-def pair_columns(table: TileTable, ways: WayColumns, machine: ArrayMachine) -> PairColumns:
+def _pair_columns(table: TileTable, ways: _Ways, machine: ArrayMachine) -> PairColumns:
     """What depends on the tiles of positions and of output channels."""
     at = _Positions(*(column[table.pair_position] for column in _positions(table, ways, machine)))
-    way = WayColumns(*(column[table.pair_way] for column in ways))
+    way = _Ways(*(column[table.pair_way] for column in ways))
     groups, out_channels = table.channels[:, table.pair_channel]
     n_groups, n_out = np.ceil(way.groups / groups), np.ceil(way.out_channels / out_channels)
     store_scale = _store_scale(at, way, groups * out_channels, machine)
@@ -257,7 +274,7 @@ def pair_columns(table: TileTable, ways: WayColumns, machine: ArrayMachine) -> P
     )
 
 
-def _store_scale(at: _Positions, way: WayColumns, channels: Floats, machine: ArrayMachine) -> Floats:
+def _store_scale(at: _Positions, way: _Ways, channels: Floats, machine: ArrayMachine) -> Floats:
     """Seconds on the bus an element of the output."""
     all_channels = way.groups * way.out_channels
     run = run_elements(machine.external, channels, all_channels, at.output_area, at.is_whole > 0)

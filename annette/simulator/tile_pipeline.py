@@ -1,58 +1,28 @@
-"""The load / compute / store pipeline of the MAC array: the fastest tiling of each way to spread loops."""
+"""The load / compute / store pipeline of the MAC array: how long tilings of loop nests take."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from annette.simulator.array_accesses import (
-    OperandBytes,
-    buffer_bytes,
-    loads,
-    memory_bytes,
-    operand_bytes,
-    tile_accesses,
-)
-from annette.simulator.array_traffic import bus_factor, run_elements, weight_bytes
-from annette.simulator.nests import KernelTime
-from annette.simulator.tile_bounds import SplitBounds, least_split_s, split_bounds
-from annette.simulator.tile_columns import (
-    PairColumns,
-    ReductionColumns,
-    pair_columns,
-    reduction_columns,
-    way_columns,
-)
-from annette.simulator.tiling import (
-    Bools,
-    Floats,
-    Indices,
-    Tile,
-    TilingRows,
-    Way,
-    WayTiles,
-    tile_table,
-    tiling_rows,
-    way_tiles,
-)
+from annette.simulator.array_accesses import OperandBytes, buffer_bytes, loads, memory_bytes, operand_bytes
+from annette.simulator.array_traffic import bus_factor, run_elements
+from annette.simulator.tile_columns import PairColumns, ReductionColumns, TileColumns
+from annette.simulator.tiling import Bools, Floats, TilingRows
 
 if TYPE_CHECKING:
     from annette.simulator.array_engine import ArrayMachine
 
-__all__ = ["TilingChoice", "fastest_tilings"]
+__all__ = ["Tilings", "evaluate", "fits", "input_factor", "splits_overlap"]
 
 _WEIGHTS_OUTSIDE = np.array([[True], [False]])
 """The two orders of the loops over tiles, as the first axis of all that depends on the order."""
 
-_PORTION = 4096
-"""Pairs of tiles at a time: their columns fit the caches of a processor."""
-
 
 @dataclass(slots=True, kw_only=True)
-class _Tilings:
+class Tilings:
     """Columns of all tilings of some ways; of shape (n_tilings,), or (2, n_tilings) by order of the loops."""
 
     rows: TilingRows
@@ -70,136 +40,11 @@ class _Tilings:
     """Launch not included."""
 
 
-@dataclass(slots=True, kw_only=True)
-class TilingChoice:
-    """The fastest tiling of one way to spread the loops, and the columns that it was found in."""
-
-    way: Way
-    latency_s: float
-    """Launch included."""
-    tilings: _Tilings
-    order: int
-    """Its place in them: 0 where weights are outside, 1 where positions are."""
-    row: int
-
-    def finish(self, machine: ArrayMachine) -> tuple[KernelTime, Tile]:
-        """Its time and its tiling."""
-        nest, found, place = self.way.nest, self.tilings, (self.order, self.row)
-        tile = found.rows.tile(
-            self.row, weights_outside=self.order == 0, overlaps=bool(found.overlapped[place])
-        )
-        moved = (
-            float(found.input_bytes[self.row]) * float(found.input_loads[place])
-            + float(found.weight_loads[place]) * nest.weight_elements * weight_bytes(nest, machine)
-            + (nest.extra_elements + nest.store_elements) * machine.activation_bytes
-        )
-        accesses = tile_accesses(nest, machine, self.way.unroll, tile)
-        ports = machine.port_cycles(item.parts for item in accesses.memories) if machine.has_ports else 0.0
-        overhead = float(found.overhead_cycles[self.row])
-        parts = {
-            "compute": max(float(found.useful_cycles[self.row]), float(ports)) / machine.clock_hz,
-            "memory": float(found.loads_s[place]) + float(found.store_s[self.row]),
-            "overhead": machine.launch_s + overhead / machine.clock_hz,
-        }
-        time = KernelTime(
-            latency_s=self.latency_s,
-            bound=max(parts, key=lambda name: parts[name]),
-            compute_s=parts["compute"],
-            memory_s=parts["memory"],
-            overhead_s=parts["overhead"],
-            moved_bytes=moved,
-            macs=nest.macs,
-            accesses=accesses,
-        )
-        return time, tile
-
-
-def fastest_tilings(ways: Sequence[Way], machine: ArrayMachine) -> list[TilingChoice | None]:
-    """The fastest tiling of each way; ``None`` if not even its smallest tile fits."""
-    choices: list[TilingChoice | None] = []
-    for some, tiles in _portions(ways):
-        choices.extend(_choose(_worthwhile(some, tiles, machine), some, machine))
-    return choices
-
-
-def _portions(ways: Sequence[Way]) -> Iterator[tuple[list[Way], list[WayTiles]]]:
-    """The ways with their candidates, as many at a time as fit the caches of the processor."""
-    some: list[Way] = []
-    tiles: list[WayTiles] = []
-    pairs = 0
-    for way in ways:
-        candidates = way_tiles(way)
-        if some and pairs + candidates.pairs > _PORTION:
-            yield some, tiles
-            some, tiles, pairs = [], [], 0
-        some.append(way)
-        tiles.append(candidates)
-        pairs += candidates.pairs
-    if some:
-        yield some, tiles
-
-
-def _worthwhile(ways: Sequence[Way], tiles: Sequence[WayTiles], machine: ArrayMachine) -> _Tilings:
-    """All tilings of some ways that may be the fastest.
-
-    Most tilings split the sum over input channels, and few of these are worth it: those that could beat all
-    tilings that leave it whole.
-    """
-    table, columns = tile_table(tiles), way_columns(ways, machine)
-    pairs, parts = pair_columns(table, columns, machine), reduction_columns(table, columns, machine)
-    whole = tiling_rows(table, np.zeros(len(table.pair_way), dtype=bool))
-    whole = whole.only(_fits(whole, pairs, parts, machine))
-    found = _evaluate(whole, ways, pairs, parts, machine)
-    limit_s = (1 + machine.tiling_slack) * _least(found.total_s, whole.way, len(ways))
-    bounds = split_bounds(pairs, machine)
-    most = np.maximum.reduceat(parts.n_tiles, table.first_reduction)[table.pair_way]
-    splits = (most > 1) & (least_split_s(bounds, 2.0, most, machine) <= limit_s[table.pair_way])
-    if not splits.any():
-        return found
-    rows = tiling_rows(table, splits)
-    n_parts = parts.n_tiles[rows.reduction]
-    least_s = least_split_s(SplitBounds(*(column[rows.pair] for column in bounds)), n_parts, n_parts, machine)
-    rows = rows.only((n_parts == 1) | (least_s <= limit_s[rows.way]))
-    rows = rows.only(_fits(rows, pairs, parts, machine))
-    return _evaluate(rows, ways, pairs, parts, machine)
-
-
-def _choose(found: _Tilings, ways: Sequence[Way], machine: ArrayMachine) -> list[TilingChoice | None]:
-    """The fastest tiling of each way, or of those that are almost as fast the one that moves fewest bytes."""
-    costs, way = found.total_s, found.rows.way
-    if machine.tiling_slack > 0:
-        weights = np.array([item.nest.weight_elements * weight_bytes(item.nest, machine) for item in ways])
-        moved = found.input_bytes * found.input_loads + found.weight_loads * weights[way]
-        limit_s = (1 + machine.tiling_slack) * _least(costs, way, len(ways))
-        costs = np.where(costs <= limit_s[way], moved, np.inf)
-    orders, rows = np.nonzero(costs == _least(costs, way, len(ways))[way])
-    chosen, firsts = np.unique(way[rows], return_index=True)  # the first of several that are as good
-    choices: list[TilingChoice | None] = [None for _ in ways]
-    for index, first in zip(chosen.tolist(), firsts.tolist(), strict=True):
-        order, row = int(orders[first]), int(rows[first])
-        choices[index] = TilingChoice(
-            way=ways[index],
-            latency_s=machine.launch_s + float(found.total_s[order, row]),
-            tilings=found,
-            order=order,
-            row=row,
-        )
-    return choices
-
-
-def _least(costs: Floats, way: Indices, n_ways: int) -> Floats:
-    """The least of each way; inf where it has no tiling."""
-    found = np.full(n_ways, np.inf)
-    np.minimum.at(found, way, costs.min(axis=0))
-    return found
-
-
-def _evaluate(
-    rows: TilingRows, ways: Sequence[Way], pairs: PairColumns, parts: ReductionColumns, machine: ArrayMachine
-) -> _Tilings:
+def evaluate(rows: TilingRows, columns: TileColumns) -> Tilings:
     """These tilings in both orders of the loops over tiles."""
-    pair = PairColumns(*(column[rows.pair] for column in pairs))
-    part = ReductionColumns(*(column[rows.reduction] for column in parts))
+    machine = columns.machine
+    pair = PairColumns(*(column[rows.pair] for column in columns.pairs))
+    part = ReductionColumns(*(column[rows.reduction] for column in columns.parts))
     n_tiles = pair.n_stores * part.n_tiles
     n_fresh = np.where(part.n_tiles > 1, n_tiles, np.where(_WEIGHTS_OUTSIDE, pair.n_channels, pair.n_outer))
     input_loads, weight_loads = loads(
@@ -207,21 +52,21 @@ def _evaluate(
     )
     overhead, cycles = _cycles(pair, part, n_tiles, machine)
     if machine.has_ports:
-        operands = np.array([operand_bytes(way.nest, machine, way.unroll) for way in ways], dtype=np.float64)
+        each = [operand_bytes(way.nest, machine, way.unroll) for way in columns.ways]
         passed = buffer_bytes(
-            OperandBytes(*operands.T[:, rows.way]),
+            OperandBytes(*np.array(each, dtype=np.float64).T[:, rows.way]),
             n_positions=pair.n_positions,
             input_bytes=pair.input_bytes,
             input_loads=input_loads,
             weight_loads=weight_loads,
         )
         cycles = np.maximum(cycles, machine.port_cycles(memory_bytes(machine, passed)))
-    bus = _bus(pair, part, n_tiles, n_fresh, input_loads, weight_loads, machine)
-    overlapped = _overlaps(rows, pairs, parts, n_tiles, n_fresh, machine)
+    bus = _bus(pair, input_factor(rows, columns), n_tiles, n_fresh, input_loads, weight_loads, machine)
+    overlapped = _overlap(rows, columns, n_tiles, n_fresh)
     total_s = _total_s(
         pair, bus, n_tiles, n_fresh, cycles / (machine.clock_hz * n_tiles), overlapped, machine
     )
-    return _Tilings(
+    return Tilings(
         rows=rows,
         input_bytes=pair.input_bytes,
         input_loads=input_loads,
@@ -264,14 +109,10 @@ class _Bus:
 
 
 def _bus(
-    pair: PairColumns, part: ReductionColumns, n_tiles: Floats, n_fresh: Floats,
+    pair: PairColumns, input_factor: Floats, n_tiles: Floats, n_fresh: Floats,
     input_loads: Floats, weight_loads: Floats, machine: ArrayMachine,
 ) -> _Bus:  # fmt: skip
     latency_s, bandwidth = machine.external.latency_s, machine.external.bandwidth_bytes_per_s
-    run = run_elements(
-        machine.external, pair.groups * part.in_channels, pair.all_inputs, pair.input_area, pair.is_whole > 0
-    )
-    input_factor = bus_factor(machine, run, pair.input_padding)
     input_s = pair.input_bytes * input_factor / bandwidth * input_loads
     weight_s = pair.weights_s * weight_loads
     kept_s = np.where(_WEIGHTS_OUTSIDE, weight_s, input_s)
@@ -317,36 +158,49 @@ def _total_s(
     return np.where(overlapped, overlap_s, serial_s) + pair.last_store_s + latency_s
 
 
-def _tile_bytes(
-    rows: TilingRows, pairs: PairColumns, parts: ReductionColumns, machine: ArrayMachine
-) -> tuple[Floats, Floats, Floats]:
-    """Bytes on the chip of one tile of the input, of the weights and of the output."""
-    channels, in_channels = pairs.channels[rows.pair], parts.in_channels[rows.reduction]
-    return (
-        pairs.input_tile[rows.pair] * (pairs.groups[rows.pair] * in_channels * machine.activation_bytes),
-        channels * in_channels * pairs.window_bytes[rows.pair],
-        pairs.output_tile[rows.pair] * (channels * parts.result_bytes[rows.reduction]),
+def input_factor(rows: TilingRows, columns: TileColumns) -> Floats:
+    """Bytes on the bus per byte of input."""
+    machine, pairs, at = columns.machine, columns.pairs, rows.pair
+    channels = pairs.groups[at] * columns.parts.in_channels[rows.reduction]
+    run = run_elements(
+        machine.external, channels, pairs.all_inputs[at], pairs.input_area[at], pairs.is_whole[at] > 0
     )
+    return bus_factor(machine, run, pairs.input_padding[at])
 
 
-def _fits(rows: TilingRows, pairs: PairColumns, parts: ReductionColumns, machine: ArrayMachine) -> Bools:
-    """Where at least one tile of each operand fits the memories."""
-    return _fit_memories(machine, _tile_bytes(rows, pairs, parts, machine))
+def fits(rows: TilingRows, columns: TileColumns) -> Bools:
+    """Where one tile of each operand fits the memories."""
+    return _fit_memories(columns.machine, _tile_bytes(rows, columns))
 
 
-def _overlaps(
-    rows: TilingRows, pairs: PairColumns, parts: ReductionColumns, n_tiles: Floats, n_fresh: Floats,
-    machine: ArrayMachine,
-) -> Bools:  # fmt: skip
+def splits_overlap(rows: TilingRows, columns: TileColumns) -> Bools:
+    """Where two tiles of each operand fit, as needs what splits the sum; results of all may stay as one."""
+    inputs, weights, outputs = _tile_bytes(rows, columns)
+    stored = 1.0 + (columns.pairs.n_stores[rows.pair] > 1)
+    return _fit_memories(columns.machine, (2.0 * inputs, 2.0 * weights, outputs * stored))
+
+
+def _overlap(rows: TilingRows, columns: TileColumns, n_tiles: Floats, n_fresh: Floats) -> Bools:
     """Where two tiles of what changes fit the memories."""
     kept, streamed = 1.0 + (n_fresh > 1), 1.0 + (n_tiles > 1)
-    inputs, weights, outputs = _tile_bytes(rows, pairs, parts, machine)
+    inputs, weights, outputs = _tile_bytes(rows, columns)
     needs = (
         inputs * np.where(_WEIGHTS_OUTSIDE, streamed, kept),
         weights * np.where(_WEIGHTS_OUTSIDE, kept, streamed),
-        outputs * (1.0 + (pairs.n_stores[rows.pair] > 1)),
+        outputs * (1.0 + (columns.pairs.n_stores[rows.pair] > 1)),
     )
-    return _fit_memories(machine, needs)
+    return _fit_memories(columns.machine, needs)
+
+
+def _tile_bytes(rows: TilingRows, columns: TileColumns) -> tuple[Floats, Floats, Floats]:
+    """Bytes on the chip of one tile of the input, of the weights and of the output."""
+    machine, pairs, parts, at = columns.machine, columns.pairs, columns.parts, rows.pair
+    channels, in_channels = pairs.channels[at], parts.in_channels[rows.reduction]
+    return (
+        pairs.input_tile[at] * (pairs.groups[at] * in_channels * machine.activation_bytes),
+        channels * in_channels * pairs.window_bytes[at],
+        pairs.output_tile[at] * (channels * parts.result_bytes[rows.reduction]),
+    )
 
 
 def _fit_memories(machine: ArrayMachine, operand_bytes: tuple[Floats, Floats, Floats]) -> Bools:

@@ -27,10 +27,12 @@ __all__ = [
     "TilingRows",
     "Way",
     "WayTiles",
+    "finest_rows",
+    "split_rows",
     "tile_table",
-    "tiling_rows",
     "unrolled_steps",
     "way_tiles",
+    "whole_rows",
 ]
 
 _FINE, _COARSE = 4, 1
@@ -185,6 +187,13 @@ class TilingRows:
         """Whose tiling each is."""
         return self.table.pair_way[self.pair]
 
+    def joined(self, other: TilingRows) -> TilingRows:
+        """These and others of the same table, pair by pair, largest tiles first."""
+        pair = np.concatenate((self.pair, other.pair))
+        reduction = np.concatenate((self.reduction, other.reduction))
+        order = np.lexsort((reduction, pair))
+        return TilingRows(table=self.table, pair=pair[order], reduction=reduction[order])
+
     def only(self, kept: Bools) -> TilingRows:
         """Some of them."""
         return TilingRows(table=self.table, pair=self.pair[kept], reduction=self.reduction[kept])
@@ -206,10 +215,22 @@ class TilingRows:
         )
 
 
-def tiling_rows(table: TileTable, splits: Bools) -> TilingRows:
-    """Each pair with all input channels at once, and with parts of them where ``splits`` says so."""
-    counts = np.where(splits, table.n_reductions[table.pair_way], 1)
-    pair, reduction = _combine(counts, table.first_reduction[table.pair_way])
+def whole_rows(table: TileTable) -> TilingRows:
+    """Each pair with all input channels at once."""
+    first = table.first_reduction[table.pair_way]
+    return TilingRows(table=table, pair=np.arange(len(first)), reduction=first)
+
+
+def finest_rows(table: TileTable) -> TilingRows:
+    """Each pair with the smallest tile of input channels."""
+    last = (table.first_reduction + table.n_reductions - 1)[table.pair_way]
+    return TilingRows(table=table, pair=np.arange(len(last)), reduction=last)
+
+
+def split_rows(table: TileTable, tried: Bools) -> TilingRows:
+    """Some pairs with each tile of input channels but all at once."""
+    counts = np.where(tried, (table.n_reductions - 1)[table.pair_way], 0)
+    pair, reduction = _combine(counts, table.first_reduction[table.pair_way] + 1)
     return TilingRows(table=table, pair=pair, reduction=reduction)
 
 

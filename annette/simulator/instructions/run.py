@@ -84,9 +84,7 @@ def evaluate_network(
     """
     compiled = PreparedNetwork(network).compiled(accelerator)
     kernels, found = compiled.mapping.kernels, []
-    views = kernel_views(
-        kernels, accelerator, lambda kernel: compiled.stream(kernel.layers, accelerator.external_memory)
-    )
+    views = kernel_views(kernels, accelerator, lambda kernel: compiled.moved(kernel.layers))
     for kernel, view in zip(kernels, views, strict=True):
         if kernel.unit == "host":
             continue

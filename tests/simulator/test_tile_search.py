@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from unittest import mock
 
@@ -13,9 +12,10 @@ from hypothesis import strategies as st
 from annette.errors import HardwareError
 from annette.hardware.accelerator import Unroll
 from annette.hardware.codec import load_accelerator
-from annette.simulator import tile_pipeline
+from annette.simulator import tile_search
 from annette.simulator.array_engine import (
     ArrayMachine,
+    ArrayTiling,
     array_machine,
     choose_tiling,
     known_times,
@@ -29,8 +29,19 @@ from annette.simulator.stream_engine import (
     time_streams_ahead,
     time_vector,
 )
-from annette.simulator.tile_bounds import SplitBounds
-from annette.simulator.tiling import Floats, Way, tile_table, tiling_rows, unrolled_steps, way_tiles
+from annette.simulator.tile_bounds import least_any_split_s, least_split_s, least_whole_s
+from annette.simulator.tile_columns import TileColumns, tile_columns
+from annette.simulator.tile_pipeline import evaluate, fits
+from annette.simulator.tiling import (
+    Floats,
+    TilingRows,
+    Way,
+    split_rows,
+    tile_table,
+    unrolled_steps,
+    way_tiles,
+    whole_rows,
+)
 
 
 @st.composite
@@ -80,6 +91,14 @@ def time_of(nest: ArrayNest, machine: ArrayMachine) -> KernelTime | None:
         return None
 
 
+def tiling_of(nest: ArrayNest, machine: ArrayMachine) -> ArrayTiling | None:
+    choose_tiling.cache_clear()
+    try:
+        return choose_tiling(nest, machine)
+    except HardwareError:
+        return None
+
+
 @settings(deadline=None, max_examples=40)
 @given(some=st.lists(nests(), min_size=1, max_size=5), machine=machines())
 def test_nests_timed_together_take_what_each_takes_alone(
@@ -94,17 +113,38 @@ def test_nests_timed_together_take_what_each_takes_alone(
 @settings(deadline=None, max_examples=60)
 @given(nest=nests(), machine=machines())
 def test_leaving_tilings_out_that_cannot_win_changes_nothing(nest: ArrayNest, machine: ArrayMachine) -> None:
-    def nothing(bounds: SplitBounds, fewest: object, most: object, machine: ArrayMachine) -> Floats:
-        return np.zeros_like(bounds.n_stores)
+    def no_bound_of_pairs(columns: TileColumns) -> Floats:
+        return np.zeros(len(columns.table.pair_way))
 
-    found = time_of(nest, machine)
-    choose_tiling.cache_clear()
-    tiling = choose_tiling(nest, machine) if found is not None else None
-    with mock.patch.object(tile_pipeline, "least_split_s", nothing):
+    def no_bound(rows: TilingRows, columns: TileColumns) -> Floats:
+        return np.zeros(len(rows.pair))
+
+    found, tiling = time_of(nest, machine), tiling_of(nest, machine)
+    with mock.patch.multiple(
+        tile_search,
+        least_whole_s=no_bound_of_pairs, least_any_split_s=no_bound_of_pairs, least_split_s=no_bound,
+    ):  # fmt: skip
         assert time_of(nest, machine) == found
-        choose_tiling.cache_clear()
-        assert found is None or choose_tiling(nest, machine) == tiling
+        assert tiling_of(nest, machine) == tiling
     choose_tiling.cache_clear()
+
+
+@settings(deadline=None, max_examples=100)
+@given(some=st.lists(nests(), min_size=1, max_size=3), machine=machines())
+def test_no_tiling_is_faster_than_its_bounds(some: list[ArrayNest], machine: ArrayMachine) -> None:
+    ways = [Way(nest, unroll, unrolled_steps(nest, unroll)) for nest in some for unroll in machine.unrolls]
+    columns = tile_columns(ways, machine)
+    for rows, bound_s in (
+        (whole := whole_rows(columns.table), least_whole_s(columns)[whole.pair]),
+        (
+            split := split_rows(columns.table, np.ones(len(columns.table.pair_way), dtype=bool)),
+            least_split_s(split, columns),
+        ),
+        (split, least_any_split_s(columns)[split.pair]),
+    ):
+        does_fit = fits(rows, columns)
+        found = evaluate(rows.only(does_fit), columns)
+        assert (bound_s[does_fit] <= found.total_s).all()
 
 
 @settings(deadline=None, max_examples=60)
@@ -118,7 +158,7 @@ def test_tiles_are_whole_blocks_from_the_whole_loop_down_to_one(
     )
     way = Way(nest, unroll, unrolled_steps(nest, unroll))
     table = tile_table([way_tiles(way)] * 2)
-    rows = tiling_rows(table, np.ones(len(table.pair_way), dtype=bool))
+    rows = split_rows(table, np.ones(len(table.pair_way), dtype=bool)).joined(whole_rows(table))
     tiles = [rows.tile(row, weights_outside=True, overlaps=True) for row in range(len(rows.pair))]
     half = len(tiles) // 2
     assert tiles[:half] == tiles[half:]
@@ -131,8 +171,8 @@ def test_tiles_are_whole_blocks_from_the_whole_loop_down_to_one(
         assert max(found) == whole
         assert min(found) == min(whole, step)
         assert all(size == whole or size % step == 0 for size in found)
-    counts = [math.ceil(nest.in_channels / tile.in_channels) for tile in tiles]
-    assert rows.only(np.array(counts) == 1).pair.tolist() == list(range(len(table.pair_way)))
+    whole = [tile.in_channels == nest.in_channels for tile in tiles]
+    assert rows.only(np.array(whole)).pair.tolist() == list(range(len(table.pair_way)))
 
 
 @settings(deadline=None, max_examples=40)
