@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from annette.estimation.population.errors import NotVectorisedError
 from annette.estimation.population.templates import INPUT, PORTS, Layout, Templates
 from annette.zoo.spaces.space import ABSENT, UNUSED, Pieces
 
@@ -51,12 +52,17 @@ class PopulationLayers:
 
 
 def assemble(pieces: Pieces, templates: Templates) -> PopulationLayers:
-    """The layers of networks that are given as pieces."""
+    """The layers of networks that are given as pieces.
+
+    Raises
+    ------
+    NotVectorisedError
+        If a network has more than one input, or a layer more than one output.
+    """
     n_networks, n_positions = pieces.codes.shape
-    everyone = np.arange(n_networks)
     handed = np.zeros((n_positions, n_networks), dtype=np.int64)  # address of what each piece hands on
     tensors = np.zeros((n_positions, n_networks), dtype=np.int64)  # its number in `templates.outputs`
-    last, inputs = everyone.copy(), np.zeros(n_networks, dtype=np.int64)
+    last, inputs = np.arange(n_networks), np.full(n_networks, -1)
     slots: list[Slot] = []
     positions: list[int] = []
     for position, kind in enumerate(pieces.kinds):
@@ -71,8 +77,8 @@ def assemble(pieces: Pieces, templates: Templates) -> PopulationLayers:
         handed[position, rows] = place.address(place.layout.outputs[place.structure], slice(None))
         slots.extend(place.slots())
         positions.extend([position] * (len(slots) - len(positions)))
-        declared = place.layout.outputs[place.structure] == INPUT
-        inputs[rows[declared]] = templates.output_numbers()[numbers[declared]]
+        if not ports:
+            _declare(inputs, rows, templates.declared_numbers()[numbers])
         last[rows] = handed[position, rows]
     shape_of = np.array([templates.signatures.shape_number(item) for item in templates.outputs])
     return PopulationLayers(
@@ -83,6 +89,14 @@ def assemble(pieces: Pieces, templates: Templates) -> PopulationLayers:
         positions=np.array(positions, dtype=np.int64),
         handed=handed,
     )
+
+
+def _declare(inputs: Ints, rows: Ints, declared: Ints) -> None:
+    """Note the inputs that pieces declare; -1 where one does not."""
+    at = np.flatnonzero(declared >= 0)
+    if (inputs[rows[at]] >= 0).any():
+        raise NotVectorisedError("a network has several inputs")
+    inputs[rows[at]] = declared[at]
 
 
 def _ports(sources: Ints, rows: Ints) -> list[Ints]:

@@ -47,6 +47,8 @@ class Template:
     """Numbers of the layers' signatures."""
     output: Tensor
     """The tensor that the piece hands on."""
+    declared: Tensor | None
+    """The network's input, where the piece declares it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,7 @@ class Templates:
     _structure_numbers: dict[Structure, int] = field(default_factory=dict)
     _output_numbers: dict[tuple[object, ...], int] = field(default_factory=dict)
     _output_of: list[int] = field(default_factory=list)
+    _declared_of: list[int] = field(default_factory=list)
     _output_array: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     _structure_array: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     _table: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 0), dtype=np.int64))
@@ -134,6 +137,7 @@ class Templates:
             found = self._numbers[key] = len(self.items)
             self.items.append(item)
             self._output_of.append(self._output_number(item.output))
+            self._declared_of.append(-1 if item.declared is None else self._output_number(item.declared))
         return found
 
     def output_numbers(self) -> NDArray[np.int64]:
@@ -141,6 +145,10 @@ class Templates:
         if len(self._output_array) < len(self._output_of):
             self._output_array = np.array(self._output_of, dtype=np.int64)
         return self._output_array
+
+    def declared_numbers(self) -> NDArray[np.int64]:
+        """Number of the input that each template declares, shape (n_templates,); -1 where none."""
+        return np.array(self._declared_of, dtype=np.int64)
 
     def structure_numbers(self) -> NDArray[np.int64]:
         """Structure of each template, shape (n_templates,)."""
@@ -199,4 +207,4 @@ class Templates:
         number = self._structure_numbers.setdefault(structure, len(self.structures))
         if number == len(self.structures):
             self.structures.append(structure)
-        return Template(number, tuple(numbers), tensors[output])
+        return Template(number, tuple(numbers), tensors[output], tensors[own[0]] if own else None)
