@@ -1,0 +1,69 @@
+"""The examples of searches run, say what they found, and draw it."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from annette.errors import UsageError
+from annette.zoo.spaces.registry import open_space
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "benchmarks" / "examples"
+TINY = {
+    "evolve_nasbench201": "--population 10 --sample 3 --cycles 3 --batch 5 --budget-ms 0.8 --chosen 3",
+    "search_ofa": "--population 8 --generations 2 --chosen 3",
+}
+
+
+def _run(name: str, *words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    if name == "search_ofa":
+        pytest.importorskip("optuna")
+    return subprocess.run(
+        [sys.executable, str(EXAMPLES / f"{name}.py"), *words], cwd=folder, capture_output=True, text=True
+    )
+
+
+@pytest.mark.parametrize("name", list(TINY))
+def test_an_example_searches_measures_and_draws(name: str, tmp_path: Path) -> None:
+    answer = _run(name, *TINY[name].split(), "--out", "found.png", folder=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert "on the front; measured:" in answer.stdout
+    assert "measured: MAPE" in answer.stdout
+    assert (tmp_path / "found.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_budget_that_nothing_keeps_is_told_in_a_line(tmp_path: Path) -> None:
+    words = TINY["evolve_nasbench201"].replace("0.8", "0.001").split()
+    answer = _run("evolve_nasbench201", *words, folder=tmp_path)
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("error: --budget-ms 0.001: nothing keeps it")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def report(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("search_report", EXAMPLES / "search_report.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "search_report", module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_table_gives_the_accuracies(report: ModuleType, tmp_path: Path) -> None:
+    space = open_space("nasbench201,dead_code=true")
+    cells = np.unique(space.sample(20, seed=0), axis=0)
+    lines = [f"{space.format(cell)},{number / 100}" for number, cell in enumerate(cells)]
+    (tmp_path / "table.csv").write_text("\n".join(["architecture,accuracy", *lines[:-1]]), encoding="utf-8")
+    quality = report.open_quality(space, tmp_path / "table.csv", "accuracy")
+    assert quality.ask(cells[:-1][::-1]).tolist() == [number / 100 for number in range(len(cells) - 1)][::-1]
+    with pytest.raises(UsageError, match="no accuracy of") as caught:
+        quality.ask(cells)
+    assert space.format(cells[-1]) in str(caught.value)
