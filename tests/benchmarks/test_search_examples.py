@@ -1,8 +1,10 @@
-"""The examples of searches run, say what they found, and draw it."""
+"""The searches that docs/search.md shows run, say what they found, and draw it."""
 
 from __future__ import annotations
 
 import importlib.util
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +16,10 @@ import pytest
 from annette.errors import UsageError
 from annette.zoo.spaces.registry import open_space
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "benchmarks" / "examples"
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "benchmarks" / "examples"
+PAGE = (ROOT / "docs" / "search.md").read_text(encoding="utf-8")
+SHOWN = dict(re.findall(r"^\$ python benchmarks/examples/(\w+)\.py (.*)$", PAGE, flags=re.MULTILINE))
 TINY = {
     "evolve_nasbench201": "--population 10 --sample 3 --cycles 3 --batch 5 --budget-ms 0.8 --chosen 3",
     "search_ofa": "--population 8 --generations 2 --chosen 3",
@@ -29,9 +34,14 @@ def _run(name: str, *words: str, folder: Path) -> subprocess.CompletedProcess[st
     )
 
 
+def test_the_page_shows_every_example() -> None:
+    assert set(SHOWN) == set(TINY)
+
+
 @pytest.mark.parametrize("name", list(TINY))
 def test_an_example_searches_measures_and_draws(name: str, tmp_path: Path) -> None:
-    answer = _run(name, *TINY[name].split(), "--out", "found.png", folder=tmp_path)
+    words = (*shlex.split(SHOWN[name]), *TINY[name].split())  # of an option said twice the second counts
+    answer = _run(name, *words, "--out", "found.png", folder=tmp_path)
     assert answer.returncode == 0, answer.stderr
     assert "on the front; measured:" in answer.stdout
     assert "measured: MAPE" in answer.stdout
