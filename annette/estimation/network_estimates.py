@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,8 +15,8 @@ from annette.errors import UsageError
 from annette.estimation.estimate import Coverage, Estimate, KernelEstimate
 from annette.estimation.exact_sum import sum_by_network
 from annette.estimation.kernel_bank import KernelFlags
-from annette.estimation.network_kernels import KernelFinder
-from annette.graph.mapping import Mapping, require_complete
+from annette.estimation.network_kernels import KernelFinder, MappedNetwork
+from annette.graph.mapping import Kernel, Mapping, require_complete
 from annette.graph.network import Network
 from annette.models.layer_models import MODEL_NAMES, LayerModels
 from annette.models.target import ENERGY, LATENCY
@@ -22,6 +24,7 @@ from annette.parallel import run_as_done
 
 if TYPE_CHECKING:
     from annette.estimation.platform import Platform
+    from annette.models.mapping_model import MappingModel
 
 __all__ = ["OnProgress", "estimate_many", "estimate_network", "models_of", "require_model"]
 
@@ -82,6 +85,18 @@ def estimate_network(
         }
 
 
+@dataclass(frozen=True, slots=True)
+class _Kernel:
+    """What an estimate says of a kernel beside what it costs."""
+
+    name: str
+    family: str
+    layers: tuple[str, ...]
+    unit: str
+    operator: str
+    """Of the primary layer, or ``move UNIT``."""
+
+
 class _Asked:
     """One network that is asked for; it is mapped when the first model is."""
 
@@ -89,27 +104,26 @@ class _Asked:
         self._platform = platform
         self._network = network
         self._mapping = mapping
-        self._numbers: NDArray[np.int64] | None = None
 
-    def _map(self) -> tuple[Mapping, NDArray[np.int64]]:
-        platform, mapping, numbers = self._platform, self._mapping, self._numbers
-        if mapping is None or numbers is None:
-            bank = platform.memory.bank
-            bank.make_room()
-            finder = KernelFinder(platform.mapping_model, platform.device, bank)
-            if mapping is None:
-                mapped = finder.map(self._network)
-                mapping = platform.mapping_model.mapping_of(mapped.walk, mapped.execution)
-                numbers = finder.numbers(mapped)
-            else:
-                numbers = finder.numbers_under(self._network, mapping)
-            self._mapping, self._numbers = mapping, numbers
-        return mapping, numbers
+    @cached_property
+    def _mapped(self) -> tuple[list[_Kernel], tuple[str, ...], NDArray[np.int64]]:
+        """The kernels in order of execution, the layers that vanish, and the kernels' numbers."""
+        platform, network, mapping = self._platform, self._network, self._mapping
+        bank = platform.memory.bank
+        bank.make_room()
+        finder = KernelFinder(platform.mapping_model, platform.device, bank)
+        if mapping is not None:
+            numbers = finder.numbers_under(network, mapping)
+            return _kernels_of(network, mapping), mapping.eliminated_layers, numbers
+        mapped = finder.map(network)
+        layers = network.layers
+        gone = tuple([layers[number].name for number in mapped.walk.vanished])
+        return _kernels_in(mapped, platform.mapping_model), gone, finder.numbers(mapped)
 
     def estimate(self, model: str) -> Estimate:
         """The estimate by one model."""
         platform, network = self._platform, self._network
-        mapping, numbers = self._map()
+        kernels, gone, numbers = self._mapped
         bank = platform.memory.bank
         latency_s = bank.prices(numbers, platform.layer_models, model)
         energy_j = (
@@ -124,9 +138,9 @@ class _Asked:
             model=model,
             latency_s=_sum(latency_s),
             energy_j=None if energy_j is None else _sum(energy_j),
-            kernels=_kernels(network, mapping, latency_s, energy_j, flags),
-            eliminated_layers=mapping.eliminated_layers,
-            coverage=_coverage(network, mapping, latency_s, flags),
+            kernels=_priced(kernels, latency_s, energy_j, flags),
+            eliminated_layers=gone,
+            coverage=_coverage(kernels, latency_s, flags),
         )
 
 
@@ -134,9 +148,43 @@ def _sum(values: NDArray[np.float64]) -> float:
     return float(sum_by_network(np.zeros(len(values), dtype=np.int64), values, 1)[0])
 
 
-def _kernels(
-    network: Network,
-    mapping: Mapping,
+def _kernels_in(mapped: MappedNetwork, model: MappingModel) -> list[_Kernel]:
+    """The kernels of a mapped network."""
+    walk, found = mapped.walk, []
+    view = walk.view
+    for item in mapped.execution:
+        if isinstance(item, Kernel):
+            found.append(_move(item))
+            continue
+        numbers, primary = walk.kernels[item].layers, model.primary(walk, item)
+        layers = tuple([view.layers[number].name for number in numbers])
+        name = view.layers[primary].name
+        if len(layers) > 1:
+            name = "+".join((name, *(layer for layer in layers if layer != name)))
+        found.append(_Kernel(name, view.family(primary), layers, walk.unit(item), view.op_types[primary]))
+    return found
+
+
+def _kernels_of(network: Network, mapping: Mapping) -> list[_Kernel]:
+    """The kernels of a given mapping."""
+    found = []
+    for item in mapping.kernels:
+        if item.is_move:
+            found.append(_move(item))
+            continue
+        layer = network.layer(item.primary)
+        kind = network.kinds.of(layer)
+        family = kind.family(network, layer)
+        found.append(_Kernel(item.name, family, item.layers, item.unit, kind.operator))
+    return found
+
+
+def _move(kernel: Kernel) -> _Kernel:
+    return _Kernel(kernel.name, "move", (), kernel.unit, f"move {kernel.unit}")
+
+
+def _priced(
+    kernels: Sequence[_Kernel],
     latency_s: NDArray[np.float64],
     energy_j: NDArray[np.float64] | None,
     flags: Sequence[KernelFlags],
@@ -145,7 +193,7 @@ def _kernels(
     return tuple(
         KernelEstimate(
             name=kernel.name,
-            family="move" if kernel.is_move else _family(network, kernel.primary),
+            family=kernel.family,
             layers=kernel.layers,
             unit=kernel.unit,
             latency_s=seconds,
@@ -154,30 +202,20 @@ def _kernels(
             is_generic=flag.is_generic,
             is_out_of_range=flag.is_out_of_range,
         )
-        for kernel, seconds, energy, flag in zip(
-            mapping.kernels, latency_s.tolist(), joules, flags, strict=True
-        )
+        for kernel, seconds, energy, flag in zip(kernels, latency_s.tolist(), joules, flags, strict=True)
     )
 
 
-def _family(network: Network, name: str) -> str:
-    layer = network.layer(name)
-    return network.kinds.of(layer).family(network, layer)
-
-
 def _coverage(
-    network: Network, mapping: Mapping, latency_s: NDArray[np.float64], flags: Sequence[KernelFlags]
+    kernels: Sequence[_Kernel], latency_s: NDArray[np.float64], flags: Sequence[KernelFlags]
 ) -> Coverage:
     total = float(latency_s.sum())
-    masks = ([item.is_generic for item in flags], [item.is_out_of_range for item in flags])
+    generic, outside = [item.is_generic for item in flags], [item.is_out_of_range for item in flags]
     shares = [
-        float(latency_s[np.array(mask, dtype=bool)].sum()) / total if total > 0 else 0.0 for mask in masks
+        float(latency_s[np.array(mask, dtype=bool)].sum()) / total if total > 0 else 0.0
+        for mask in (generic, outside)
     ]
-    kernels = (kernel for kernel, is_generic in zip(mapping.kernels, masks[0], strict=True) if is_generic)
-    operators = {
-        f"move {kernel.unit}" if kernel.is_move else network.kinds.of(network.layer(kernel.primary)).operator
-        for kernel in kernels
-    }
+    operators = {kernel.operator for kernel, is_generic in zip(kernels, generic, strict=True) if is_generic}
     return Coverage(
         modelled_fraction=max(0.0, 1.0 - shares[0]),
         generic_fraction=min(1.0, shares[0]),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import json
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy
@@ -45,12 +44,15 @@ def _canonical(network: Network) -> str:
         head, tail = _layer_text(layer)
         layers.append(f"{head}[{refer(layer.inputs)}],[{refer(layer.outputs)}]{tail}")
     outputs = refer(network.outputs)
-    tensors = network.tensors
-    table = ",".join([_tensor_text(tensors[name]) for name in used])
+    tensors, kinds = network.tensors, network.kinds.tensors
+    table = ",".join(
+        [_TENSOR_TEXTS.get(kinds[name]) or _tensor_text(tensors[name], kinds[name]) for name in used]
+    )
     return f"[[{inputs}],[{','.join(layers)}],[{outputs}],[{table}]]"
 
 
 _LAYER_TEXTS: dict[str, tuple[str, str]] = {}
+_TENSOR_TEXTS: dict[int, str] = {}
 _MAX_TEXTS = 1 << 14
 
 
@@ -69,17 +71,15 @@ def _layer_text(layer: Layer) -> tuple[str, str]:
     return found
 
 
-def _tensor_text(tensor: Tensor) -> str:
-    if tensor.value is None:
-        return _shape_text(tensor.dtype, tensor.is_constant, tensor.stored_dtype, *tensor.shape)
-    value = [_as_stored(v, tensor.dtype) for v in tensor.value]
-    return _json([list(tensor.shape), tensor.dtype, int(tensor.is_constant), value])
-
-
-@lru_cache(maxsize=_MAX_TEXTS, typed=True)
-def _shape_text(dtype: str, is_constant: bool, stored_dtype: str | None, *shape: int) -> str:
-    row = [list(shape), dtype, int(is_constant), None]
-    return _json(row if stored_dtype is None else [*row, stored_dtype])
+def _tensor_text(tensor: Tensor, kind: int) -> str:
+    if tensor.value is not None:  # a kind does not tell the types of numbers
+        value = [_as_stored(v, tensor.dtype) for v in tensor.value]
+        return _json([list(tensor.shape), tensor.dtype, int(tensor.is_constant), value])
+    row = [list(map(int, tensor.shape)), tensor.dtype, int(tensor.is_constant), None]
+    if len(_TENSOR_TEXTS) >= _MAX_TEXTS:
+        _TENSOR_TEXTS.clear()
+    text = _TENSOR_TEXTS[kind] = _json(row if tensor.stored_dtype is None else [*row, tensor.stored_dtype])
+    return text
 
 
 def _json(content: object) -> str:

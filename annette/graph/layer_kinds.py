@@ -48,11 +48,10 @@ class LayerKind:
         """ONNX operator type."""
         self.operator = operator_key(layer)
         """The same with its domain."""
-        self.activations = tuple(
-            place for place, name in enumerate(layer.inputs) if name and not tensors[name].is_constant
-        )
+        places = enumerate(layer.inputs)
+        self.activations = tuple([at for at, name in places if name and not tensors[name].is_constant])
         """Places of the inputs that are no constants, ascending."""
-        self.makes_constants = any(tensors[name].is_constant for name in layer.outputs if name)
+        self.makes_constants = True in [tensors[name].is_constant for name in layer.outputs if name]
         """Whether an output is marked as a constant, as only networks that somebody wrote by hand have it."""
         self._family: str | None = None
         self._geometry: Geometry | None = None

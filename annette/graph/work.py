@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -68,13 +68,13 @@ def layer_work(network: Network, layer: Layer) -> Work:
     >>> work.macs, work.params
     (1280, 1290)
     """
-    outputs = network.output_tensors(layer)
+    tensors = network.tensors
+    outputs = [tensors[name] for name in layer.outputs if name]
     known = layer.domain in DOMAINS
     rule = WORK_RULES.get(layer.op_type) if known else None
     macs = ops = 0
     if rule is not None and outputs:
-        inputs = [network.tensors[name] if name else None for name in layer.inputs]
-        macs, ops = rule(layer, inputs, outputs)
+        macs, ops = rule(layer, [tensors[name] if name else None for name in layer.inputs], outputs)
     limit = outputs[0].size if known and layer.op_type in _ROW_READERS and outputs else None
     activations, weights = operands(network, layer)
     input_elements, input_bytes = _traffic(activations, limit)
@@ -83,7 +83,7 @@ def layer_work(network: Network, layer: Layer) -> Work:
     return Work(
         macs=macs,
         ops=ops,
-        params=sum(tensor.size for tensor in parameter_tensors(network, layer)) if weights else 0,
+        params=sum([tensor.size for tensor in parameter_tensors(network, layer)]) if weights else 0,
         input_elements=input_elements,
         weight_elements=weight_elements,
         output_elements=output_elements,
@@ -112,7 +112,7 @@ def network_work(network: Network) -> Work:
     )
 
 
-def _traffic(tensors: tuple[Tensor, ...], limit: int | None) -> tuple[int, int]:
+def _traffic(tensors: Sequence[Tensor], limit: int | None) -> tuple[int, int]:
     """Elements and bytes of ``tensors``, of each at most ``limit`` elements."""
     elements = size_bytes = 0
     for tensor in tensors:

@@ -22,6 +22,7 @@ _MAX_TREES = 20_000
 _MAX_DEPTH = 10
 _CHUNK = 1 << 18
 """Rows times trees evaluated at once: the scratch arrays stay within the cache of one core."""
+_FEW_ROWS = 96
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,19 +74,30 @@ class Forest:
 
     def _predict(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
         n_trees, n_nodes = self.features.shape
-        features, thresholds = self.features.ravel(), self.thresholds.ravel()
+        features, thresholds = self.features.ravel().astype(np.intp), self.thresholds.ravel()
         flat = np.ascontiguousarray(matrix, dtype=np.float32).ravel()
-        row_start = (np.arange(len(matrix)) * matrix.shape[1])[None, :]
+        row_start = np.arange(len(matrix)) * matrix.shape[1]
         tree_start = (np.arange(n_trees) * n_nodes)[:, None]
-        node = np.zeros((n_trees, len(matrix)), dtype=np.intp)
+        position = np.repeat(tree_start, len(matrix), axis=1)  # of the node among those of all trees
+        step = 1 - tree_start
         for _ in range(self.depth):
-            position = node + tree_start
-            right = flat[features[position] + row_start] >= thresholds[position]
-            node = 2 * node + 1 + right
-        leaf = node - n_nodes + (np.arange(n_trees) * (n_nodes + 1))[:, None]
-        values = self.leaves.ravel()[leaf]
-        total = np.full(len(matrix), self.base, dtype=np.float32)
-        for tree in values:  # in XGBoost's order: sums of float32 depend on it
+            place = np.take(features, position)
+            place += row_start
+            right = np.take(flat, place) >= np.take(thresholds, position)
+            position *= 2
+            position += step
+            position += right
+        position += np.arange(n_trees)[:, None] - n_nodes  # a tree has one leaf more than inner nodes
+        return self._sum(np.take(self.leaves.ravel(), position))
+
+    def _sum(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The base and the values of all trees, added in XGBoost's order: sums of float32 depend on it."""
+        if values.shape[1] < _FEW_ROWS:  # what takes time is calls, not numbers
+            summands = np.vstack([np.full(values.shape[1], self.base, dtype=np.float32), values])
+            total: NDArray[np.float32] = np.add.accumulate(summands, axis=0)[-1]
+            return total.copy()
+        total = np.full(values.shape[1], self.base, dtype=np.float32)
+        for tree in values:
             total += tree
         return total
 

@@ -219,6 +219,7 @@ class Walk:
         self._units.clear()
         for kernel in self.order() if self._keeps_units else ():
             self.unit(kernel)
+        self._keeps_units = True  # kernels do not grow any more
 
     def sources(self, operand: Operand) -> tuple[Source, ...]:
         """The kernels that compute an operand: one, none for a network input, several through a join."""
