@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -13,10 +13,27 @@ from annette.graph.builder import NetworkBuilder
 
 __all__ = ["BRANCH_BLOCKS"]
 
+_UNIT_ORDERS: Mapping[str, float] = MappingProxyType(
+    {"acn": 3.0, "nac": 3.0, "ac": 2.0, "cna": 1.0, "can": 1.0}
+)
+"""How a unit writes its convolution ``c``, normalisation ``n`` and activation ``a``; mostly pre-activated."""
+_SUM_ACTIVATIONS: Mapping[str, float] = MappingProxyType(
+    {"Relu": 4.0, "Relu6": 2.0, "LeakyRelu": 1.0, "HardSwish": 0.5, "Sigmoid": 0.5}
+)
+
 
 def _sum(draw: Draw, build: NetworkBuilder, a: str, b: str) -> str:
     """The two added, in either order."""
     return build.add("Add", a, b) if draw.chance(0.5) else build.add("Add", b, a)
+
+
+def _sum_all(draw: Draw, build: NetworkBuilder, terms: Sequence[str]) -> str:
+    """All added, two at a time in any order."""
+    left = list(terms)
+    while len(left) > 1:
+        a, b = (left.pop(draw.integer(0, len(left) - 1)) for _ in range(2))
+        left.append(_sum(draw, build, a, b))
+    return left[0]
 
 
 def _after_sum(draw: Draw, build: NetworkBuilder, x: str, style: Style) -> str:
@@ -83,6 +100,81 @@ def _sum_of_many(draw: Draw, build: NetworkBuilder) -> tuple[str, ...]:
     if draw.chance(0.4):
         total = _sum(draw, build, total, unit(build, y, channels, style, kernel=1))
     return (build.relu(total) if draw.chance(0.3) else total,)
+
+
+def _shared_sum(draw: Draw, build: NetworkBuilder) -> tuple[str, ...]:
+    """Sums that several layers read: pre-activated residuals, cells whose nodes add what others made."""
+    x = image(draw, build, low=2, high=128, most=512)
+    if draw.chance(0.3):
+        x = unit(build, x, build.channels(x), Style(norm=True, activation=None))
+    order, kind = draw.weighted(_UNIT_ORDERS), draw.weighted(_SUM_ACTIVATIONS)
+    nodes = [x]
+    for _ in range(draw.integer(2, 4)):
+        sources = [nodes[-1], *(node for node in nodes[-4:-1] if draw.chance(0.6))]
+        terms = [_term(draw, build, source, order, kind) for source in sources]
+        if len(terms) == 1:
+            terms.append(_convolved(draw, build, nodes[-1], order, kind))
+        total = _sum_all(draw, build, terms)
+        nodes.extend(term for term in terms if term not in nodes and draw.chance(0.15))
+        rest = draw.weighted({None: 6.0, "norm": 1.0, kind: 1.0})
+        nodes.append(build.batch_norm(total) if rest == "norm" else activate(build, total, rest))
+    return _read_at_last(draw, build, nodes[-1], order, kind)
+
+
+def _read_at_last(draw: Draw, build: NetworkBuilder, x: str, order: str, kind: str) -> tuple[str, ...]:
+    """Who reads a block's last sum: nobody, its activation, both, or a residual block of half the size."""
+    height, width = build.shape(x)[2:]
+    readers = draw.integer(0, 4 if min(height, width) >= 4 else 2)
+    if readers == 0:
+        return (x,)
+    if readers < 3:
+        return (activate(build, x, kind), *((x,) if readers == 2 else ()))
+    out = draw.channels_beside(build.channels(x), factor=2.0)
+    y = _convolved(draw, build, x, order, kind, out=out, stride=2)
+    if readers == 3:
+        pooled = build.avg_pool(x, kernel=2, stride=2, ceil_mode=bool(height % 2 or width % 2))
+        side = build.conv(pooled, out, bias=False)
+    else:
+        side = _convolved(draw, build, x, order, kind, out=out, stride=2)
+    return (_sum(draw, build, y, side),)
+
+
+def _term(draw: Draw, build: NetworkBuilder, x: str, order: str, kind: str) -> str:
+    """What a node takes from an earlier one: the tensor itself, a pool of it or a convolution."""
+    way = draw.unit()
+    if way < 0.25:
+        return x
+    if way < 0.45:
+        pool = build.avg_pool if draw.chance(0.6) else build.max_pool
+        return pool(x, kernel=3, stride=1, padding=1)
+    return _convolved(draw, build, x, order, kind)
+
+
+def _convolved(
+    draw: Draw,
+    build: NetworkBuilder,
+    x: str,
+    order: str,
+    kind: str,
+    *,
+    out: int | None = None,
+    stride: int = 1,
+) -> str:
+    """Normalisation, activation and convolution in the order of the letters ``n``, ``a`` and ``c``."""
+    channels = build.channels(x)
+    for step in order:
+        if step == "n":
+            x = build.batch_norm(x)
+        elif step == "a":
+            x = activate(build, x, kind)
+        else:
+            kernel = draw.pick((1, 3, 3, 3, 5))
+            groups = channels if out is None and kernel > 1 and draw.chance(0.3) else 1
+            x = build.conv(
+                x, out or channels, kernel=kernel, stride=stride, padding=kernel // 2, groups=groups,
+                bias="n" not in order,
+            )  # fmt: skip
+    return x
 
 
 def _fan_out(draw: Draw, build: NetworkBuilder) -> tuple[str, ...]:
@@ -291,7 +383,8 @@ def _mixed_concat(draw: Draw, build: NetworkBuilder) -> tuple[str, ...]:
 
 BRANCH_BLOCKS: Mapping[str, Sampler] = MappingProxyType(
     {
-        "residual": _residual, "projection": _projection, "sum_of_many": _sum_of_many, "fan_out": _fan_out,
+        "residual": _residual, "projection": _projection, "sum_of_many": _sum_of_many,
+        "shared_sum": _shared_sum, "fan_out": _fan_out,
         "inverted_residual": _inverted_residual, "squeeze_excite": _squeeze_excite,
         "soft_activation": _soft_activation, "inception": _inception, "fire": _fire, "dense": _dense,
         "shuffle": _shuffle, "split_concat": _split_concat, "focus": _focus, "mixed_concat": _mixed_concat,

@@ -162,6 +162,21 @@ def test_no_network_of_a_suite_is_in_a_campaign(standard: tuple[Task, ...], suit
     assert planned.isdisjoint(network.id for network in suite_networks(suite))
 
 
+def test_sums_without_convolutions_are_read_by_one_layer_and_by_several(standard: tuple[Task, ...]) -> None:
+    readers: dict[tuple[bool, str], int] = defaultdict(int)
+    for task in standard:
+        network = task.network
+        for layer in network.layers if task.category == "block" else ():
+            sources = [network.producer(tensor.name) for tensor in network.activation_inputs(layer)]
+            if layer.op_type == "Add" and not any(item and item.op_type == "Conv" for item in sources):
+                found = network.consumers(layer.outputs[0])
+                for reader in found:
+                    readers[len(found) > 1, reader.op_type] += 1
+    for several in (False, True):
+        for op_type in ("Relu", "Clip", "BatchNormalization", "Conv", "Add"):
+            assert readers[several, op_type] >= 4, (several, op_type)
+
+
 def test_limits_that_cannot_be_met_are_named(small: CampaignPlan) -> None:
     strict = dataclasses.replace(small, limits=dataclasses.replace(small.limits, macs=1), sweeps=())
     with pytest.raises(UsageError, match=r"of 20 'conv' networks fit the limits"):
