@@ -38,6 +38,8 @@ class NetworkResult:
     """One network: measured, and predicted by each layer model."""
 
     name: str
+    network_id: str
+    """`Network.id`: the same for the same network under another name."""
     group: str
     """The suite that it belongs to."""
     architecture: str | None
@@ -72,6 +74,7 @@ class NetworkResult:
             exact = self.exact_kernels / self.measured_kernels if self.measured_kernels else 1.0
         return {
             "name": self.name,
+            "network_id": self.network_id,
             "group": self.group,
             "architecture": self.architecture,
             "macs": self.macs,
@@ -158,6 +161,7 @@ def _results(
         measured = item.measurement.kernels
         yield NetworkResult(
             name=item.network.name,
+            network_id=item.network.id,
             group=item.group,
             architecture=item.architecture,
             macs=int(macs[number]),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from annette.errors import UsageError
 from annette.evaluation.metrics import Accuracy, accuracy
-from annette.evaluation.ranking import LEAST_RANKED, Ranking, rank_architectures
+from annette.evaluation.ranking import LEAST_RANKED, Ranking, latency_quartiles, rank_architectures
 
 __all__ = ["PredictionTable"]
 
@@ -29,6 +29,8 @@ class PredictionTable:
     names: tuple[str, ...]
     groups: tuple[str, ...]
     """The suite or the space that each network belongs to."""
+    identities: tuple[str, ...]
+    """Equal for networks that are the same one, whatever they are called."""
     measured_s: NDArray[np.float64]
     """Shape (n_networks,): seconds, > 0."""
     predicted_s: Mapping[str, NDArray[np.float64]]
@@ -40,7 +42,7 @@ class PredictionTable:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "predicted_s", MappingProxyType(dict(self.predicted_s)))
-        columns = (self.groups, self.measured_s, self.quality, *self.predicted_s.values())
+        columns = (self.groups, self.identities, self.measured_s, self.quality, *self.predicted_s.values())
         if not self.names or any(len(column) != len(self.names) for column in columns):
             raise UsageError(f"predictions: columns of other lengths than {len(self.names)} networks")
         for array in (self.measured_s, self.quality, *self.predicted_s.values()):
@@ -51,10 +53,24 @@ class PredictionTable:
         return accuracy(self.measured_s, self.predicted_s[model])
 
     def ranking(self, model: str) -> Ranking | None:
-        """The figures of choice of one layer model; ``None`` of fewer than `LEAST_RANKED` networks."""
+        """The figures of choice of one layer model; ``None`` of fewer than `LEAST_RANKED` networks.
+
+        Networks that are the same one count once in what would be chosen: among them only the noise of the
+        measurement decides. The quartiles are of all networks.
+        """
         if len(self.names) < LEAST_RANKED:
             return None
-        return rank_architectures(self.measured_s, self.predicted_s[model], self.quality)
+        distinct = self.distinct()
+        found = rank_architectures(distinct.measured_s, distinct.predicted_s[model], distinct.quality)
+        return replace(found, quartiles=latency_quartiles(self.measured_s, self.predicted_s[model]))
+
+    def distinct(self) -> PredictionTable:
+        """Each network once: under the name of the first, with the mean of the measured latencies."""
+        numbers: dict[str, int] = {}
+        which = np.array([numbers.setdefault(item, len(numbers)) for item in self.identities], dtype=np.int64)
+        first = np.unique(which, return_index=True)[1]
+        mean_s = np.bincount(which, self.measured_s) / np.bincount(which)
+        return replace(self._take(first), measured_s=mean_s)
 
     def with_predictions(self, predicted_s: Mapping[str, NDArray[np.float64]]) -> PredictionTable:
         """The same networks with other predictions."""
@@ -69,9 +85,13 @@ class PredictionTable:
             If there is none.
         """
         rows = np.array([number for number, name in enumerate(self.groups) if name == group], dtype=np.int64)
+        return self._take(rows)
+
+    def _take(self, rows: NDArray[np.int64]) -> PredictionTable:
         return PredictionTable(
             names=tuple(self.names[row] for row in rows),
-            groups=(group,) * len(rows),
+            groups=tuple(self.groups[row] for row in rows),
+            identities=tuple(self.identities[row] for row in rows),
             measured_s=self.measured_s[rows],
             predicted_s={model: values[rows] for model, values in self.predicted_s.items()},
             quality=self.quality[rows],
@@ -97,8 +117,14 @@ class PredictionTable:
         found = self.ranking(model)
         if found is None:
             return None
+        names = self.distinct().names
         budgets = [
-            {**item.to_dict(), "best": self.names[item.best], "chosen": self.names[item.chosen]}
+            {**item.to_dict(), "best": names[item.best], "chosen": names[item.chosen]}
             for item in found.budgets
         ]
-        return {"quality": self.quality_name, **found.to_dict(), "budgets": budgets}
+        return {
+            "quality": self.quality_name,
+            "distinct_networks": len(names),
+            **found.to_dict(),
+            "budgets": budgets,
+        }

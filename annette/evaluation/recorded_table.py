@@ -144,14 +144,16 @@ def evaluate_table(
         predicted_s[model] = platform.estimate_space(
             table.space, encodings, model=model, n_jobs=jobs, on_progress=report
         )
+    names = tuple(map(table.space.format, encodings.tolist()))
     return TableEvaluation(
         platform=platform.name,
         table=table.path,
         device=device,
         space=table.space.name,
         predictions=PredictionTable(
-            names=tuple(map(table.space.format, encodings.tolist())),
+            names=names,
             groups=(table.space.name,) * len(rows),
+            identities=names,  # a runtime may run dead code: alike architectures may differ
             measured_s=measured_s,
             predicted_s=predicted_s,
             quality=value,

@@ -72,6 +72,7 @@ class Evaluation:
         return PredictionTable(
             names=tuple(item.name for item in self.networks),
             groups=tuple(item.group for item in self.networks),
+            identities=tuple(item.network_id for item in self.networks),
             measured_s=np.array([item.measured_s for item in self.networks]),
             predicted_s={model: np.array([item[model] for item in predicted_s]) for model in MODEL_NAMES},
             quality=np.array([item.macs for item in self.networks], dtype=np.float64),

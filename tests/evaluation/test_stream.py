@@ -143,3 +143,19 @@ def test_a_platform_that_knows_the_truth_finds_everything(evaluation: Evaluation
     assert ranking is not None
     assert ranking.front_recall == 1
     assert all(item.best == item.chosen for item in ranking.budgets)
+
+
+def test_the_same_network_twice_is_one_to_choose(evaluation: Evaluation) -> None:
+    """Only the noise of the measurement tells them apart."""
+    first = evaluation.networks[0]
+    again = replace(first, name="again", measured_s=first.measured_s * 1.5)
+    table = replace(evaluation, networks=(*evaluation.networks, again)).table()
+    distinct = table.distinct()
+    assert len(distinct.names) == len({item.network_id for item in evaluation.networks})
+    assert "again" not in distinct.names
+    same = [item.measured_s for item in evaluation.networks if item.network_id == first.network_id]
+    mean_s = sum((*same, again.measured_s)) / (len(same) + 1)
+    assert distinct.measured_s[0] == pytest.approx(mean_s)
+    ranking = table.ranking("mixed")
+    assert ranking is not None
+    assert sum(item.networks for item in ranking.quartiles) == len(table.names)
