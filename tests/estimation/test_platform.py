@@ -168,9 +168,10 @@ def test_a_network_without_layers_takes_no_time(small_platform: Platform) -> Non
     )
     estimate = small_platform.estimate(network)
     assert (estimate.latency_s, estimate.kernels, estimate.coverage.modelled_fraction) == (0.0, (), 1.0)
-    assert small_platform.estimate_many([network, zoo_network("resnet18"), network])[
-        [0, 2]
-    ].tolist() == [0, 0]
+    assert small_platform.estimate_many([network, zoo_network("resnet18"), network])[[0, 2]].tolist() == [
+        0,
+        0,
+    ]
 
 
 def _grown(steps: list[tuple[str, int]]) -> list[Network]:
@@ -222,9 +223,9 @@ def test_long_chains_are_estimated_in_linear_time(small_platform: Platform) -> N
         for _ in range(count):
             x = build.add("Relu", x)
         network = build.finish(x)
-        start = time.perf_counter()
+        start = time.process_time()
         assert small_platform.estimate(network).latency_s > 0
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     assert min(seconds(6000) for _ in range(2)) < 30 * min(seconds(600) for _ in range(3))
 
