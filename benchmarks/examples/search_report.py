@@ -100,7 +100,7 @@ def report(found: Found, quality: Quality, space: SearchSpace, args: argparse.Na
     places = np.unique(np.linspace(0, len(front) - 1, min(args.chosen, len(front))).round().astype(int))
     chosen = front[places]
     measured_s = _measure(space, found.encodings[chosen], args)
-    print(f"{len(found.encodings)} architectures, {len(front)} on the front; measured:")
+    print(f"{len(found.encodings)} architectures looked at, {len(front)} on the front; measured:")
     print(f"{'predicted':>10} {'measured':>10} {quality.label.split(' (')[0]:>14}  architecture")
     for row, device_s in zip(chosen, measured_s, strict=True):
         times = f"{format_seconds(found.latency_s[row]):>10} {format_seconds(device_s):>10}"
@@ -157,7 +157,7 @@ def _draw(
     age = np.arange(len(found.quality))
     dots = axes.scatter(
         found.latency_s * 1e3, found.quality, c=age, cmap="viridis", s=12, linewidths=0, alpha=0.8,
-        label=f"{len(age):,} looked at",
+        label=f"{len(age):,} looked at{' within the budget' if found.budget_s else ''}",
     )  # fmt: skip
     figure.colorbar(dots, ax=axes, label="order in which they were looked at", pad=0.01)
     axes.step(found.latency_s[front] * 1e3, found.quality[front], where="post", color=_RED, linewidth=1.6)
