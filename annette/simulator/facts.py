@@ -31,6 +31,7 @@ class NetworkFacts:
         self._geometries: dict[str, Geometry] = {}
         self._works: dict[str, Work] = {}
         self._families: dict[str, str] = {}
+        self._outputs: dict[str, tuple[Tensor, ...]] = {}
         self._operands: dict[str, tuple[tuple[Tensor, ...], tuple[Tensor, ...]]] = {}
 
     def geometry(self, layer: Layer) -> Geometry:
@@ -52,6 +53,13 @@ class NetworkFacts:
         found = self._families.get(layer.name)
         if found is None:
             found = self._families[layer.name] = layer_family(self.network, layer)
+        return found
+
+    def outputs(self, layer: Layer) -> tuple[Tensor, ...]:
+        """What the layer writes."""
+        found = self._outputs.get(layer.name)
+        if found is None:
+            found = self._outputs[layer.name] = self.network.output_tensors(layer)
         return found
 
     def operands(self, layer: Layer) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
@@ -92,7 +100,7 @@ class NetworkFacts:
             return self.work(layer).weight_elements
         if name == "mode":
             return str(layer.attribute("mode", "nearest"))
-        outputs = self.network.output_tensors(layer)
+        outputs = self.outputs(layer)
         if name == "rank":
             return len(outputs[0].shape) if outputs else 0
         if name == "axis":

@@ -83,7 +83,7 @@ def lower_to_array(facts: NetworkFacts, layers: Sequence[Layer]) -> ArrayNest:
         weight_elements=other + extra_weights,
         has_computed_weights=len(activations) > 1,
         extra_elements=extra,
-        store_elements=sum(item.size for item in facts.network.output_tensors(layers[-1])),
+        store_elements=sum(item.size for item in facts.outputs(layers[-1])),
         post_elements=post,
     )
 
@@ -106,7 +106,7 @@ def moved_elements(facts: NetworkFacts, layers: Sequence[Layer]) -> MovedElement
         weights=sum(
             facts.work(layer).weight_elements for layer in layers if layer.op_type not in ("Gather", "Slice")
         ),
-        stores=sum(item.size for item in facts.network.output_tensors(layers[-1])),
+        stores=sum(item.size for item in facts.outputs(layers[-1])),
     )
 
 
@@ -116,7 +116,7 @@ def lower_to_stream(facts: NetworkFacts, layers: Sequence[Layer], external: Exte
     for layer in layers:
         for kind, amount in _layer_work(facts, layer):
             work[kind] = work.get(kind, 0.0) + amount
-    outputs, moved = facts.network.output_tensors(layers[-1]), moved_elements(facts, layers)
+    outputs, moved = facts.outputs(layers[-1]), moved_elements(facts, layers)
     return Stream(
         load_elements=moved.loads,
         weight_elements=moved.weights,
@@ -180,7 +180,7 @@ def _layer_work(facts: NetworkFacts, layer: Layer) -> tuple[tuple[str, float], .
 
 def _run_elements(facts: NetworkFacts, layer: Layer, external: ExternalMemory) -> int:
     """Elements side by side in memory that the layer moves at once, at the worse end."""
-    outputs = facts.network.output_tensors(layer)
+    outputs = facts.outputs(layer)
     activations = facts.operands(layer)[0]
     whole = max([item.size for item in (*outputs, *activations)], default=1)
     if not outputs or not outputs[0].shape:

@@ -108,11 +108,12 @@ def simulate(network: Network | PreparedNetwork, accelerator: Accelerator) -> Si
     views = kernel_views(compiled.mapping.kernels, accelerator, lambda kernel: compiled.moved(kernel.layers))
     peak_macs_per_s = accelerator.peak_ops_per_s / 2
     kernels, units = compiled.mapping.kernels, units_of(views)
-    _time_ahead(compiled, units)
+    merging = [_merged_steps(compiled, kernel) for kernel in kernels]
+    _time_ahead(compiled, units, merging)
     done = []
-    for kernel, view, seen in zip(kernels, views, units, strict=True):
+    for kernel, view, seen, steps in zip(kernels, views, units, merging, strict=True):
         try:
-            time = _fused_time(compiled, seen, kernel.unit, kernel.layers)
+            time = _fused_time(compiled, seen, steps)
         except HardwareError as err:
             raise HardwareError(f"accelerator {accelerator.name!r}: kernel {kernel.name!r}: {err}") from err
         done.append(
@@ -152,12 +153,22 @@ def time_on_unit(
     return view_units(view).time(compiled, (unit, layers))
 
 
-def _time_ahead(compiled: CompiledNetwork, units: Sequence[Units]) -> None:
+def _merged_steps(compiled: CompiledNetwork, kernel: Kernel) -> list[Step]:
+    """The kernel as it grows, layer by layer; without those that leave it as it is."""
+    find = compiled.facts.network.layer
+    return [
+        (kernel.unit, kernel.layers[:count])
+        for count, name in enumerate(kernel.layers, start=1)
+        if count == 1 or kernel.unit != "array" or not is_free_after_array(find(name))
+    ]
+
+
+def _time_ahead(compiled: CompiledNetwork, units: Sequence[Units], merging: Sequence[Sequence[Step]]) -> None:
     """Time what `_fused_time` will ask for, together for all kernels that see the same accelerator."""
-    steps: dict[Units, list[list[Step]]] = {}
-    for kernel, seen in zip(compiled.mapping.kernels, units, strict=True):
-        steps.setdefault(seen, []).append(_merged_steps(compiled, kernel.unit, kernel.layers))
-    for seen, some in steps.items():
+    kernels: dict[Units, list[Sequence[Step]]] = {}
+    for seen, steps in zip(units, merging, strict=True):
+        kernels.setdefault(seen, []).append(steps)
+    for seen, some in kernels.items():
         seen.time_ahead(compiled, chain.from_iterable(some))
         lone: list[Step] = []
         for before, step in chain.from_iterable(map(pairwise, some)):
@@ -167,17 +178,7 @@ def _time_ahead(compiled: CompiledNetwork, units: Sequence[Units]) -> None:
         seen.time_ahead(compiled, lone)
 
 
-def _merged_steps(compiled: CompiledNetwork, unit: str, layers: tuple[str, ...]) -> list[Step]:
-    """The kernel as it grows, layer by layer; without those that leave it as it is."""
-    find = compiled.facts.network.layer
-    return [
-        (unit, layers[:count])
-        for count, name in enumerate(layers, start=1)
-        if count == 1 or unit != "array" or not is_free_after_array(find(name))
-    ]
-
-
-def _fused_time(compiled: CompiledNetwork, units: Units, unit: str, layers: tuple[str, ...]) -> KernelTime:
+def _fused_time(compiled: CompiledNetwork, units: Units, steps: Sequence[Step]) -> KernelTime:
     """The time of layers merged into one kernel.
 
     Layers are merged one by one, and each may only add time, at most as much as it takes as a kernel of its
@@ -185,7 +186,7 @@ def _fused_time(compiled: CompiledNetwork, units: Units, unit: str, layers: tupl
     which shrinks the output, does not give the array back the time its accumulators need to drain, and a
     compiler that sees no gain in merging runs the layer separately under the same launch.
     """
-    first, *others = _merged_steps(compiled, unit, layers)
+    first, *others = steps
     time = units.time(compiled, first)
     for step in others:
         merged = units.time(compiled, step)
