@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Mapping as MappingType
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -175,6 +175,12 @@ class Platform:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return unpack, self._packed
+
+    def __copy__(self) -> Platform:
+        return replace(self)  # remembers nothing yet
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Platform:
+        return replace(self)
 
     @cached_property
     def _packed(self) -> tuple[str, bytes]:
