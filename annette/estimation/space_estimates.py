@@ -82,18 +82,12 @@ def estimate_space(
     require_model(model)
     models_of(platform, target)
     rows = _rows(space, encodings)
-    if n_jobs == 1 or len(rows) <= TASK:
-        return _estimate_rows(platform, space, rows, model, target, on_progress)
-    step = min(TASK, -(-len(rows) // max(2, n_jobs)))
-    tasks = [(rows[start : start + step], model, target) for start in range(0, len(rows), step)]
-    found: list[NDArray[np.float64]] = []
-    done = 0
-    for part in run_in_order(_estimate_rows, tasks, n_jobs, shared=(platform, space)):
-        found.append(part)
-        done += len(part)
-        if on_progress is not None:
-            on_progress(done, len(rows))
-    return np.concatenate(found)
+    known = _known(platform, space)
+    asked = _Asked(platform, space, model, target, n_jobs, on_progress)
+    with known.lock:
+        if space.size > SMALL_SPACE:
+            return _estimate_rows(asked, known, rows)
+        return _look_up(asked, known, rows)
 
 
 def _rows(space: SearchSpace, encodings: ArrayLike | Sequence[str]) -> Encodings:
@@ -102,95 +96,101 @@ def _rows(space: SearchSpace, encodings: ArrayLike | Sequence[str]) -> Encodings
     return space.check(encodings)
 
 
-def _estimate_rows(
-    platform: Platform,
-    space: SearchSpace,
-    rows: Encodings,
-    model: str,
-    target: str,
-    on_progress: OnProgress | None = None,
-) -> NDArray[np.float64]:
-    """The answers for checked rows, in this process."""
-    known = _known(platform, space)
-    with known.lock:
-        return _answers(platform, known, rows, model, target, on_progress)
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is asked of a platform about a space."""
+
+    platform: Platform
+    space: SearchSpace
+    model: str
+    target: str
+    n_jobs: int = 1
+    on_progress: OnProgress | None = None
+
+    def report(self, done: int, to_do: int) -> None:
+        """Tell how far it is."""
+        if self.on_progress is not None:
+            self.on_progress(done, to_do)
 
 
-def _answers(
-    platform: Platform,
-    known: _Known,
-    rows: Encodings,
-    model: str,
-    target: str,
-    on_progress: OnProgress | None,
-) -> NDArray[np.float64]:
-    """The answers for checked rows; those of a small space are looked up where they are known."""
-    space = known.templates.space
-    if space.size > SMALL_SPACE:
-        return _estimate_distinct(platform, known, rows, model, target, on_progress)
-    answers = known.answers.setdefault((model, target), np.full(space.size, np.nan))
+def _look_up(asked: _Asked, known: _Known, rows: Encodings) -> NDArray[np.float64]:
+    """The answers for checked rows of a small space; those that are new are worked out once."""
+    space = asked.space
+    answers = known.answers.setdefault((asked.model, asked.target), np.full(space.size, np.nan))
     ranks = np.ravel_multi_index(tuple(rows.T), space.choices)
-    asked = np.zeros(space.size, dtype=bool)
-    asked[ranks] = True
-    new = np.flatnonzero(asked & np.isnan(answers))
+    wanted = np.zeros(space.size, dtype=bool)
+    wanted[ranks] = True
+    new = np.flatnonzero(wanted & np.isnan(answers))
     if len(new):
         own = np.stack(np.unravel_index(new, space.choices), axis=1).astype(np.int64)
         same = np.ravel_multi_index(tuple(space.canonical(own).T), space.choices)
         distinct, places = np.unique(same, return_inverse=True)
         some = np.stack(np.unravel_index(distinct, space.choices), axis=1).astype(np.int64)
-        answers[new] = _estimate_distinct(platform, known, some, model, target, on_progress)[places]
+        answers[new] = _estimate_rows(asked, known, some)[places]
     found: NDArray[np.float64] = answers[ranks]
-    if on_progress is not None:
-        on_progress(len(rows), len(rows))
     return found
 
 
-def _estimate_distinct(
-    platform: Platform,
-    known: _Known,
-    rows: Encodings,
-    model: str,
-    target: str,
-    on_progress: OnProgress | None,
+def _estimate_rows(asked: _Asked, known: _Known, rows: Encodings) -> NDArray[np.float64]:
+    """The answers for checked rows, here or by several processes."""
+    if asked.n_jobs == 1 or len(rows) <= TASK:
+        return _estimate_here(asked, known, rows)
+    from joblib import effective_n_jobs
+
+    step = min(TASK, max(CHUNK, -(-len(rows) // (2 * effective_n_jobs(asked.n_jobs)))))
+    tasks = [(rows[start : start + step],) for start in range(0, len(rows), step)]
+    found: list[NDArray[np.float64]] = []
+    done = 0
+    shared = (asked.platform, asked.space, asked.model, asked.target)
+    for part in run_in_order(_estimate_task, tasks, asked.n_jobs, shared=shared):
+        found.append(part)
+        done += len(part)
+        asked.report(done, len(rows))
+    return np.concatenate(found)
+
+
+def _estimate_task(
+    platform: Platform, space: SearchSpace, model: str, target: str, rows: Encodings
 ) -> NDArray[np.float64]:
-    space = known.templates.space
+    """What another process does."""
+    known = _known(platform, space)
+    with known.lock:
+        return _estimate_here(_Asked(platform, space, model, target), known, rows)
+
+
+def _estimate_here(asked: _Asked, known: _Known, rows: Encodings) -> NDArray[np.float64]:
     found = np.empty(len(rows))
+    is_few = len(rows) <= FEW
     for start in range(0, len(rows), CHUNK):
-        chunk = rows[start : start + CHUNK]
-        is_few = len(rows) <= FEW
+        own = slice(start, min(start + CHUNK, len(rows)))
         if known.reason is None and not is_few:
             try:
-                found[start : start + len(chunk)] = _estimate_chunk(platform, known, chunk, model, target)
+                found[own] = _estimate_chunk(asked, known, rows[own])
             except NotVectorisedError as err:
                 known.reason = str(err)
-                _LOG.info("%s on %s network by network: %s", space.name, platform.name, err)
+                _LOG.info("%s on %s network by network: %s", asked.space.name, asked.platform.name, err)
         if known.reason is not None or is_few:
-            networks = (space.network(row, name="architecture") for row in chunk.tolist())
-            found[start : start + len(chunk)] = estimate_many(
-                platform, networks, model=model, target=target, n_jobs=1, on_progress=None
+            networks = (asked.space.network(row, name="architecture") for row in rows[own].tolist())
+            found[own] = estimate_many(
+                asked.platform, networks, model=asked.model, target=asked.target, n_jobs=1, on_progress=None
             )
-        if on_progress is not None and space.size > SMALL_SPACE:
-            on_progress(start + len(chunk), len(rows))
+        asked.report(own.stop, len(rows))
     return found
 
 
-def _estimate_chunk(
-    platform: Platform, known: _Known, rows: Encodings, model: str, target: str
-) -> NDArray[np.float64]:
-    check_device(platform.device)
+def _estimate_chunk(asked: _Asked, known: _Known, rows: Encodings) -> NDArray[np.float64]:
+    check_device(asked.platform.device)
     if max(len(known.prices.rows), len(known.templates.signatures.items)) > MAX_KERNELS:
-        known.templates, known.prices = Templates(known.templates.space), KernelPrices(platform.device)
-    return _estimate_pieces(platform, known, known.templates.space.pieces(rows), model, target)
+        known.templates, known.prices = Templates(asked.space), KernelPrices(asked.platform.device)
+    return _estimate_pieces(asked, known, asked.space.pieces(rows))
 
 
-def _estimate_pieces(
-    platform: Platform, known: _Known, pieces: Pieces, model: str, target: str
-) -> NDArray[np.float64]:
+def _estimate_pieces(asked: _Asked, known: _Known, pieces: Pieces) -> NDArray[np.float64]:
     folded = fold(pieces)
     layers = assemble(pieces if folded is None else folded.pieces, known.templates)
-    kernels = map_population(layers, known.templates.signatures, platform.mapping_model)
+    kernels = map_population(layers, known.templates.signatures, asked.platform.mapping_model)
     numbers = known.prices.numbers(kernels)
-    hi, lo = known.prices.parts(models_of(platform, target), model, target)
+    hi, lo = known.prices.parts(models_of(asked.platform, asked.target), asked.model, asked.target)
     coarse, fine, network = hi[numbers], lo[numbers], kernels.network
     if folded is not None:
         counts = folded.weights(layers, kernels)
@@ -200,7 +200,7 @@ def _estimate_pieces(
     unlike = folded.unlike(layers, kernels) if folded is not None else network[:0]
     if len(unlike):
         whole = replace(pieces, codes=pieces.codes[unlike], sources=pieces.sources[unlike], repeats=())
-        found[unlike] = _estimate_pieces(platform, known, whole, model, target)
+        found[unlike] = _estimate_pieces(asked, known, whole)
     return np.asarray(found)
 
 

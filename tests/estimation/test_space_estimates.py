@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import logging
 
 import numpy as np
@@ -142,3 +143,12 @@ def test_bad_calls_are_told_in_a_line(
     with pytest.raises(UsageError, match=message) as caught:
         dpu.estimate_space(open_space("nasbench201"), encodings, **options)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_known_of_a_space_goes_with_it(dpu: Platform) -> None:
+    space = open_space("fbnet")
+    dpu.estimate_space(space, space.sample(12, seed=1))
+    known = len(space_estimates._KNOWN)
+    del space
+    gc.collect()
+    assert len(space_estimates._KNOWN) < known

@@ -129,6 +129,38 @@ def _is_latest(sites: Sites, at: Ints) -> NDArray[np.float64]:
     return np.asarray(sites.feeder[at] == feeders.max(axis=0), dtype=np.float64)
 
 
+def _is_latest_kernel(sites: Sites, at: Ints) -> NDArray[np.float64]:
+    primary = sites.walk.primary
+    latest = np.stack([primary[kernels] for _, _, kernels in sites.kernels(at)]).max(axis=0)
+    return np.asarray(primary[_kernel(sites, at)] == latest, dtype=np.float64)
+
+
+def _source_count(sites: Sites, at: Ints) -> NDArray[np.float64]:
+    found = [kernels for _, _, kernels in sites.kernels(at)]
+    count = np.zeros(len(at))
+    for place, kernels in enumerate(found):
+        known = kernels < 0
+        for other in found[:place]:
+            known |= kernels == other
+        count += ~known
+    return count
+
+
+def _has_shared_operand(sites: Sites, at: Ints) -> NDArray[np.float64]:
+    found = np.zeros(len(at), dtype=bool)
+    for _, feeders, _ in sites.kernels(at):
+        found |= (feeders >= 0) & ((sites.walk.readers[feeders] > 1) | sites.walk.is_output[feeders])
+    return found.astype(np.float64)
+
+
+def _reads_twice(sites: Sites, at: Ints) -> NDArray[np.float64]:
+    found = np.zeros(len(at), dtype=bool)
+    for place, made in enumerate(sites.made):
+        for other in sites.made[:place]:
+            found |= made[at] == other[at]
+    return found.astype(np.float64)
+
+
 def _only_from_kernel(sites: Sites, at: Ints) -> NDArray[np.float64]:
     kernel = _kernel(sites, at)
     found = np.ones(len(at), dtype=bool)
@@ -180,6 +212,10 @@ _NUMBERS: Mapping[str, Callable[[Sites, Ints], NDArray[np.float64]]] = MappingPr
         "readers": lambda sites, at: _at_layer(sites, sites.walk.readers, at),
         "is_output": lambda sites, at: _at_layer(sites, sites.walk.is_output, at),
         "is_latest": _is_latest,
+        "is_latest_kernel": _is_latest_kernel,
+        "source_count": _source_count,
+        "shared_operand": _has_shared_operand,
+        "reads_twice": _reads_twice,
         "only_from_kernel": _only_from_kernel,
         "reads_input": _reads_input,
         "other_is_input": _other_is_input,
@@ -248,6 +284,66 @@ def _units(sites: Sites, at: Ints, word: str, *, others: bool) -> Mask:
     return found
 
 
+def _contents(sites: Sites, at: Ints, word: str) -> Mask:
+    """Whether a kernel that computes an operand holds this operator."""
+    found = np.zeros(len(at), dtype=bool)
+    for _, _, kernels in sites.kernels(at):
+        found |= (kernels >= 0) & _has_bit(sites, sites.walk.operators[kernels], word)
+    return found
+
+
+def _families(sites: Sites, at: Ints, word: str) -> Mask:
+    """Whether a kernel of this family computes an operand."""
+    is_one = sites.walk.signatures.holds(Node("family", 0.0, word, Leaf(()), Leaf(())), 0)
+    found = np.zeros(len(at), dtype=bool)
+    for _, _, kernels in sites.kernels(at):
+        found |= (kernels >= 0) & is_one[sites.walk.signature[sites.walk.primary[kernels]]]
+    return found
+
+
+def _direct_producers(sites: Sites, at: Ints, word: str) -> Mask:
+    """Whether a layer of this operator makes an operand, vanished layers included."""
+    code = sites.walk.code_of.get(word, -2)
+    found = np.zeros(len(at), dtype=bool)
+    for made in sites.made:
+        is_input = made[at] < sites.walk.n
+        found |= is_input if word == _NETWORK_INPUT else ~is_input & (_operator(sites, made[at]) == code)
+    return found
+
+
+def _siblings(sites: Sites, at: Ints, word: str) -> Mask:
+    """Whether another layer of this operator reads what the kernel hands to this one."""
+    if sites.feeder is None or word == sites.walk.words[int(_operator(sites, sites.layer[at[:1]])[0])]:
+        raise NotVectorisedError("a rule counts the readers of one operator")
+    return _has_bit(sites, sites.walk.next_operators[sites.feeder[at]], word)
+
+
+def _earlier_unshared(sites: Sites, at: Ints, word: str) -> Mask:
+    """Whether a layer of this operator computes an operand at an earlier place, and nobody else reads it."""
+    code = sites.walk.code_of.get(word, -2)
+    found = np.zeros(len(at), dtype=bool)
+    for place, feeders, _ in sites.kernels(at):
+        if place < sites.operand:
+            found |= (feeders >= 0) & (sites.walk.readers[feeders] == 1) & (_operator(sites, feeders) == code)
+    return found
+
+
+def _only_next(sites: Sites, at: Ints, word: str) -> Mask:
+    code = sites.walk.code_of.get(word)
+    if code is None:
+        return np.zeros(len(at), dtype=bool)
+    return np.asarray(sites.walk.next_operators[sites.layer[at]] == np.uint64(1 << code))
+
+
+def _only_kernels(sites: Sites, at: Ints, word: str) -> Mask:
+    """Whether kernels with this primary operator compute operands, and no others do."""
+    code = sites.walk.code_of.get(word, -2)
+    found = _primaries(sites, at, word, others=False)
+    for _, _, kernels in sites.kernels(at):
+        found &= (kernels < 0) | (_operator(sites, sites.walk.primary[kernels]) == code)
+    return found
+
+
 def _own_unit(sites: Sites, at: Ints, word: str) -> Mask:
     assert sites.runs_on is not None  # given wherever a rule may ask
     return sites.runs_on(_kernel(sites, at), word)
@@ -264,5 +360,12 @@ _WORDS: Mapping[str, Callable[[Sites, Ints, str], Mask]] = MappingProxyType(
         "other_units": lambda sites, at, word: _units(sites, at, word, others=True),
         "producer_units": lambda sites, at, word: _units(sites, at, word, others=False),
         "unit": _own_unit,
+        "producer_content": _contents,
+        "producer_families": _families,
+        "direct_producers": _direct_producers,
+        "siblings": _siblings,
+        "earlier_unshared": _earlier_unshared,
+        "only_next": _only_next,
+        "only_producer_kernels": _only_kernels,
     }
 )

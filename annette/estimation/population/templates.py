@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
+from weakref import ref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,9 +109,12 @@ def _code(reference: Reference, places: list[int]) -> int:
 
 @dataclass(slots=True)
 class Templates:
-    """The templates of one space met so far, numbered; grows, and never forgets."""
+    """The templates of one space met so far, numbered; grows, and never forgets.
 
-    space: SearchSpace
+    It does not keep the space alive: what is known of a space may be forgotten with it.
+    """
+
+    space: InitVar[SearchSpace]
     signatures: Signatures = field(default_factory=Signatures)
     items: list[Template] = field(default_factory=list)
     """By number."""
@@ -123,10 +127,14 @@ class Templates:
     _output_numbers: dict[tuple[object, ...], int] = field(default_factory=dict)
     _output_of: list[int] = field(default_factory=list)
     _declared_of: list[int] = field(default_factory=list)
+    _space: ref[SearchSpace] = field(init=False)
     _output_array: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     _structure_array: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     _table: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 0), dtype=np.int64))
     _layouts: dict[tuple[int, ...], Layout] = field(default_factory=dict)
+
+    def __post_init__(self, space: SearchSpace) -> None:
+        self._space = ref(space)
 
     def number(self, kind: str, code: int, inputs: tuple[int, ...]) -> int:
         """The template of a piece that reads tensors with these numbers; built where it is new."""
@@ -181,12 +189,14 @@ class Templates:
         return found
 
     def _build(self, kind: str, code: int, inputs: tuple[Tensor, ...]) -> Template:
+        space = self._space()
+        assert space is not None  # whoever asks about a space holds it
         build = NetworkBuilder(kind)
         ports = tuple(
             build.input(f"port {place}", tensor.shape, dtype=tensor.dtype)
             for place, tensor in enumerate(inputs)
         )
-        network = build.finish(self.space.build_piece(build, kind, code, ports))
+        network = build.finish(space.build_piece(build, kind, code, ports))
         references: dict[str, Reference] = {name: ("port", place) for place, name in enumerate(ports)}
         own = [name for name in network.inputs if name not in references]
         if len(own) > 1 or (own and ports):

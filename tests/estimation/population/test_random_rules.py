@@ -31,18 +31,29 @@ NUMBERS = (
     "producer_readers", "producer_is_output", "readers", "is_output", "is_latest", "only_from_kernel",
     "other_is_input", "is_direct", "joined_sources", "kernel_layers", "kernel_h", "out_w",
     "channel_alignment", "operands_agree", "primary.kernel_h", "edge_keeps_shape", "edge_elements",
-    "producer_agrees",
+    "producer_agrees", "is_latest_kernel",
 )  # fmt: skip
-WORDS = ("kernel", "others", "other_kernels", "producers", "producer_kernels", "next", "producer", "layer")
+WORDS = (
+    "kernel", "others", "other_kernels", "producers", "producer_kernels", "next", "producer", "layer",
+    "direct_producers", "siblings", "earlier_unshared",
+)  # fmt: skip
 UNITS = ("array", "vector", "host")
 UNIT_WORDS = ("unit", "other_units", "producer_units")
-VANISH_NUMBERS = ("reads_input", "readers", "is_output", "channel_alignment", "operand_count", "keeps_shape")
+VANISH_NUMBERS = (
+    "reads_input", "readers", "is_output", "channel_alignment", "operand_count", "keeps_shape",
+    "source_count", "shared_operand", "reads_twice",
+)  # fmt: skip
+VANISH_WORDS = ("producer_content", "only_next", "only_producer_kernels", "producers", "direct_producers")
 PLACEMENT_NUMBERS = ("kernel_h", "out_w", "readers", "is_output", "operands_agree")
 MODELS = 20
 
 
 def _tree(
-    rng: random.Random, labels: tuple[str, str], numbers: tuple[str, ...], words: bool, depth: int = 3
+    rng: random.Random,
+    labels: tuple[str, str],
+    numbers: tuple[str, ...],
+    words: tuple[str, ...] = (),
+    depth: int = 3,
 ) -> Tree:
     if depth == 0 or rng.random() < 0.35:
         counts = [(label, rng.randint(0, 9)) for label in labels]
@@ -50,9 +61,9 @@ def _tree(
         return Leaf(tuple(sorted(known, key=lambda item: -item[1])))
     kind = rng.random() if words else 1.0
     if kind < 0.35:
-        condition = rng.choice(WORDS), 0.0, rng.choice(OPERATORS)
+        condition = rng.choice(words), 0.0, rng.choice(OPERATORS)
     elif kind < 0.5:
-        condition = rng.choice(UNIT_WORDS), 0.0, rng.choice(UNITS)
+        condition = rng.choice(UNIT_WORDS if words is WORDS else UNIT_WORDS[2:]), 0.0, rng.choice(UNITS)
     else:
         condition = rng.choice(numbers), rng.choice((0.0, 1.0, 2.0, 3.0, 16.0, 300.0)), None
     holds, fails = (_tree(rng, labels, numbers, words, depth - 1) for _ in range(2))
@@ -67,10 +78,10 @@ def _model(rng: random.Random) -> MappingModel:
 
     vanishing = [name for name in ("Concat", "Flatten", "Relu", "Add") if rng.random() < 0.4]
     return MappingModel(
-        vanish={(name,): _tree(rng, (VANISHES, "stays"), VANISH_NUMBERS, False) for name in vanishing},
-        merge={pair(): _tree(rng, (MERGED, "apart"), NUMBERS, True) for _ in range(rng.randint(0, 30))},
+        vanish={(name,): _tree(rng, (VANISHES, "stays"), VANISH_NUMBERS, VANISH_WORDS) for name in vanishing},
+        merge={pair(): _tree(rng, (MERGED, "apart"), NUMBERS, WORDS) for _ in range(rng.randint(0, 30))},
         placement={
-            (rng.choice(OPERATORS),): _tree(rng, ("array", "host"), PLACEMENT_NUMBERS, False)
+            (rng.choice(OPERATORS),): _tree(rng, ("array", "host"), PLACEMENT_NUMBERS)
             for _ in range(rng.randint(0, 4))
         },
         primaries={},
