@@ -37,6 +37,19 @@ def test_accuracy_on_held_out_networks_keeps_its_promise(platform: str, suite: s
     assert models["roofline"]["mape"] > 0.1  # else the device is too tame to be a reference
 
 
+@pytest.mark.parametrize("platform", list(GOLDEN["spaces"]))
+def test_networks_of_a_search_space_are_ranked_among_neighbours(platform: str) -> None:
+    for suite, promise in GOLDEN["spaces"][platform].items():
+        document: dict[str, Any] = evaluate_suite(
+            annette.load(platform), suite, seed=GOLDEN["seed"]
+        ).to_dict()
+        mixed = document["models"]["mixed"]
+        assert document["mapping_accuracy"] >= promise["mapping_accuracy"]
+        assert mixed["spearman"] >= promise["spearman"]
+        reached = [item["spearman"] for item in mixed["ranking"]["quartiles"]]
+        assert min(reached) >= promise["quartile_spearman"], reached
+
+
 @pytest.mark.parametrize("name", list(GOLDEN["platforms"]))
 def test_a_shipped_platform_was_trained_on_the_device_as_it_is_now(name: str) -> None:
     assert annette.load(name).device == open_device(name).info
