@@ -36,17 +36,15 @@ def table(tmp_path: Path) -> Path:
 
 
 def test_a_search_space_is_judged_by_what_a_search_would_find(annette: Any) -> None:
-    words = ("evaluate", "-p", "zcu102-dpu", "--suite", "nasbench201-41", "--suite", "ofa-2")
-    code, out, _ = annette(*words)
+    code, out, _ = annette(
+        "evaluate", "-p", "zcu102-dpu", "--suite", "nasbench201-41", "--suite", "ofa-2"
+    )  # fmt: skip
     assert code == 0
     for text in (
         "... and 33 more networks", "each suite alone", "most MACs", "fastest 10", "front found",
         "by quartile of the measured latency, mixed model",
     ):  # fmt: skip
         assert text in out
-    document = json.loads(annette(*words, "-f", "json")[1])
-    assert set(document["groups"]) == {"nasbench201-41", "ofa-2"}
-    assert len(document["models"]["mixed"]["ranking"]["quartiles"]) == 4
 
 
 def test_few_networks_are_not_ranked(annette: Any) -> None:
