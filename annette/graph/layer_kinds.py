@@ -116,11 +116,11 @@ class NetworkKinds:
         Weights that layers make of constants (`Network.weights`) have numbers of their own, below -1."""
         self.layers = tuple(_layer_kinds(network, self.tensors))
         """The kind of each layer, in the network's order; one object for equal layers."""
-        self._network = network
+        self._layers = network.layers  # not the network: it holds its kinds, and would outlive its use
 
     @cached_property
     def _by_name(self) -> dict[str, LayerKind]:
-        return {layer.name: kind for layer, kind in zip(self._network.layers, self.layers, strict=True)}
+        return {layer.name: kind for layer, kind in zip(self._layers, self.layers, strict=True)}
 
     def of(self, layer: Layer) -> LayerKind:
         """The kind of a layer of the network."""

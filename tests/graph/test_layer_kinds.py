@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -131,3 +133,15 @@ def test_kinds_that_were_forgotten_are_met_again(monkeypatch: pytest.MonkeyPatch
     pairs = zip(network.kinds.layers, network.layers, strict=True)
     assert all(kind.family(network, layer) == layer_family(network, layer) for kind, layer in pairs)
     assert len(layer_kinds._KINDS) <= 5
+
+
+def test_a_network_is_gone_with_its_last_use() -> None:
+    network = zoo_network("lenet5")
+    assert network.kinds.of(network.layers[0]) is network.kinds.layers[0]
+    reference = weakref.ref(network)
+    gc.disable()  # cycles would be found later
+    try:
+        del network
+        assert reference() is None
+    finally:
+        gc.enable()
