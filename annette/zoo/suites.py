@@ -63,7 +63,7 @@ _NASBENCH101 = "nasbench101"
 _OF_A_SPACE = re.compile(r"(?P<space>[a-z].*)-(?P<count>all|[1-9][0-9]{0,8})")
 _LARGEST_SAMPLE = 100_000
 _LARGEST_SPACE = 1_000_000
-_MOST_DRAWS = 64
+_MOST_DRAWS = 16
 """Times the sample's size that are drawn to find as many different networks."""
 
 
