@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from annette.estimation.kernel_bank import KernelFlags
 from annette.estimation.network_kernels import KernelFinder, MappedNetwork
 from annette.graph.mapping import Kernel, Mapping, require_complete
 from annette.graph.network import Network
+from annette.graph.network_state import pack, unpack
 from annette.models.layer_models import MODEL_NAMES, LayerModels
 from annette.models.target import ENERGY, LATENCY
 from annette.parallel import run_as_done
@@ -240,12 +241,12 @@ def estimate_many(
     require_model(model)
     models_of(platform, target)
     to_do = len(networks) if isinstance(networks, Sequence) else None
-    chunks = ((start, chunk, model, target) for start, chunk in _chunks(networks))
-    answers = (
-        (_estimate_chunk(platform, *task) for task in chunks)
-        if n_jobs == 1
-        else run_as_done(_estimate_chunk, chunks, n_jobs, shared=(platform,))
-    )
+    chunks = _chunks(networks)
+    if n_jobs == 1:
+        answers = (_estimate_chunk(platform, start, chunk, model, target) for start, chunk in chunks)
+    else:
+        tasks = ((start, list(map(pack, chunk)), model, target) for start, chunk in chunks)
+        answers = run_as_done(_estimate_packed, tasks, n_jobs, shared=(platform,))
     found: dict[int, NDArray[np.float64]] = {}
     done = 0
     for start, values in answers:
@@ -270,7 +271,7 @@ def _chunks(networks: Iterable[Network]) -> Iterator[tuple[int, list[Network]]]:
 
 
 def _estimate_chunk(
-    platform: Platform, start: int, networks: Sequence[Network], model: str, target: str
+    platform: Platform, start: int, networks: Iterable[Network], model: str, target: str
 ) -> tuple[int, NDArray[np.float64]]:
     """Where the chunk starts, and the seconds or joules of its networks."""
     memory = platform.memory
@@ -282,3 +283,10 @@ def _estimate_chunk(
         numbers = np.concatenate([np.empty(0, dtype=np.int64), *parts])
         prices = memory.bank.prices(numbers, models_of(platform, target), model)
     return start, sum_by_network(index, prices, len(parts))
+
+
+def _estimate_packed(
+    platform: Platform, start: int, packed: Sequence[tuple[Any, ...]], model: str, target: str
+) -> tuple[int, NDArray[np.float64]]:
+    """The same of networks that came from another process, each unpacked for as long as it is looked at."""
+    return _estimate_chunk(platform, start, map(unpack, packed), model, target)
