@@ -126,7 +126,10 @@ def draw(found: list[dict[str, Any]], path: Path) -> None:
         axes.set_title(platform, fontsize=10)
         axes.spines[["top", "right"]].set_visible(False)
     handles, names = columns[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=len(STEPS), frameon=False, fontsize=8)
+    columns_of_names = len(STEPS) if len(platforms) > 1 else len(STEPS) // 2
+    figure.legend(
+        handles, names, loc="outside lower center", ncols=columns_of_names, frameon=False, fontsize=8
+    )
     figure.savefig(path, dpi=110)
 
 
