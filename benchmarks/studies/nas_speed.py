@@ -36,7 +36,7 @@ from provenance import RESULTS, record
 PLATFORMS = ("zcu102-dpu", "ncs2")
 STREAM = 423_624
 """Cells of NAS-Bench-101."""
-OFA, MANY, MEMORY, PROFILE = 100_000, 2000, 1_000_000, 8192
+OFA, MANY, MEMORY, PROFILE = 100_000, 2000, 1_000_000, 4096
 PROFILED = ("nasbench201", "nasbench101", "ofa", "fbnet", "darts", "transformer")
 KNOWN = {"nn-Meter, fastest": 0.237, "nn-Meter, slowest": 0.635, "original ANNETTE": 0.113}
 """Seconds per estimate of peers, known from earlier on a two-core machine; not run here."""
