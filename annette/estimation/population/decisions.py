@@ -20,7 +20,6 @@ __all__ = ["PopulationMapper"]
 
 Ints = NDArray[np.int64]
 Key = tuple[str, ...]
-Groups = tuple[NDArray[np.int64], list[tuple[str, str]]]
 
 
 class PopulationMapper:
@@ -37,7 +36,9 @@ class PopulationMapper:
         self.walk = PopulationWalk(layers, signatures, model.transparent)
         self.model = model
         _check(model, self.walk.words)
-        self._kind_of, self._kinds = _kinds(signatures)
+        self._kinds = signatures.kind_names
+        operators = [operator for operator, _ in self._kinds]
+        self._only_kind = {name: operators.index(name) for name in operators if operators.count(name) == 1}
         self.unit_names: list[str] = []
         self._may_join: dict[str, NDArray[np.bool_]] = {}
 
@@ -46,7 +47,7 @@ class PopulationMapper:
         walk = self.walk
         units = np.zeros(len(kernels), dtype=np.int64)
         primary = walk.primary[kernels]
-        kinds = self._kind_of[walk.signature[primary]]
+        kinds = walk.primary_kind[kernels]
         for kind in np.flatnonzero(np.bincount(kinds)).tolist():
             tree = _first(self.model.placement, _own_keys(self._kinds[kind]))
             part = np.flatnonzero(kinds == kind)
@@ -115,7 +116,7 @@ class PopulationMapper:
             runs_on=self.runs_on,
         )
         gone = np.zeros(len(slot.layers))
-        kinds = self._kind_of[slot.signatures]
+        kinds = self.walk.kind[slot.layers]
         for kind in np.unique(kinds).tolist():
             tree = _first(self.model.vanish, _own_keys(self._kinds[kind]))
             if tree is not None:
@@ -136,7 +137,7 @@ class PopulationMapper:
             for column in item.columns[1:]:
                 single &= column < 0
             kernel = walk.kernels_of(feeder)
-            primary = self._kind_of[walk.signature[walk.primary[kernel]]]
+            primary = walk.primary_kind[kernel]
             at = np.flatnonzero(single & allowed[primary])
             if not len(at):
                 continue
@@ -171,12 +172,14 @@ class PopulationMapper:
         chance = np.zeros(len(sites.layer))
         if not len(at) or sites.feeder is None:
             return chance
-        feeding = self._kind_of[self.walk.signature[sites.feeder[at]]]
-        keys = [primary[at], feeding, self._kind_of[slot.signatures[at]]]
+        keys = [primary[at], self.walk.kind[sites.feeder[at]]]
+        only = self._only_kind.get(slot.operator)
+        if only is None:
+            keys.append(self.walk.kind[slot.layers[at]])
         first, group_of = distinct_places(keys)
         for group, place in enumerate(first.tolist()):
-            main, feeder, own = (int(column[place]) for column in keys)
-            layer = self._kinds[own]
+            main, feeder = int(keys[0][place]), int(keys[1][place])
+            layer = self._kinds[only if only is not None else int(keys[2][place])]
             found = _merge_keys(self._kinds[main], layer)
             seen = self.model.producers.get(found[0])
             if seen is not None and self._kinds[feeder][0] not in seen:
@@ -199,13 +202,6 @@ def _check(model: MappingModel, words: tuple[str, ...]) -> None:
         raise NotVectorisedError("the device unites kernels")
     if any(ops <= known for ops in model.primaries):
         raise NotVectorisedError("the device chooses other primary layers")
-
-
-def _kinds(signatures: Signatures) -> Groups:
-    """By signature the number of its (operator, rule family), and these pairs."""
-    numbers: dict[tuple[str, str], int] = {}
-    pairs = zip(signatures.operators, signatures.families(), strict=True)
-    return np.array([numbers.setdefault(pair, len(numbers)) for pair in pairs], dtype=np.int64), list(numbers)
 
 
 def _chance(leaf: Leaf) -> float:

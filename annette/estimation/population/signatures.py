@@ -76,6 +76,8 @@ class Signatures:
     _sites: dict[int, Site] = field(default_factory=dict)
     _holds: dict[tuple[str, float, str | None, int], list[bool]] = field(default_factory=dict)
     _families: list[str] = field(default_factory=list)
+    _kinds: list[int] = field(default_factory=list)
+    _kind_numbers: dict[tuple[str, str], int] = field(default_factory=dict)
     _shapes: dict[TensorKey, int] = field(default_factory=dict)
     _output_shapes: list[int] = field(default_factory=list)
 
@@ -118,6 +120,19 @@ class Signatures:
         for number in range(len(self._families), len(self.items)):
             self._families.append(self.site(number).walk.view.rule_family(0))
         return self._families
+
+    def kinds(self) -> NDArray[np.int64]:
+        """By signature the number of its kind: operator and rule family, which say which rules apply."""
+        families = self.families()
+        for number in range(len(self._kinds), len(self.items)):
+            pair = self.operators[number], families[number]
+            self._kinds.append(self._kind_numbers.setdefault(pair, len(self._kind_numbers)))
+        return np.array(self._kinds, dtype=np.int64)
+
+    @property
+    def kind_names(self) -> list[tuple[str, str]]:
+        """Operator and rule family by kind."""
+        return list(self._kind_numbers)
 
     def holds(self, node: Node, operand: int) -> NDArray[np.bool_]:
         """Whether a condition on the layer alone holds, by signature, shape (n_signatures,).

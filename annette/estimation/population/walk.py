@@ -73,6 +73,10 @@ class PopulationWalk:
         self.signature = np.zeros(self.size, dtype=np.int64)
         for slot in layers.slots:
             self.signature[slot.layers] = slot.signatures
+        self.kind = signatures.kinds()[self.signature]
+        """Of layers, as a position in `Signatures.kind_names`."""
+        self.primary_kind = self.kind.copy()
+        """Of a kernel's primary layer."""
         self.source = np.arange(self.size)
         """The layer that computes what a layer hands out, or `NOBODY`, or `SEVERAL`."""
         self.source[: self.n] = NOBODY
@@ -235,6 +239,7 @@ class PopulationWalk:
         better = primary_rank(slot.operator) < self._rank_of[self.signature[primary]]
         if better.any():
             self.primary[kernels[better]] = own[better]
+            self.primary_kind[kernels[better]] = self.kind[own[better]]
         if len(sources) == 1 and len(sources[0].columns) == 1:
             return  # nothing but the kernel itself feeds the layer
         added = [np.zeros(len(own), dtype=np.uint64) for _ in self._closures]

@@ -35,6 +35,8 @@ UNUSED = -1
 
 _MAX_TRIES = 10_000
 _CHUNK = 4096
+_LARGEST_DRAW = 1 << 16
+"""Rows that are drawn at once: a million need no memory beside themselves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +190,7 @@ class SearchSpace(ABC):
             )
         if array.dtype.kind not in "iub":
             raise UsageError(f"{self.name}: encodings of {array.dtype}, expected whole numbers")
-        rows = array.astype(np.int64)
+        rows = array.astype(np.int64, copy=False)
         bad = ~((rows >= 0) & (rows < np.array(self.choices))).all(axis=1)
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
@@ -242,17 +244,18 @@ class SearchSpace(ABC):
         if count < 0:
             raise UsageError(f"{self.name}: {count} architectures asked for, expected 0 or more")
         rng = np.random.default_rng(seed)
-        found: list[Encodings] = [np.empty((0, len(self.choices)), dtype=np.int64)]
+        found = np.empty((count, len(self.choices)), dtype=np.int64)
         known, tries = 0, 0
         while known < count:
-            rows = rng.integers(0, self.choices, size=(max(_CHUNK, count - known), len(self.choices)))
+            size = min(max(_CHUNK, count - known), _LARGEST_DRAW)
+            rows = rng.integers(0, self.choices, size=(size, len(self.choices)))
             rows = rows[self.valid_mask(rows)][: count - known]
-            found.append(rows)
+            found[known : known + len(rows)] = rows
             known += len(rows)
             tries += 1
             if not known and tries * _CHUNK > _MAX_TRIES * 100:
                 raise UsageError(f"{self.name}: no architecture among {tries * _CHUNK} random rows")
-        return np.concatenate(found)
+        return found
 
     def enumerate(self) -> Iterator[Encoding]:
         """Every architecture once as a row of choices, in order of the rows."""
