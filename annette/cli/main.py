@@ -11,7 +11,20 @@ import typer
 from typer.exceptions import TyperException
 
 from annette import __version__
-from annette.cli import benchmark, demo, estimate, evaluate, explain, explore, listing, measure, show, train
+from annette.cli import (
+    benchmark,
+    calibrate,
+    demo,
+    estimate,
+    evaluate,
+    explain,
+    explore,
+    listing,
+    measure,
+    show,
+    suggest,
+    train,
+)
 from annette.cli.console import error_line
 from annette.errors import AnnetteError, UsageError
 
@@ -32,7 +45,8 @@ _INTERRUPTED = 130
 """What shells expect of a command ended by Ctrl-C; Typer answers the same."""
 for command in (
     estimate.estimate, measure.measure, explain.explain, evaluate.evaluate, benchmark.benchmark, train.train,
-    show.show, listing.networks, listing.devices, listing.platforms, demo.demo,
+    suggest.suggest, calibrate.calibrate, show.show, listing.networks, listing.devices, listing.platforms,
+    demo.demo,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(explore.explore)

@@ -25,6 +25,11 @@ UNITS: Mapping[str, float] = MappingProxyType({"s": 1.0, "ms": 1e-3, "us": 1e-6}
 _FORMS: Sequence[tuple[str | None, tuple[str, ...], str]] = (
     ("ofa", ("ks", "e", "d", "r"), "ks={};e={};d={};r={}"),
     ("fbnet", ("op_idx_list",), "{}"),
+    (
+        "mnasnet",
+        tuple(f"block{block}_{part}" for block in range(7) for part in ("e", "k", "l", "se")),
+        " ".join(["e{}k{}l{}s{}"] * 7),
+    ),
     (None, ("arch",), "{}"),
     (None, ("architecture",), "{}"),
     (None, ("arch_str",), "{}"),

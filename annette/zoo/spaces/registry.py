@@ -20,6 +20,7 @@ _SPACES: Mapping[str, tuple[str, str, str]] = MappingProxyType(
         "fbnet": ("fbnet", "FBNet", "FBNet as in HW-NAS-Bench: 22 layers of 9 candidate blocks"),
         "ofa": ("ofa", "OnceForAll", "Once-for-All MobileNetV3: depths, kernels, expansions, resolution"),
         "darts": ("darts", "Darts", "DARTS: a normal and a reduction cell of 8 operations each"),
+        "mnasnet": ("mnasnet", "MnasNetSpace", "MnasNet as in Accel-NASBench: 7 blocks of 1 to 4 layers"),
         "transformer": ("transformer", "TransformerSpace", "Transformer encoders: layers, heads, widths"),
     }
 )

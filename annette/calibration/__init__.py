@@ -1,0 +1,1 @@
+"""A model of a device from the latencies of a few whole networks on it."""

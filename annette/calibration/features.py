@@ -1,0 +1,334 @@
+"""What networks are made of: how often each kind of kernel occurs, and the physical amounts of each kind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from annette.graph.builder import NetworkBuilder
+from annette.graph.families import layer_family
+from annette.graph.network import Layer, Network, Tensor
+from annette.graph.work import layer_work
+from annette.zoo.spaces.space import ABSENT, UNUSED, Encodings, Pieces, SearchSpace
+
+__all__ = ["COUNTS", "GROUPS", "TRAITS", "Contents", "KernelKinds", "count_networks", "count_space"]
+
+GROUPS = ("conv", "pointwise", "depthwise", "grouped", "dense", "pool", "sum", "scale", "move", "other")
+"""Which kernels are counted together: convolutions of more than one position, of one, with one input channel
+a group, with several; matrix products; pools; sums; products of activations; what moves data; the rest."""
+AMOUNTS = ("kernels", "macs", "bytes", "params")
+COUNTS = tuple(f"{group}_{amount}" for group in GROUPS for amount in AMOUNTS)
+"""Names of the columns of `Contents.counts`: of each group its kernels, multiply-accumulates, bytes of
+activations read and written, and parameters."""
+TRAITS = ("in_channels", "out_channels", "positions", "window", "shrinkage")
+"""What makes kernels of a group alike, each as a logarithm to base 2: channels read and made, positions of
+the output, multiply-accumulates an output and input channel, positions read for each one made."""
+
+_FREE = frozenset({"BatchNormalization", "Flatten", "Reshape", "Identity", "Dropout", "Constant"})
+"""Operators that compilers merge with what they follow, or that move nothing."""
+_GROUP_OF_FAMILY: Mapping[str, str] = MappingProxyType(
+    {
+        "depthwise_conv": "depthwise",
+        "grouped_conv": "grouped",
+        "conv_transpose": "conv",
+        "gemm": "dense",
+        "matmul": "dense",
+        "pool": "pool",
+        "global_pool": "pool",
+        "concat": "move",
+        "copy": "move",
+        "gather": "move",
+        "resize": "move",
+    }
+)
+_CHUNK = 4096
+_SMALL_KEYS = 1 << 16
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Kind = tuple[int, tuple[int, int, int, int], tuple[float, ...]]
+"""Group, amounts and traits of one kind of kernel."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class KernelKinds:
+    """Kinds of kernels: all that is told of a kernel but the network that it is in."""
+
+    groups: Ints
+    """Shape (n_kinds,): position in `GROUPS`."""
+    amounts: Floats
+    """Shape (n_kinds, len(AMOUNTS)), >= 0."""
+    traits: Floats
+    """Shape (n_kinds, len(TRAITS))."""
+
+    def __post_init__(self) -> None:
+        for array in (self.groups, self.amounts, self.traits):
+            array.setflags(write=False)
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def some(self, which: ArrayLike) -> KernelKinds:
+        """Some of the kinds."""
+        places = np.asarray(which)
+        return KernelKinds(
+            groups=self.groups[places], amounts=self.amounts[places], traits=self.traits[places]
+        )
+
+    @property
+    def counts(self) -> Floats:
+        """The amounts in the columns of each kind's group, shape (n_kinds, len(COUNTS))."""
+        spread = np.zeros((len(self), len(GROUPS), len(AMOUNTS)))
+        spread[np.arange(len(self)), self.groups] = self.amounts
+        return spread.reshape(len(self), len(COUNTS))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Contents:
+    """How often each kind of kernel occurs in each network."""
+
+    kinds: KernelKinds
+    times: Floats
+    """Shape (n_networks, n_kinds), whole numbers >= 0."""
+
+    def __post_init__(self) -> None:
+        self.times.setflags(write=False)
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    @property
+    def counts(self) -> Floats:
+        """Shape (n_networks, len(COUNTS)): the sums over each network's kernels."""
+        summed: Floats = self.times @ self.kinds.counts
+        return summed
+
+    def rows(self, which: ArrayLike) -> Contents:
+        """Some of the networks."""
+        return Contents(kinds=self.kinds, times=self.times[np.asarray(which)])
+
+
+def count_networks(networks: Sequence[Network]) -> Contents:
+    """The contents of networks.
+
+    An activation function or a normalisation behind a layer belongs to that layer's kernel.
+
+    Examples
+    --------
+    >>> from annette.zoo.registry import open_network
+    >>> contents = count_networks([open_network("zoo:lenet5")])
+    >>> contents.counts[0, COUNTS.index("conv_kernels")].item()
+    3.0
+    """
+    book = _Book()
+    rows = [book.kinds_of(network) for network in networks]
+    times = np.zeros((len(rows), len(book.numbers)))
+    for row, numbers in enumerate(rows):
+        np.add.at(times[row], numbers, 1.0)
+    return Contents(kinds=book.as_arrays(), times=times)
+
+
+def count_space(space: SearchSpace, encodings: ArrayLike, *, pruned: bool = False) -> Contents:
+    """The contents of a space's architectures; no network is built, each piece once.
+
+    Parameters
+    ----------
+    space, encodings
+        As the space's `check` takes them.
+    pruned : bool
+        Leave out what only reaches the output through a product with zero, as compilers that fold constants
+        do: of a space that builds them (NAS-Bench-201 with dead code).
+
+    Raises
+    ------
+    UsageError
+        If a row is no architecture of the space.
+
+    Examples
+    --------
+    >>> from annette.zoo.spaces.registry import open_space
+    >>> contents = count_space(open_space("nasbench201"), [(3, 3, 3, 3, 3, 3)])
+    >>> contents.counts[0, COUNTS.index("conv_kernels")].item()
+    95.0
+    """
+    rows = space.check(encodings)
+    known = _KnownPieces(space, pruned)
+    used = [known.times(rows[start : start + _CHUNK]) for start in range(0, len(rows), _CHUNK)]
+    return known.contents(used)
+
+
+@dataclass(slots=True)
+class _Book:
+    """The kinds of kernels met so far, numbered."""
+
+    numbers: dict[Kind, int] = field(default_factory=dict)
+
+    def kinds_of(self, network: Network) -> list[int]:
+        """The kind of each kernel of a network."""
+        found = []
+        for layer in network.layers:
+            if layer.op_type in _FREE or layer_family(network, layer) == "activation":
+                continue
+            found.append(self.numbers.setdefault(_kind(network, layer), len(self.numbers)))
+        return found
+
+    def as_arrays(self) -> KernelKinds:
+        """All kinds in the order of their numbers."""
+        kinds = list(self.numbers)
+        return KernelKinds(
+            groups=np.array([kind[0] for kind in kinds], dtype=np.int64),
+            amounts=np.array([kind[1] for kind in kinds], dtype=np.float64).reshape(-1, len(AMOUNTS)),
+            traits=np.array([kind[2] for kind in kinds], dtype=np.float64).reshape(-1, len(TRAITS)),
+        )
+
+
+def _kind(network: Network, layer: Layer) -> Kind:
+    work = layer_work(network, layer)
+    read, made = network.tensors[layer.inputs[0]].shape, network.tensors[layer.outputs[0]].shape
+    (in_channels, in_positions), (out_channels, out_positions) = _extent(read), _extent(made)
+    window = work.macs / max(1, out_positions * out_channels * in_channels) * layer.int_attribute("group", 1)
+    sizes = (in_channels, out_channels, out_positions, window, in_positions / out_positions)
+    traits = tuple(math.log2(max(size, 2.0**-10)) if size else 0.0 for size in sizes)
+    amounts = (1, work.macs, work.input_bytes + work.output_bytes, work.params)
+    return GROUPS.index(_group(network, layer)), amounts, traits
+
+
+def _extent(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Channels and positions of a tensor, images in NCHW and tokens with their channels last; >= 1."""
+    if not shape:
+        return 1, 1
+    channels = shape[1] if len(shape) > 3 else shape[-1]
+    return max(channels, 1), max(math.prod(shape[1:]) // max(channels, 1), 1)
+
+
+def _group(network: Network, layer: Layer) -> str:
+    family = layer_family(network, layer)
+    if family == "conv":
+        weight = network.tensors[layer.inputs[1]] if len(layer.inputs) > 1 else None
+        is_point = weight is not None and all(size == 1 for size in weight.shape[2:])
+        return "pointwise" if is_point else "conv"
+    if layer.op_type in ("Add", "Sum"):
+        return "sum"
+    if layer.op_type == "Mul":
+        return "scale"
+    return _GROUP_OF_FAMILY.get(family, "other")
+
+
+def _is_zero(network: Network) -> bool:
+    """Whether a piece is a product with the constant zero."""
+    if len(network.layers) != 1 or network.layers[0].op_type != "Mul":
+        return False
+    tensors = (network.tensors[name] for name in network.layers[0].inputs)
+    return any(tensor.is_constant and tensor.value == (0.0,) for tensor in tensors)
+
+
+class _KnownPieces:
+    """The kernels of the pieces met so far, and the tensors that they hand on, by number."""
+
+    def __init__(self, space: SearchSpace, pruned: bool) -> None:
+        self._space = space
+        self._pruned = pruned
+        self._book = _Book()
+        self._tensors: list[Tensor] = []
+        self._tensor_numbers: dict[tuple[tuple[int, ...], str], int] = {}
+        self._numbers: dict[tuple[str, int, tuple[int, ...]], int] = {}
+        self._handed: list[int] = []
+        self._kernels: list[list[int]] = []
+        self._zeros: list[bool] = []
+
+    def contents(self, used: Sequence[Ints]) -> Contents:
+        """The contents of populations, given how often each has each piece."""
+        kinds = self._book.as_arrays()
+        per_piece = np.zeros((len(self._kernels), len(kinds)))
+        for piece, numbers in enumerate(self._kernels):
+            np.add.at(per_piece[piece], numbers, 1.0)
+        parts = [times @ per_piece[: times.shape[1]] for times in used]
+        return Contents(kinds=kinds, times=np.concatenate([np.empty((0, len(kinds))), *parts]))
+
+    def times(self, rows: Encodings) -> Ints:
+        """How often checked encodings have each piece met so far, shape (n, n_pieces)."""
+        pieces = self._space.pieces(rows)
+        used = np.full((len(pieces.kinds), len(rows)), -1, dtype=np.int64)
+        handed = np.full((len(pieces.kinds) + 1, len(rows)), UNUSED, dtype=np.int64)  # the last: unused ports
+        for position, kind in enumerate(pieces.kinds):
+            codes = pieces.codes[:, position]
+            present = np.flatnonzero(codes != ABSENT)
+            if not len(present):
+                continue
+            read = [handed[source[present], present] for source in pieces.sources[:, position].T]
+            numbers = self._numbers_of(kind, codes[present], read)
+            used[position, present] = numbers
+            handed[position, present] = np.array(self._handed)[numbers]
+        if self._pruned:
+            used = np.where(_needed(pieces, used, np.array([*self._zeros, False])), used, -1)
+        width, n_networks = len(self._kernels) + 1, len(rows)
+        places = (used + 1) + width * np.arange(n_networks)
+        times = np.bincount(places.ravel(), minlength=width * n_networks).reshape(n_networks, width)
+        found: Ints = times[:, 1:]
+        return found
+
+    def _numbers_of(self, kind: str, codes: Ints, read: Sequence[Ints]) -> Ints:
+        """The numbers of pieces of one kind, each of which is looked up or built once."""
+        keys = codes
+        for tensor in read:
+            keys = keys * (len(self._tensors) + 1) + (tensor + 1)
+        first, inverse = _distinct(keys)
+        columns = (item[first].tolist() for item in (codes, *read))
+        numbers = [self._number(kind, code, inputs) for code, *inputs in zip(*columns, strict=True)]
+        return np.array(numbers, dtype=np.int64)[inverse]
+
+    def _number(self, kind: str, code: int, inputs: list[int]) -> int:
+        read = tuple(number for number in inputs if number != UNUSED)
+        found = self._numbers.get((kind, code, read))
+        if found is None:
+            found = self._numbers[kind, code, read] = len(self._kernels)
+            self._build(kind, code, read)
+        return found
+
+    def _build(self, kind: str, code: int, read: tuple[int, ...]) -> None:
+        build = NetworkBuilder(kind)
+        ports = []
+        for place, number in enumerate(read):
+            tensor = self._tensors[number]
+            ports.append(build.input(f"port {place}", tensor.shape, dtype=tensor.dtype))
+        network = build.finish(self._space.build_piece(build, kind, code, tuple(ports)))
+        tensor = network.tensors[network.outputs[0]]
+        number = self._tensor_numbers.setdefault((tensor.shape, tensor.dtype), len(self._tensors))
+        if number == len(self._tensors):
+            self._tensors.append(tensor)
+        self._handed.append(number)
+        self._kernels.append(self._book.kinds_of(network))
+        self._zeros.append(_is_zero(network))
+
+
+def _needed(pieces: Pieces, used: Ints, zeros: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which pieces (numbers by position and network, -1: none) the output depends on, shape as ``used``."""
+    n_positions, n_networks = used.shape
+    needed = np.zeros((n_positions + 1, n_networks), dtype=bool)
+    last = n_positions - 1 - (used[::-1] >= 0).argmax(axis=0)
+    needed[last, np.arange(n_networks)] = True
+    for position in range(n_positions - 1, -1, -1):
+        reads = needed[position] & ~zeros[used[position]]
+        for source in pieces.sources[:, position].T:
+            rows = np.flatnonzero(reads & (source != UNUSED))
+            needed[source[rows], rows] = True
+    return needed[:-1]
+
+
+def _distinct(keys: Ints) -> tuple[Ints, Ints]:
+    """Where one of each of the distinct keys (>= 0) stands, and which of these each key is."""
+    most = int(keys.max()) + 1
+    if most > _SMALL_KEYS:
+        _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+        return first, inverse
+    place = np.full(most, -1, dtype=np.int64)
+    place[keys] = np.arange(len(keys))
+    distinct = np.flatnonzero(place >= 0)
+    number = np.empty(most, dtype=np.int64)
+    number[distinct] = np.arange(len(distinct))
+    return place[distinct], number[keys]

@@ -1,0 +1,93 @@
+"""One way of predicting: costs of terms, what they leave over, and other devices' predictions beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annette.calibration.features import Contents
+from annette.calibration.residual import Residual, correct, fit_residual
+from annette.calibration.terms import Terms, fit_costs
+
+__all__ = ["Member", "Population", "fit_member"]
+
+_BROAD = 0.15
+"""Share of the time that is spread over all terms before kinds of kernels get theirs, so that a kind whose
+terms seem to cost nothing can still be found to take long."""
+_SOURCE_SIZE = 2.0
+"""Sources are that many times as large as the terms before costs are fitted: the same latency needs a smaller
+cost, so that it is rather laid to them than to terms."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Population:
+    """Networks with all that a member looks at."""
+
+    contents: Contents
+    columns: Floats
+    """Shape (n_networks, n_terms): `Terms.columns` of the contents."""
+    sources: Floats
+    """Shape (n_networks, n_sources): each source's prediction over its mean."""
+
+    def some(self, which: NDArray[np.int64] | NDArray[np.bool_]) -> Population:
+        """Some of the networks."""
+        return Population(
+            contents=self.contents.rows(which), columns=self.columns[which], sources=self.sources[which]
+        )
+
+    def without_sources(self) -> Population:
+        """The same networks as if there were no sources."""
+        return Population(contents=self.contents, columns=self.columns, sources=self.sources[:, :0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Member:
+    """Costs of terms and sources, and the residual of kinds of kernels."""
+
+    costs: Floats
+    """Shape (n_terms,): seconds for the mean amount, >= 0."""
+    source_costs: Floats
+    """Shape (n_sources,): seconds for the mean prediction, >= 0; empty for a member that uses none."""
+    kind_costs: Floats
+    """Shape (n_terms,): by which kernels get their share of the time; 0 for what all networks pay."""
+    residual: Residual
+
+    def predict_s(self, networks: Population, terms: Terms) -> Floats:
+        """Latencies, shape (n_networks,)."""
+        base = _base_s(networks, self.costs, self.source_costs)
+        shares = _shares(networks.contents, terms, self.kind_costs, base)
+        found: Floats = base * correct(shares, self.residual.log_ratios(networks.contents.kinds))
+        return found
+
+
+def fit_member(samples: Population, terms: Terms, latency_s: Floats) -> Member:
+    """Costs by non-negative least squares of the relative error, then the residual of kinds of kernels."""
+    n_terms = samples.columns.shape[1]
+    fitted = fit_costs(np.hstack([samples.columns, _SOURCE_SIZE * samples.sources]), latency_s)
+    costs, source_costs = fitted[:n_terms], fitted[n_terms:] * _SOURCE_SIZE
+    broad = np.full(n_terms, float(np.median(latency_s)) / max(n_terms - 1, 1))
+    kind_costs = (1 - _BROAD) * costs + _BROAD * broad
+    kind_costs[0] = 0.0
+    base = _base_s(samples, costs, source_costs)
+    residual = fit_residual(
+        _shares(samples.contents, terms, kind_costs, base), np.log(latency_s / base), samples.contents.kinds
+    )
+    return Member(costs=costs, source_costs=source_costs, kind_costs=kind_costs, residual=residual)
+
+
+def _shares(contents: Contents, terms: Terms, kind_costs: Floats, base: Floats) -> Floats:
+    """The share of each kind of kernel in each network's time, shape (n_networks, n_kinds)."""
+    shares: Floats = contents.times * (terms.per_kind(contents.kinds) @ kind_costs) / base[:, None]
+    return shares
+
+
+def _base_s(networks: Population, costs: Floats, source_costs: Floats) -> Floats:
+    """What the terms and the sources say, shape (n_networks,); > 0."""
+    base: Floats = networks.columns @ costs
+    if len(source_costs):
+        base = base + networks.sources @ source_costs
+    return np.maximum(base, np.finfo(np.float64).tiny)

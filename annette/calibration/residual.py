@@ -1,0 +1,97 @@
+"""What physical terms leave over: a Gaussian process over kinds of kernels, alike kinds being off alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annette.calibration.features import KernelKinds
+
+__all__ = ["Residual", "correct", "fit_residual", "kernel_matrix"]
+
+Floats = NDArray[np.float64]
+
+LENGTHS = np.array([4.0, 4.0, 4.0, 2.0, 2.0])
+"""Over how many powers of two kernels remain alike, by trait: a factor of sixteen in channels and positions,
+of four in the window and the shrinkage."""
+ACROSS_GROUPS = 0.3
+"""Correlation of kernels of two groups that are equal in all traits."""
+_SPREADS = np.array([0.03, 0.06, 0.12, 0.25, 0.5, 1.0])
+_NOISES = np.array([0.003, 0.006, 0.012, 0.025, 0.05, 0.1, 0.2])
+_USUAL_SPREAD, _USUAL_NOISE, _WIDTH = 0.5, 0.01, 1.0
+"""Centre and width (of the natural logarithm) of what is expected of both before anything is measured."""
+_MOST_LOG = 1.0
+"""A correction is held within a factor of e."""
+
+
+def kernel_matrix(first: KernelKinds, second: KernelKinds) -> Floats:
+    """How alike kinds of kernels are, in [0, 1], shape (len(first), len(second))."""
+    a, b = first.traits / LENGTHS, second.traits / LENGTHS
+    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None] - 2 * a @ b.T
+    same = first.groups[:, None] == second.groups[None]
+    alike: Floats = np.exp(-0.5 * np.maximum(squares, 0.0)) * np.where(same, 1.0, ACROSS_GROUPS)
+    return alike
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Residual:
+    """How much longer or shorter each kind of kernel takes than its terms say."""
+
+    anchors: KernelKinds
+    """The kinds of kernels that measured networks have."""
+    weights: Floats
+    """Shape (n_anchors,): what each of them says of kinds that are like it."""
+    spread: float
+    """Standard deviation of a kind's log ratio before anything is measured."""
+    noise: float
+    """Standard deviation of what no kind of kernel explains, as a logarithm."""
+
+    def log_ratios(self, kinds: KernelKinds) -> Floats:
+        """Logarithm of the factor of each kind of kernel, shape (n_kinds,)."""
+        ratios: Floats = kernel_matrix(kinds, self.anchors) @ self.weights
+        return ratios
+
+
+def correct(shares: Floats, log_ratios: Floats) -> Floats:
+    """Factors of networks whose kinds of kernels have these shares of the time, shape (n_networks,)."""
+    factors: Floats = np.exp(np.clip(shares @ log_ratios, -_MOST_LOG, _MOST_LOG))
+    return factors
+
+
+def fit_residual(shares: Floats, log_ratio: Floats, kinds: KernelKinds) -> Residual:
+    """The process given what networks took over what their terms say.
+
+    Spread and noise have the greatest posterior density on a grid.
+
+    Parameters
+    ----------
+    shares : ndarray of shape (n_samples, n_kinds)
+        Of each kind of kernel in the time of each network, >= 0.
+    log_ratio : ndarray of shape (n_samples,)
+        ``log(measured / sum of terms)``.
+    kinds : KernelKinds
+        The kinds, of which those that no sample has are left out.
+
+    References
+    ----------
+    Rasmussen and Williams: Gaussian Processes for Machine Learning, 2006, equations 2.25 and 2.30.
+    """
+    present = np.flatnonzero(shares.any(axis=0))
+    anchors, shares = kinds.some(present), shares[:, present]
+    values, vectors = np.linalg.eigh(shares @ kernel_matrix(anchors, anchors) @ shares.T)
+    rotated = vectors.T @ log_ratio
+    spreads, noises = (grid.ravel() for grid in np.meshgrid(_SPREADS, _NOISES, indexing="ij"))
+    variances = spreads[:, None] ** 2 * np.maximum(values, 0.0) + noises[:, None] ** 2
+    density = -0.5 * (rotated**2 / variances + np.log(variances)).sum(axis=1)
+    density -= 0.5 * (np.log(noises / _USUAL_NOISE) / _WIDTH) ** 2
+    density -= 0.5 * (np.log(spreads / _USUAL_SPREAD) / _WIDTH) ** 2
+    best = int(density.argmax())
+    weights = vectors @ (rotated / variances[best])
+    return Residual(
+        anchors=anchors,
+        weights=spreads[best] ** 2 * (shares.T @ weights),
+        spread=float(spreads[best]),
+        noise=float(noises[best]),
+    )

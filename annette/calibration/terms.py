@@ -1,0 +1,86 @@
+"""Physical terms: what a latency is the sum of, each term an amount times a cost that is never below zero."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annette.calibration.features import COUNTS, Contents, KernelKinds
+
+__all__ = ["FIXED", "Terms", "fit_costs", "terms_of"]
+
+FIXED = "fixed"
+"""The term that every network pays alike."""
+
+RIDGE = 1e-2
+"""Weight of small costs against small errors: with it ten samples share a cost among terms that they cannot
+tell apart. Between 1e-4 and 1e-1 the development devices do not tell a difference above 0.002 of Spearman."""
+FLOOR = 0.3
+"""Networks below this share of the median latency count by their absolute error: a network that a compiler
+folded to nothing takes microseconds, and would drown all others in its relative error."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Terms:
+    """The terms in which the networks of a population differ."""
+
+    names: tuple[str, ...]
+    """`FIXED`, then some of `COUNTS`."""
+    means: Floats
+    """Shape (n_terms,): mean amount of each term over the population, > 0; 1 for `FIXED`."""
+
+    def __post_init__(self) -> None:
+        self.means.setflags(write=False)
+
+    def columns(self, contents: Contents) -> Floats:
+        """The amounts of each network over their means, shape (n_networks, n_terms)."""
+        return self._select(contents.counts, fixed=1.0)
+
+    def per_kind(self, kinds: KernelKinds) -> Floats:
+        """The same of each kind of kernel; 0 for `FIXED`; shape (n_kinds, n_terms)."""
+        return self._select(kinds.counts, fixed=0.0)
+
+    def _select(self, counts: Floats, fixed: float) -> Floats:
+        chosen = [COUNTS.index(name) for name in self.names[1:]]
+        return np.column_stack([np.full(len(counts), fixed), counts[:, chosen] / self.means[1:]])
+
+
+def terms_of(population: Contents) -> Terms:
+    """The terms that differ between networks of a population; what is the same in all is part of `FIXED`."""
+    counts = population.counts
+    varying = [place for place in range(len(COUNTS)) if np.ptp(counts[:, place]) > 0] if len(counts) else []
+    return Terms(
+        names=(FIXED, *(COUNTS[place] for place in varying)),
+        means=np.array([1.0, *counts[:, varying].mean(axis=0)]),
+    )
+
+
+def fit_costs(columns: Floats, latency_s: Floats, *, ridge: float = RIDGE) -> Floats:
+    """Costs >= 0 of the terms, in seconds for the mean amount, by least squares of the relative error.
+
+    Parameters
+    ----------
+    columns : ndarray of shape (n_samples, n_terms)
+        As `Terms.columns` gives them, or with further columns of about the same size.
+    latency_s : ndarray of shape (n_samples,)
+        Measured, > 0.
+    ridge : float
+        Added to the square of each cost, in units of the geometric mean latency.
+
+    References
+    ----------
+    Lawson and Hanson: Solving Least Squares Problems, 1974, chapter 23 (non-negative least squares).
+    """
+    from scipy.optimize import nnls
+
+    unit = float(np.exp(np.log(latency_s).mean()))
+    weight = unit / np.maximum(latency_s, FLOOR * np.median(latency_s))
+    n_terms = columns.shape[1]
+    design = np.vstack([columns * weight[:, None], np.sqrt(ridge) * np.eye(n_terms)])
+    target = np.concatenate([latency_s / unit * weight, np.zeros(n_terms)])
+    costs, _ = nnls(design, target, maxiter=50 * n_terms)
+    return np.asarray(costs, dtype=np.float64) * unit

@@ -1,0 +1,38 @@
+"""How wrong a way of predicting is on samples that it has not seen."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annette.calibration.member import Population, fit_member
+from annette.calibration.terms import Terms
+
+__all__ = ["held_out_log_errors", "typical_error"]
+
+LEAVE_ONE_OUT = 30
+"""Up to so many samples each is left out by itself; of more, a tenth at a time."""
+_FOLDS = 10
+_MOST_LOG_ERROR = 1.0
+"""An error of a factor of e or more counts as this one: networks that a device does not run at all."""
+
+Floats = NDArray[np.float64]
+
+
+def held_out_log_errors(samples: Population, terms: Terms, latency_s: Floats) -> Floats:
+    """``log(predicted / measured)`` of each sample by a member fitted without it, shape (n_samples,)."""
+    count = len(latency_s)
+    folds = (
+        np.arange(count) if count <= LEAVE_ONE_OUT else np.random.default_rng(0).permutation(count) % _FOLDS
+    )
+    errors = np.zeros(count)
+    for fold in range(int(folds.max()) + 1):
+        held = folds == fold
+        member = fit_member(samples.some(~held), terms, latency_s[~held])
+        errors[held] = np.log(member.predict_s(samples.some(held), terms) / latency_s[held])
+    return errors
+
+
+def typical_error(log_errors: Floats) -> float:
+    """Root of the mean square of the errors, each at most `_MOST_LOG_ERROR`."""
+    return float(np.sqrt(np.mean(np.minimum(np.abs(log_errors), _MOST_LOG_ERROR) ** 2)))

@@ -1,0 +1,104 @@
+"""``annette suggest`` and ``annette calibrate`` as a user meets them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from annette.calibration.codec import load_calibrated
+from annette.cli.main import exit_code
+from annette.zoo.spaces.registry import open_space
+
+SPACE = open_space("nasbench201")
+
+
+def _run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    code = exit_code(list(words))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def _filled(capsys: pytest.CaptureFixture[str], path: Path) -> Path:
+    """What a user does: suggestions as CSV, with latencies of a made-up device written in."""
+    words = ("suggest", "--space", "nasbench201", "-n", "10", "--format", "csv")
+    rows = list(csv.reader(io.StringIO(_run(capsys, *words)[1])))
+    lines = ["arch,latency,twin"]
+    for arch, _ in rows[1:]:
+        latency_ms = 2.0 + SPACE.parse(arch).count(3)
+        lines.append(f"{arch},{latency_ms},{latency_ms * 3}")
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_ten_suggestions_become_a_device(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    table = _filled(capsys, tmp_path / "ten.csv")
+    words = ("calibrate", str(table), "--space", "nasbench201", "--device-column", "latency", "--unit", "ms")
+    code, out, err = _run(capsys, *words, "--source", "twin", "-o", str(tmp_path / "toy"))
+    assert code == 0
+    assert "wrote" in err
+    for text in ("calibrated by 10 latencies", "left out", "conv_kernels", "the next network to time"):
+        assert text in out
+    model = load_calibrated(tmp_path / "toy")
+    assert model.predict_space(SPACE, [(3, 0, 0, 3, 0, 0)]).latency_s[0] == pytest.approx(4e-3, rel=0.1)
+    document = json.loads(_run(capsys, *words, "--source", str(tmp_path / "toy"), "--format", "json")[1])
+    assert document["device"] == "latency"
+    assert SPACE.parse(document["next"])
+
+
+def test_suggestions_go_with_what_is_timed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    table = _filled(capsys, tmp_path / "ten.csv")
+    words = ("suggest", "--space", "nasbench201", "-n", "3", "--measured", str(table), "--format", "json")
+    document = json.loads(_run(capsys, *words)[1])
+    assert len(document["networks"]) == 3
+    assert not [item for item in document["networks"] if item["arch"] in table.read_text()]
+
+
+def test_networks_without_a_space_are_suggested_and_calibrated(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    names = ("zoo:lenet5", "zoo:alexnet", "zoo:squeezenet1_0", "zoo:mobilenet_v2", "zoo:resnet18")
+    code, out, _ = _run(capsys, "suggest", *names, "-n", "2")
+    assert code == 0
+    assert sum(name in out for name in names) == 2
+    table = tmp_path / "networks.csv"
+    table.write_text("network,phone\n" + "\n".join(f"{name},{place + 1}" for place, name in enumerate(names)))
+    code, out, _ = _run(capsys, "calibrate", str(table), "--unit", "ms")
+    assert code == 0
+    assert "phone: calibrated by 5 latencies of networks" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("suggest",), "expected either --space NAME or networks"),
+        (("suggest", "--space", "nasbench"), "no such search space"),
+        (("suggest", "zoo:lenet5", "-n", "2"), "2 networks asked for, found 1"),
+        (("suggest", "zoo:lenet5", "-n", "1", "--measured", "ten.csv"), "--measured: goes with --space"),
+        (("calibrate", "ten.csv"), "--device-column: which one?"),
+        (("calibrate", "ten.csv", "--device-column", "gpu"), "no column 'gpu'"),
+        (("calibrate", "ten.csv", "--device-column", "latency", "--source", "nothing"), "nothing"),
+        (("calibrate", "few.csv"), "found 2 latencies, expected 4 or more"),
+        (("calibrate", "networks.csv", "--source", "ncs2"), "--source: goes with a search space"),
+        (("calibrate", "networks.csv"), "row 1, column 'ms': found 'fast', expected a number"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    message: str,
+) -> None:
+    _filled(capsys, tmp_path / "ten.csv")
+    archs = [SPACE.format(row) for row in ((1, 1, 1, 1, 1, 1), (2, 2, 2, 2, 2, 2))]
+    (tmp_path / "few.csv").write_text("arch,ms\n" + "\n".join(f"{arch},1" for arch in archs))
+    (tmp_path / "networks.csv").write_text("network,ms\nzoo:lenet5,fast\n")
+    monkeypatch.chdir(tmp_path)
+    code, _, err = _run(capsys, *words)
+    assert code in (1, 2)
+    assert message in err
+    assert err.strip().count("\n") == 0
