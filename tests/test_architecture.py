@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "annette"
 
 FLOORS = (
     ("cli", "testing"),  # the second is for tests of what others ship
-    ("report", "explore", "calibration"),
+    ("report", "explore", "calibration", "tables"),
     ("evaluation",),
     ("estimation",),
     ("benchmark", "models"),

@@ -57,8 +57,18 @@ def estimate(
         f"({format_bytes(work.weight_bytes)} in the file), {len(graph.layers)} layers in "
         f"{len(document['kernels'])} kernels\n"
     )
-    print_kernels(document["kernels"], document["latency_s"], show_all=show_all)
+    print_kernels(
+        document["kernels"], document["latency_s"] - document.get("overhead_s", 0.0), show_all=show_all
+    )
+    if "overhead_s" in document:
+        beyond_s = document["overhead_s"]
+        share = format_fraction(beyond_s / document["latency_s"]) if beyond_s else "nothing"
+        print_line(f"beyond the kernels: {_signed_seconds(beyond_s)}, {share} of the latency")
     print_line(_coverage(document["coverage"], bool(document["kernels"])))
+
+
+def _signed_seconds(value_s: float) -> str:
+    return f"-{format_seconds(-value_s)}" if value_s < 0 else format_seconds(value_s)
 
 
 def _coverage(coverage: dict[str, Any], has_kernels: bool) -> str:

@@ -19,6 +19,7 @@ from annette.cli import (
     evaluate,
     explain,
     explore,
+    import_table,
     listing,
     measure,
     show,
@@ -49,6 +50,7 @@ for command in (
     demo.demo,
 ):  # fmt: skip
     app.command()(command)
+app.command("import")(import_table.import_table)
 app.add_typer(explore.explore)
 
 

@@ -84,6 +84,7 @@ def platform_document(platform: Platform) -> dict[str, Any]:
         "metrics": dict(platform.metrics),
         "parameters": platform.layer_models.parameters.to_json(),
         "energy_parameters": None if energy is None else energy.parameters.to_json(),
+        **({} if platform.overhead is None else {"overhead": platform.overhead.to_json()}),
         "mapping_rules": list(platform.describe()),
     }
 
@@ -120,9 +121,24 @@ def print_platform(platform: Platform, *, rules: bool = True) -> None:
     )
     print_line("error: median relative error of the refined roofline on these kernels")
     _print_unrolls(parameters.families)
+    _print_overhead(platform)
     _print_energy(platform)
     if rules:
         _print_rules(platform)
+
+
+def _print_overhead(platform: Platform) -> None:
+    """What networks take beyond their kernels, where that was learned."""
+    overhead = platform.overhead
+    if overhead is None:
+        return
+    constant, per_kernel, share, *_ = overhead.coefficients["mixed"]
+    print_line(
+        f"\na network takes {share:.3g} times its kernels and {format_seconds(constant)} more, "
+        f"{format_seconds(per_kernel)} a kernel and what moving its bytes costs: learned from "
+        f"{overhead.n_networks} networks, error {format_fraction(overhead.error['mixed'])} on those "
+        "(mixed model)"
+    )
 
 
 def _print_energy(platform: Platform) -> None:

@@ -99,9 +99,13 @@ class Estimate:
     """How much of the latency rests on measurements of its like."""
     energy_j: float | None = None
     """Joules: the sum over the kernels. ``None``: the platform was trained without energy."""
+    overhead_s: float | None = None
+    """Seconds of `latency_s` beyond the sum of the kernels, negative where a network takes less than that;
+    ``None``: the platform learned of no network from end to end, and the latency is the kernels' sum."""
 
     def to_dict(self) -> dict[str, object]:
         """The estimate as JSON types; seconds and joules everywhere."""
+        overhead = {} if self.overhead_s is None else {"overhead_s": self.overhead_s}
         return {
             "schema_version": ESTIMATE_SCHEMA_VERSION,
             "network": self.network,
@@ -109,6 +113,7 @@ class Estimate:
             "platform": self.platform,
             "model": self.model,
             "latency_s": self.latency_s,
+            **overhead,
             "energy_j": self.energy_j,
             "coverage": self.coverage.to_dict(),
             "kernels": [kernel.to_dict() for kernel in self.kernels],

@@ -20,6 +20,7 @@ from annette.graph.mapping import Kernel, Mapping, require_complete
 from annette.graph.network import Network
 from annette.graph.network_state import pack, unpack
 from annette.models.layer_models import MODEL_NAMES, LayerModels
+from annette.models.network_overhead import overhead_terms
 from annette.models.target import ENERGY, LATENCY
 from annette.parallel import run_as_done
 
@@ -131,13 +132,19 @@ class _Asked:
             None if platform.energy_models is None else bank.prices(numbers, platform.energy_models, model)
         )
         flags = bank.flags(numbers, platform.layer_models)
+        kernels_s = _sum(latency_s)
+        whole_s = kernels_s
+        if platform.overhead is not None:
+            index = np.zeros(len(numbers), dtype=np.int64)
+            whole_s = float(_whole_s(platform, numbers, index, np.array([kernels_s]), model)[0])
         return Estimate(
             network=network.name,
             network_id=network.id,
             platform=platform.name,
             device=platform.device.name,
             model=model,
-            latency_s=_sum(latency_s),
+            latency_s=whole_s,
+            overhead_s=None if platform.overhead is None else whole_s - kernels_s,
             energy_j=None if energy_j is None else _sum(energy_j),
             kernels=_priced(kernels, latency_s, energy_j, flags),
             eliminated_layers=gone,
@@ -147,6 +154,21 @@ class _Asked:
 
 def _sum(values: NDArray[np.float64]) -> float:
     return float(sum_by_network(np.zeros(len(values), dtype=np.int64), values, 1)[0])
+
+
+def _whole_s(
+    platform: Platform,
+    numbers: NDArray[np.int64],
+    index: NDArray[np.int64],
+    sum_s: NDArray[np.float64],
+    model: str,
+) -> NDArray[np.float64]:
+    """The networks' seconds from end to end, from the sums of their kernels' seconds."""
+    if platform.overhead is None:
+        return sum_s
+    return platform.overhead.network_s(
+        overhead_terms(sum_s, platform.memory.bank.rows(numbers), index), model
+    )
 
 
 def _kernels_in(mapped: MappedNetwork, model: MappingModel) -> list[_Kernel]:
@@ -282,7 +304,10 @@ def _estimate_chunk(
         index = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
         numbers = np.concatenate([np.empty(0, dtype=np.int64), *parts])
         prices = memory.bank.prices(numbers, models_of(platform, target), model)
-    return start, sum_by_network(index, prices, len(parts))
+        found = sum_by_network(index, prices, len(parts))
+        if target == LATENCY.name:
+            found = _whole_s(platform, numbers, index, found, model)
+    return start, found
 
 
 def _estimate_packed(

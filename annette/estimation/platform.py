@@ -28,6 +28,7 @@ from annette.measurement import DeviceInfo
 from annette.models.generator import PlatformParts
 from annette.models.layer_models import MODEL_NAMES, LayerModels
 from annette.models.mapping_model import MappingModel
+from annette.models.network_overhead import NetworkOverhead
 from annette.models.target import ENERGY, LATENCY
 from annette.store.bundle import MANIFEST_NAME, read_bundle, write_bundle
 from annette.store.codec import device_to_json
@@ -73,6 +74,8 @@ class Platform:
     """What cross-validation on the campaign said."""
     energy_models: LayerModels | None = None
     """Predict joules for kernels; ``None``: the campaign carried no energy."""
+    overhead: NetworkOverhead | None = None
+    """What a network takes beyond its kernels; ``None``: a network takes the sum of its kernels."""
     memory: PlatformMemory = field(default_factory=PlatformMemory, init=False, repr=False, compare=False)
     """Kernels and estimates asked for before."""
 
@@ -98,6 +101,7 @@ class Platform:
             provenance=MappingProxyType(dict(parts.provenance)),
             metrics=MappingProxyType(dict(parts.metrics)),
             energy_models=parts.energy_models,
+            overhead=parts.overhead,
         )
 
     @classmethod
@@ -143,6 +147,7 @@ class Platform:
             provenance=MappingProxyType(read_table(manifest, "provenance", where)),
             metrics=MappingProxyType(read_table(manifest, "metrics", where)),
             energy_models=LayerModels.from_files(energy) if energy else None,
+            overhead=NetworkOverhead.from_json(manifest["overhead"]) if "overhead" in manifest else None,
         )
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -171,6 +176,8 @@ class Platform:
             "provenance": dict(self.provenance),
             "metrics": dict(self.metrics),
         }
+        if self.overhead is not None:
+            manifest["overhead"] = self.overhead.to_json()
         return manifest, {**files, MAPPING_FILE: self.mapping_model.to_json().encode()}
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -212,5 +212,7 @@ def _known(platform: Platform, space: SearchSpace) -> _Known:
         if item.platform() is platform:
             return item
     found = _Known(ref(platform), Templates(space), KernelPrices(platform.device))
+    if platform.overhead is not None:
+        found.reason = "what networks take beyond their kernels is learned, and arrays do not carry it"
     items.append(found)
     return found

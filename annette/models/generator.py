@@ -16,13 +16,16 @@ from annette.errors import ModelError
 from annette.graph.mapping import Mapping
 from annette.graph.network import Network
 from annette.measurement import DeviceInfo
-from annette.models.layer_models import LayerModels, fit_layer_models
+from annette.models.kernel_table import build_kernel_table
+from annette.models.layer_models import MODEL_NAMES, LayerModels, fit_layer_models
 from annette.models.mapping_model import MappingModel, exact_kernels, fit_mapping_model
+from annette.models.network_overhead import MIN_NETWORKS, NetworkOverhead, fit_overhead, overhead_terms
 from annette.models.training import energy_data, training_data
 from annette.store.campaign import CampaignStore, Record
 from annette.store.codec import device_to_json, measurement_to_json
+from annette.store.records import WHOLE_NETWORK
 
-__all__ = ["PlatformParts", "cross_validate_mapping", "generate_platform"]
+__all__ = ["PlatformParts", "cross_validate_mapping", "generate_platform", "network_overhead"]
 
 MIN_MEASUREMENTS = 20
 """Fewer measured networks than this cannot carry a platform."""
@@ -47,6 +50,8 @@ class PlatformParts:
     """Cross-validated on the campaign; JSON types."""
     energy_models: LayerModels | None = None
     """``None``: the measurements carry no energy, or too few of them."""
+    overhead: NetworkOverhead | None = None
+    """``None``: no networks' end-to-end times beside their kernels."""
 
 
 def generate_platform(
@@ -103,7 +108,11 @@ def generate_platform(
         if n_networks >= MIN_MEASUREMENTS:
             stage("fitting the energy models")
             energy_models = fit_layer_models(energy, seed=seed)
+    overhead = network_overhead(measured, mapping_model, layer_models, store.device)
+    if overhead is not None:
+        metrics["overhead"] = {"networks": overhead.n_networks, "mape": dict(overhead.error)}
     return PlatformParts(
+        overhead=overhead,
         name=name or store.device.name,
         description=store.device.description,
         device=store.device,
@@ -117,6 +126,26 @@ def generate_platform(
 
 def _ignore(stage: str) -> None:
     """No one listens."""
+
+
+def network_overhead(
+    records: Iterable[Record], mapping_model: MappingModel, layer_models: LayerModels, device: DeviceInfo
+) -> NetworkOverhead | None:
+    """What whole networks take beyond their predicted kernels; ``None`` where too few of them were timed.
+
+    Records of anything but whole networks say nothing here and are skipped.
+    """
+    whole = [record for record in records if record.task.tag(WHOLE_NETWORK) is not None]
+    if len(whole) < MIN_NETWORKS:
+        return None
+    networks = [record.task.network for record in whole]
+    table = build_kernel_table([(network, mapping_model.predict(network)) for network in networks], device)
+    index = table.network_index
+    terms = {}
+    for model in MODEL_NAMES:
+        sum_s = np.bincount(index, layer_models.predict_s(table, model), len(networks)).astype(np.float64)
+        terms[model] = overhead_terms(sum_s, table.values, index)
+    return fit_overhead(terms, np.array([record.measurement.latency_s for record in whole]))
 
 
 def _observations(records: Iterable[Record]) -> tuple[list[tuple[Network, Mapping]], list[str]]:

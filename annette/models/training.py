@@ -18,6 +18,7 @@ from annette.models.data_sheet import DataSheet
 from annette.models.kernel_table import KernelTable, build_kernel_table
 from annette.models.target import ENERGY, LATENCY, Target
 from annette.store.campaign import Record
+from annette.store.records import WHOLE_NETWORK
 
 __all__ = ["TrainingData", "clock_weights", "energy_data", "training_data"]
 
@@ -212,7 +213,7 @@ def _measured_kernels(record: Record) -> tuple[Mapping, list[tuple[float, ...]],
     ``None`` where its kernels are not known.
     """
     measurement = record.measurement
-    if measurement.error is not None:
+    if measurement.error is not None or record.task.tag(WHOLE_NETWORK) is not None:
         return None
     if measurement.mapping is not None and measurement.kernels is not None:
         energies = [kernel.energy_j or math.nan for kernel in measurement.kernels]  # none that took nothing

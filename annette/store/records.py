@@ -11,7 +11,11 @@ from typing import Literal
 from annette.graph.network import Network
 from annette.measurement import Measurement
 
-__all__ = ["Category", "Noise", "PlanRecord", "Record", "StoreSummary", "Task"]
+__all__ = ["WHOLE_NETWORK", "Category", "Noise", "PlanRecord", "Record", "StoreSummary", "Task"]
+
+WHOLE_NETWORK = "whole_network"
+"""The tag of tasks whose time is a network's from end to end: from them is learned what kernels alone do not
+explain, and no kernel."""
 
 Category = Literal["micro-kernel", "sweep", "block"]
 """One layer; one layer with one dimension swept; several layers."""

@@ -1,0 +1,1 @@
+"""Kernel tables of other people: per-kernel latencies of any profiler become a campaign store."""

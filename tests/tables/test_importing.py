@@ -1,0 +1,278 @@
+"""Kernel tables: every row is a kernel or is told with its reason; what comes out trains like a campaign."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from annette.errors import StoreError, UsageError
+from annette.estimation.platform import Platform
+from annette.graph.builder import NetworkBuilder
+from annette.graph.work import network_work
+from annette.models.generator import generate_platform
+from annette.models.layer_models import MODEL_NAMES
+from annette.store.campaign import CampaignStore
+from annette.store.records import WHOLE_NETWORK
+from annette.tables.importing import ImportedTable, import_table, read_table, table_networks
+from annette.tables.kernel import OPERATORS, TableKernel, add_kernel
+from annette.tables.rows import read_kernels
+from annette.tables.schema import TableSchema, read_schema
+
+sys.path.insert(0, str(Path(__file__).parent))
+import made_table
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "real"
+TFLITE_ROW: dict[str, object] = {
+    "model": "a", "operation": "CONV_2D", "in_size": "30", "in_channels": 16, "out_size": "28", "stride": "1",
+    "kernel_or_inputs": "3", "out_channels": "24", "groups": "1", "gpu_latency_s": 1e-3,
+    "gpu_kernel": "convolution_2d_3_linked_:_relu_4",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def schema(tmp_path_factory: pytest.TempPathFactory) -> TableSchema:
+    return read_schema(made_table.write_schema(tmp_path_factory.mktemp("schema")))
+
+
+@pytest.fixture(scope="module")
+def table(schema: TableSchema, tmp_path_factory: pytest.TempPathFactory) -> ImportedTable:
+    folder = tmp_path_factory.mktemp("table")
+    rows = made_table.rows()
+    path = made_table.write(folder, rows)
+    return read_table(path, schema, device="made", networks=made_table.write_networks(folder, rows))
+
+
+@pytest.fixture(scope="module")
+def platform(table: ImportedTable, schema: TableSchema, tmp_path_factory: pytest.TempPathFactory) -> Platform:
+    """Trained on all networks but the last."""
+    known = replace(
+        table,
+        kernels=tuple(kernel for kernel in table.kernels if kernel.network != "net7"),
+        latencies={name: value for name, value in table.latencies.items() if name != "net7"},
+    )
+    path = tmp_path_factory.mktemp("store") / "made.db"
+    import_table(known, schema, path)
+    with CampaignStore.open(path) as store:
+        return Platform.from_parts(generate_platform(store, seed=0))
+
+
+def tflite(*rows: dict[str, object]) -> tuple[list[TableKernel], list[str]]:
+    columns = {name: [{**TFLITE_ROW, **row}[name] for row in rows] for name in TFLITE_ROW}
+    kernels, problems, _ = read_kernels(columns, read_schema("tflite-gpu"), "gpu", where="rows")
+    return kernels, [str(problem) for problem in problems]
+
+
+def test_every_row_of_the_table_becomes_a_kernel(table: ImportedTable) -> None:
+    assert len(table.kernels) == table.n_rows == 8 * 14
+    assert not table.problems
+    assert not table.network_problems
+    assert set(table.units()) == {"conv", "winograd", "pool", "fc"}
+    assert len(table.whole_networks()) == 8
+
+
+def test_the_store_holds_each_row_and_each_whole_network(
+    table: ImportedTable, schema: TableSchema, tmp_path: Path
+) -> None:
+    import_table(table, schema, tmp_path / "made.db")
+    with CampaignStore.open(tmp_path / "made.db") as store:
+        records = list(store.records())
+    whole = [record for record in records if record.task.tag(WHOLE_NETWORK) is not None]
+    assert len(records) - len(whole) == len(table.kernels)
+    assert len(whole) == 8
+    seconds = sum(record.measurement.latency_s for record in records if record not in whole)
+    assert seconds == pytest.approx(sum(kernel.latency_s or 0.0 for kernel in table.kernels))
+    with pytest.raises(StoreError, match="campaign already"):
+        import_table(table, schema, tmp_path / "made.db")
+
+
+def test_networks_side_by_side_keep_all_work(table: ImportedTable) -> None:
+    whole = sum(network_work(network).macs for network in table_networks(table.kernels).values())
+    alone = 0
+    for kernel in table.kernels:
+        build = NetworkBuilder("one")
+        alone += network_work(build.finish(add_kernel(build, kernel)[1])).macs
+    assert whole == alone > 0
+
+
+def test_which_kernel_runs_is_predicted_for_a_network_that_was_left_out(
+    platform: Platform, table: ImportedTable
+) -> None:
+    kernels = [kernel for kernel in table.kernels if kernel.network == "net7"]
+    estimate = platform.estimate(table_networks(kernels)["net7"])
+    assert [kernel.unit for kernel in estimate.kernels] == [kernel.unit for kernel in kernels]
+
+
+@pytest.mark.parametrize("model", MODEL_NAMES)
+def test_overhead_is_explicit_and_adds_up(platform: Platform, table: ImportedTable, model: str) -> None:
+    networks = table_networks(table.kernels)
+    estimate = platform.estimate(networks["net7"], model=model)
+    kernels_s = sum(kernel.latency_s for kernel in estimate.kernels)
+    assert estimate.overhead_s is not None
+    assert estimate.latency_s == pytest.approx(kernels_s + estimate.overhead_s, rel=1e-12)
+    assert estimate.to_dict()["overhead_s"] == estimate.overhead_s
+    assert estimate.latency_s == pytest.approx(table.latencies["net7"], rel=0.3)
+
+
+def test_many_networks_are_estimated_as_one_by_one(platform: Platform, table: ImportedTable) -> None:
+    networks = list(table_networks(table.kernels).values())
+    one_by_one = [platform.estimate(network).latency_s for network in networks]
+    assert platform.estimate_many(networks).tolist() == one_by_one
+
+
+def test_the_overhead_lasts(platform: Platform, tmp_path: Path) -> None:
+    platform.save(tmp_path / "platform")
+    assert Platform.load(tmp_path / "platform").overhead == platform.overhead is not None
+
+
+def test_a_platform_without_whole_networks_has_no_overhead(small_platform: Platform) -> None:
+    estimate = small_platform.estimate("zoo:squeezenet1_1")
+    assert small_platform.overhead is None
+    assert estimate.overhead_s is None
+    assert "overhead_s" not in estimate.to_dict()
+    assert "overhead" not in small_platform.to_files()[0]
+
+
+def test_rows_without_a_time_are_kernels_of_their_network_but_not_measured(
+    schema: TableSchema, tmp_path: Path
+) -> None:
+    rows = [(*row[:-1], "") if number % 2 else row for number, row in enumerate(made_table.rows(2))]
+    found = read_table(made_table.write(tmp_path, rows), schema, device="made")
+    assert len(found.kernels) == 28
+    assert len(found.timed) == 14
+    assert not found.problems
+
+
+def test_a_network_with_an_unreadable_row_teaches_no_overhead(schema: TableSchema, tmp_path: Path) -> None:
+    rows = made_table.rows(3)
+    networks = made_table.write_networks(tmp_path, rows)
+    rows[0] = (rows[0][0], "magic", *rows[0][2:])
+    found = read_table(made_table.write(tmp_path, rows), schema, device="made", networks=networks)
+    assert found.problems[0].row == 1
+    assert found.problems[0].column == "type"
+    assert set(found.whole_networks()) == {"net1", "net2"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"operation": "EINSUM"}, "operation: found 'EINSUM'"),
+        ({"in_size": "x"}, "in_size: found 'x', expected a whole number"),
+        ({"in_size": "1e30"}, "in_size"),
+        ({"in_size": "-"}, "in_size: found None, expected the size in_h"),
+        ({"in_channels": 0}, "in_channels"),
+        ({"in_channels": 2.5}, "in_channels"),
+        ({"out_size": "200"}, "sizes that fit Conv"),
+        ({"groups": "7"}, "7 groups"),
+        ({"gpu_latency_s": -1e-3}, "gpu_latency_s"),
+        ({"gpu_latency_s": 0.0}, "gpu_latency_s"),
+        ({"gpu_latency_s": "inf"}, "gpu_latency_s"),
+        ({"gpu_kernel": "convolution_2d_linked_:_mystery_4"}, "gpu_kernel: found 'mystery'"),
+        ({"operation": "CONCATENATION", "kernel_or_inputs": "12"}, "sizes that fit Concat"),
+        ({"in_size": "100000", "in_channels": 1000000}, "elements"),
+    ],
+)
+def test_what_cannot_be_read_is_told_with_place_found_and_expected(
+    changes: dict[str, object], expected: str
+) -> None:
+    kernels, problems = tflite({}, changes)
+    assert len(kernels) == 1
+    assert len(problems) == 1
+    assert problems[0].startswith("row 2, ")
+    assert expected in problems[0]
+    assert "expected" in problems[0]
+
+
+def test_kernel_names_say_what_ran_and_what_is_fused() -> None:
+    kernels, problems = tflite(
+        {},
+        {"gpu_kernel": "convolution_winograd_4x4_6x6_1"},
+        {"operation": "DEPTHWISE_CONV_2D", "out_channels": "1", "gpu_kernel": "depthwise_convolution_7"},
+        {"gpu_kernel": "convolution_2d_1_linked_:_add_2_linked_:_mul_3_linked_:_add_4_linked_:_relu_5"},
+    )
+    assert not problems
+    assert [kernel.unit for kernel in kernels] == [
+        "convolution_2d", "convolution_winograd_4x4_6x6", "depthwise_convolution", "convolution_2d"
+    ]  # fmt: skip
+    assert kernels[2].groups == 16
+    assert kernels[3].fused == ("Add", "Mul", "Add", "Relu")
+    build = NetworkBuilder("one")
+    network = build.finish(add_kernel(build, kernels[3])[1])
+    assert len(network.inputs) == 2  # the first sum reads another activation, the second a constant
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    size=st.integers(1, 40), window=st.integers(1, 5), stride=st.integers(1, 3), channels=st.integers(1, 9),
+    out=st.integers(1, 40), operator=st.sampled_from(sorted(OPERATORS)),
+)  # fmt: skip
+def test_a_row_is_a_kernel_with_the_sizes_that_it_says_or_is_told(
+    size: int, window: int, stride: int, channels: int, out: int, operator: str
+) -> None:
+    kernels, problems = tflite(
+        {
+            "operation": operator, "in_size": size, "in_channels": channels, "out_size": out,
+            "stride": stride, "kernel_or_inputs": window, "out_channels": 2 * channels, "gpu_kernel": "k",
+        }
+    )  # fmt: skip
+    assert len(kernels) + len(problems) == 1
+    if kernels and operator == "Conv":
+        build = NetworkBuilder("one")
+        result = add_kernel(build, kernels[0])[1]
+        assert build.shape(result) == (1, 2 * channels, out, out)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(
+        st.dictionaries(
+            st.sampled_from(sorted(TFLITE_ROW)),
+            st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8)),
+        ),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_no_cell_brings_the_reader_down(rows: Sequence[dict[str, object]]) -> None:
+    kernels, problems = tflite(*rows)
+    assert len(kernels) + len(problems) == len(rows)
+
+
+def test_a_missing_column_is_named(schema: TableSchema, tmp_path: Path) -> None:
+    path = tmp_path / "other.csv"
+    path.write_text("net,type\na,convolution\n")
+    with pytest.raises(UsageError, match="no column 't_us'"):
+        read_table(path, schema)
+
+
+def test_one_of_several_devices_must_be_named(tmp_path: Path) -> None:
+    path = tmp_path / "two.csv"
+    path.write_text("model,a_latency_s,b_latency_s\nx,1,2\n")
+    with pytest.raises(UsageError, match="expected one of a, b"):
+        read_table(path, read_schema("tflite-gpu"))
+    with pytest.raises(UsageError, match="device 'c'"):
+        read_table(path, read_schema("tflite-gpu"), device="c")
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared measurements are not here")
+def test_the_table_of_phone_gpus_is_read_whole() -> None:
+    found = read_table(
+        SHARED / "phone_gpu_kernels.csv",
+        read_schema("tflite-gpu"),
+        device="s10",
+        networks=SHARED / "phone_gpu_networks.csv",
+    )
+    assert len(found.timed) == found.n_rows == 3979
+    assert len(found.whole_networks()) == 72
+    assert found.units()["convolution_winograd_4x4_6x6"] == 125
+    shares = [
+        sum(kernel.latency_s or 0.0 for kernel in found.kernels if kernel.network == name) / value
+        for name, value in found.whole_networks().items()
+    ]
+    assert 0.1 < np.median(shares) < 1.0
