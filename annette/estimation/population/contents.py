@@ -7,7 +7,7 @@ tensors and run on the same unit: the row of `annette.models.kernel_table` is th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,39 +46,54 @@ class KernelContents:
     unit: Ints
     """Where it runs, as a position in `unit_names`, shape (n_kernels,)."""
     unit_names: tuple[str, ...]
+    _by_network: list[Ints] = field(default_factory=list)
+    """Addresses by network, and where each network's begin; sorted when they are first asked for."""
 
     @property
     def network(self) -> Ints:
         """Which network each kernel belongs to, shape (n_kernels,)."""
-        return self.kernel % self.walk.n
+        found: Ints = self.walk.layers.row_of[self.kernel]
+        return found
+
+    def _network_of(self, layer: int) -> Ints:
+        """Addresses of all layers of a layer's network, ascending."""
+        rows = self.walk.layers.row_of
+        if not self._by_network:
+            order = np.argsort(rows, kind="stable")
+            self._by_network.extend((order, np.searchsorted(rows[order], np.arange(self.walk.n + 1))))
+        order, starts = self._by_network
+        row = rows[layer]
+        found: Ints = order[starts[row] : starts[row + 1]]
+        return found
 
     def cut_out(self, number: int) -> tuple[Network, Mapping]:
         """One kernel as a network of its own: what it reads from outside are inputs, what leaves outputs."""
         walk = self.walk
         opener = int(self.kernel[number])
-        row = opener % walk.n
-        own = np.flatnonzero(walk.kernel[row :: walk.n] == opener).tolist()
-        inside = {f"t{slot}" for slot in own}
+        slot_of = walk.layers.slot_of
+        own = self._network_of(opener)
+        own = own[walk.kernel[own] == opener]
+        inside = {f"t{slot}" for slot in slot_of[own].tolist()}
         tensors: dict[str, Tensor] = {}
         layers: list[Layer] = []
         inputs: dict[str, None] = {}
         outputs: list[str] = []
-        for number_ in own:
-            slot, address = walk.layers.slots[number_ - 1], number_ * walk.n + row
-            at = int(np.searchsorted(slot.layers, address))
-            names = [f"t{int(made[at]) // walk.n}" for made in slot.operands]
-            layer, named = _named(walk.signatures.items[walk.signature[address]], number_, names)
+        for address in own.tolist():
+            place = int(slot_of[address])
+            slot, at = walk.layers.slots[place - 1], address - int(walk.layers.starts[place])
+            names = [f"t{slot_of[made[at]]}" for made in slot.operands]
+            layer, named = _named(walk.signatures.items[walk.signature[address]], place, names)
             tensors.update({item.name: item for item in named if item.name not in tensors})
             inputs.update(dict.fromkeys(name for name in names if name not in inside))
             layers.append(layer)
             if walk.leaves[address]:
-                outputs.append(f"t{number_}")
+                outputs.append(f"t{place}")
         network = Network(
             name="kernel", inputs=tuple(inputs), outputs=tuple(outputs), layers=tuple(layers), tensors=tensors
         )
         kernel = Kernel(
             layers=tuple(layer.name for layer in layers),
-            primary=f"layer {int(walk.primary[opener]) // walk.n}",
+            primary=f"layer {slot_of[walk.primary[opener]]}",
             unit=self.unit_names[int(self.unit[number])],
         )
         return network, Mapping(kernels=(kernel,))

@@ -88,7 +88,7 @@ class PopulationMapper:
             at = np.flatnonzero(~gone)
             own, operands = own[at], [made[at] for made in operands]
             sources = [item.take(at) for item in sources]
-            slot = Slot(slot.operator, own, slot.signatures[at], tuple(operands))
+            slot = Slot(slot.operator, slot.rows[at], own, slot.signatures[at], tuple(operands))
         homes = self._homes(slot, sources) if len(at) else None
         if homes is None:
             walk.open(number, own, sources)

@@ -39,7 +39,7 @@ class Folded:
 
     def weights(self, layers: PopulationLayers, kernels: KernelContents) -> Ints:
         """How often each kernel is in its network, shape (n_kernels,)."""
-        found: Ints = self.counts[layers.positions[kernels.kernel // layers.n_networks - 1]]
+        found: Ints = self.counts[layers.positions[layers.slot_of[kernels.kernel] - 1]]
         return found
 
     def unlike(self, layers: PopulationLayers, kernels: KernelContents) -> Ints:

@@ -1,7 +1,7 @@
 """The layers of a population as arrays: slots that hold one layer of many networks each.
 
-A layer of one network is known by its *address*, slot * n_networks + network: one number, by which arrays of
-the state of a walk are read and written. The slot behind the last stands for the networks' inputs.
+A layer of one network is known by its *address*, one number by which the arrays of a walk are read and
+written: the networks' inputs come first, then the layers of the first slot, and so on.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ class Slot:
     """A place in the order of execution at which some networks have a layer of this operator."""
 
     operator: str
+    rows: Ints
+    """The networks that have the layer, ascending, shape (m,)."""
     layers: Ints
     """Addresses of the layers, ascending, shape (m,)."""
     signatures: Ints
@@ -40,7 +42,13 @@ class PopulationLayers:
 
     n_networks: int
     slots: tuple[Slot, ...]
-    """In order of execution; the first is slot 1."""
+    """In order of execution; the first is slot 1, and slot 0 the networks' inputs."""
+    starts: Ints
+    """The first address of each slot, shape (n_slots + 2,); last the number of all addresses."""
+    slot_of: Ints
+    """The slot of each address."""
+    row_of: Ints
+    """The network of each address."""
     outputs: Ints
     """Address of the layer that makes each network's output, shape (n_networks,)."""
     input_shapes: Ints
@@ -64,6 +72,7 @@ def assemble(pieces: Pieces, templates: Templates) -> PopulationLayers:
     tensors = np.zeros((n_positions, n_networks), dtype=np.int64)  # its number in `templates.outputs`
     last, inputs = np.arange(n_networks), np.full(n_networks, -1)
     slots: list[Slot] = []
+    start = n_networks
     positions: list[int] = []
     for position, kind in enumerate(pieces.kinds):
         codes = pieces.codes[:, position]
@@ -73,17 +82,23 @@ def assemble(pieces: Pieces, templates: Templates) -> PopulationLayers:
         ports = _ports(pieces.sources[:, position], rows)
         numbers = _templates_of(kind, codes[rows], ports, tensors, rows, templates)
         tensors[position, rows] = templates.output_numbers()[numbers]
-        place = _Place(templates, numbers, rows, ports, handed, len(slots) + 1)
+        place = _Place(templates, numbers, rows, ports, handed, start)
+        new = list(place.slots())
         handed[position, rows] = place.address(place.layout.outputs[place.structure], slice(None))
-        slots.extend(place.slots())
-        positions.extend([position] * (len(slots) - len(positions)))
+        slots.extend(new)
+        start += sum(len(slot.rows) for slot in new)
+        positions.extend([position] * len(new))
         if not ports:
             _declare(inputs, rows, templates.declared_numbers()[numbers])
         last[rows] = handed[position, rows]
     shape_of = np.array([templates.signatures.shape_number(item) for item in templates.outputs])
+    counts = np.array([n_networks, *(len(slot.rows) for slot in slots)])
     return PopulationLayers(
         n_networks=n_networks,
         slots=tuple(slots),
+        starts=np.concatenate([[0], np.cumsum(counts)]),
+        slot_of=np.repeat(np.arange(len(counts)), counts),
+        row_of=np.concatenate([np.arange(n_networks), *(slot.rows for slot in slots)]),
         outputs=last,
         input_shapes=shape_of[inputs],
         positions=np.array(positions, dtype=np.int64),
@@ -121,11 +136,13 @@ class _Place:
     """The networks, shape (m,)."""
     ports: list[Ints]
     handed: Ints
-    first: int
-    """The first slot."""
+    start: int
+    """The first address."""
     layout: Layout = field(init=False)
     structure: Ints = field(init=False)
     """Structure of each piece, as a position in the layout, shape (m,)."""
+    own: list[Ints] = field(init=False, default_factory=list)
+    """By slot of the layout the addresses of the layers in it, shape (m,) each; -1 where a piece has none."""
 
     def __post_init__(self) -> None:
         structure_of = self.templates.structure_numbers()[self.numbers]
@@ -135,14 +152,20 @@ class _Place:
 
     def slots(self) -> Iterator[Slot]:
         """The slots that hold the layers of the pieces."""
-        n_networks = self.handed.shape[1]
         table = self.templates.signature_table()
+        start = self.start
         for slot, operator in enumerate(self.layout.operators):
             layer = self.layout.layers[self.structure, slot]
             at: Ints | slice = slice(None) if (layer >= 0).all() else np.flatnonzero(layer >= 0)
+            rows = self.rows[at]
+            own = np.full(len(layer), -1)
+            own[at] = np.arange(start, start + len(rows))
+            start += len(rows)
+            self.own.append(own)
             yield Slot(
                 operator=operator,
-                layers=self.rows[at] + (self.first + slot) * n_networks,
+                rows=rows,
+                layers=own[at],
                 signatures=table[self.numbers[at], layer[at]],
                 operands=tuple(
                     self.address(codes[self.structure[at]], at) for codes in self.layout.operands[slot].T
@@ -165,8 +188,7 @@ class _Place:
         if code == INPUT:
             return rows
         if code >= 0:
-            own: Ints = rows + (self.first + code) * self.handed.shape[1]
-            return own
+            return self.own[code][at]
         found: Ints = self.handed[self.ports[PORTS - code][at], rows]
         return found
 

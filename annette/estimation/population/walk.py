@@ -63,7 +63,7 @@ class PopulationWalk:
         self.layers = layers
         self.signatures = signatures
         self.n = layers.n_networks
-        self.size = (len(layers.slots) + 2) * self.n + 2  # two more, for `NOBODY` and `SEVERAL` as indices
+        self.size = int(layers.starts[-1]) + 2  # two more, for `NOBODY` and `SEVERAL` as indices
         self.words = tuple(dict.fromkeys(slot.operator for slot in layers.slots))
         if len(self.words) > MAX_OPERATORS:
             raise NotVectorisedError(f"{len(self.words)} operators, at most {MAX_OPERATORS} fit a word")
@@ -86,7 +86,7 @@ class PopulationWalk:
         self._several: dict[int, tuple[Ints, ...]] = {}
         self.kernel = np.arange(self.size)
         """As long as nothing else is decided a layer is a kernel by itself."""
-        self.kernel[: self.n] = self.kernel[(len(layers.slots) + 1) * self.n :] = -1
+        self.kernel[: self.n] = self.kernel[-2:] = -1
         self.place = np.zeros(self.size, dtype=np.int64)
         """Number of a layer in its kernel."""
         self.n_layers = np.ones(self.size, dtype=np.int64)
@@ -97,8 +97,8 @@ class PopulationWalk:
         self.leaves = last_use < 0
         """Whether the output of a layer is read outside its kernel, or by nobody at all."""
         self._starts, longest = _epochs(layers, last_use)
-        self._start = self.n
-        """Address of the first layer of the epoch that the walk is in."""
+        self._first, self._start = 1, self.n
+        """The first slot of the epoch that the walk is in, and the address with which it begins."""
         self._bits = np.zeros(self.size, dtype=np.uint64)
         """What stands for a kernel in the words of its epoch."""
         self._closures = [np.zeros(self.size, dtype=np.uint64) for _ in range(-(-longest // WORD))]
@@ -111,7 +111,7 @@ class PopulationWalk:
         rank = np.array([primary_rank(word) for word in self.words])
         self._rank_of = np.where(self.operator_of >= 0, rank[self.operator_of], 0)
         for number, slot in enumerate(layers.slots, start=1):
-            own = slice(number * self.n, (number + 1) * self.n)
+            own = slice(layers.starts[number], layers.starts[number + 1])
             self.operators[own] = _ONE << np.uint64(self.code_of[slot.operator])
             self._bits[own] = _ONE << np.uint64((number - self._starts[number]) % WORD)
 
@@ -140,11 +140,11 @@ class PopulationWalk:
             return Sources((single,))
         width = max(map(len, self._several.values()))
         columns = [single, *(np.full(len(made), NOBODY) for _ in range(width - 1))]
-        slots = np.where(single == SEVERAL, made // self.n, -1)
+        slots = np.where(single == SEVERAL, self.layers.slot_of[made], -1)
         for number in np.unique(slots[slots >= 0]).tolist():
             part = np.flatnonzero(slots == number)
             for column, known in zip(columns, self._several[number], strict=False):
-                column[part] = known[made[part] - number * self.n]
+                column[part] = known[made[part] - self.layers.starts[number]]
         return Sources(tuple(columns))
 
     def kernels_of(self, column: Ints) -> Ints:
@@ -157,13 +157,14 @@ class PopulationWalk:
 
     def enter(self, number: int) -> None:
         """Go on to a slot."""
-        self._start = self._starts[number] * self.n
+        self._first = self._starts[number]
+        self._start = int(self.layers.starts[self._first])
 
     def must_wait(self, kernel: Ints, others: list[Ints]) -> Mask:
         """Whether one of ``others`` (-1: none) is a kernel that needs ``kernel`` to have run before."""
         older = kernel < self._start
         bit = self._bits[kernel]
-        word = (kernel - self._start) // (self.n * WORD) if len(self._closures) > 1 else None
+        word = self._word_of(kernel) if len(self._closures) > 1 else None
         waits = np.zeros(len(kernel), dtype=bool)
         for other in others:
             needs = older.copy()  # what the epoch opened needs the kernel whose tensor it began with
@@ -172,6 +173,11 @@ class PopulationWalk:
                 needs |= hit if word is None else hit & (word == number)
             waits |= needs & (other >= self._start) & (other != kernel)
         return waits
+
+    def _word_of(self, kernels: Ints) -> Ints:
+        """The word in which each kernel of the epoch has its bit; of no other any meaning."""
+        found: Ints = (self.layers.slot_of[np.minimum(kernels, self.size - 3)] - self._first) // WORD
+        return found
 
     def _needs(self, kernels: Ints) -> list[Words]:
         """Bits of each kernel and of those that it needs; none of kernels before the epoch, and of -1."""
@@ -207,8 +213,8 @@ class PopulationWalk:
     def _keep_several(self, number: int, own: Ints, columns: tuple[Ints, ...]) -> None:
         kept = []
         for column in columns:
-            full = np.full(self.n, NOBODY)
-            full[own - number * self.n] = column
+            full = np.full(len(self.layers.slots[number - 1].rows), NOBODY)
+            full[own - self.layers.starts[number]] = column
             kept.append(full)
         self._several[number] = tuple(kept)
 
@@ -261,14 +267,18 @@ class PopulationWalk:
         if not len(at):
             return
         # A kernel from before the epoch gains nothing: whatever the epoch opened needs it already.
-        kernels, rows = kernels[at], own[at] % self.n
+        kernels, rows = kernels[at], self.layers.row_of[own[at]]
         needed = [closures[kernels] | more[at] for closures, more in zip(self._closures, added, strict=True)]
-        bit, word = self._bits[kernels], (kernels - self._start) // (self.n * WORD)
-        for later in range(int(kernels.min()) // self.n, int(own[0]) // self.n + 1):
-            address = later * self.n + rows
+        bit, word = self._bits[kernels], self._word_of(kernels)
+        slot_of = self.layers.slot_of
+        for later in range(int(slot_of[kernels.min()]), int(slot_of[own[0]]) + 1):
+            slot = self.layers.slots[later - 1]
+            place = np.minimum(np.searchsorted(slot.rows, rows), len(slot.rows) - 1)
+            address = slot.layers[place]
             has = np.zeros(len(rows), dtype=bool)
             for number, closures in enumerate(self._closures):
                 has |= ((closures[address] & bit) != 0) & (word == number)
+            has &= slot.rows[place] == rows
             if has.any():
                 for closures, words in zip(self._closures, needed, strict=True):
                     closures[address[has]] |= words[has]
@@ -292,12 +302,13 @@ def _epochs(layers: PopulationLayers, last_use: Ints) -> tuple[list[int], int]:
     n, n_slots = layers.n_networks, len(layers.slots)
     if not all(slot.operands for slot in layers.slots):
         return [1] * (n_slots + 1), n_slots  # a layer that needs nothing may run at any time
-    last = last_use[: (n_slots + 1) * n].copy()
+    last = last_use[: layers.starts[-1]].copy()
     last[layers.outputs] = n_slots + 1
     made = np.flatnonzero(last >= 0)
     live = np.zeros((n_slots + 3) * n, dtype=np.int32)
-    live[made + n] = 1  # from the slot after its own
-    end = (last[made] + 1) * n + made % n
+    rows = layers.row_of[made]
+    live[(layers.slot_of[made] + 1) * n + rows] = 1  # from the slot after its own
+    end = (last[made] + 1) * n + rows
     live -= np.bincount(end, minlength=len(live)).astype(np.int32)
     most = np.cumsum(live.reshape(-1, n), axis=0, dtype=np.int32).max(axis=1)
     starts, start, longest = [1], 1, 1
