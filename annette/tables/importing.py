@@ -17,7 +17,7 @@ from annette.measurement import DeviceInfo, KernelMeasurement, Measurement
 from annette.store.campaign import CampaignStore
 from annette.store.records import WHOLE_NETWORK, PlanRecord, Record, Task
 from annette.tables.kernel import TableKernel, add_kernel
-from annette.tables.profiles import read_profile
+from annette.tables.profiles import PROFILE_SUFFIXES, read_profile
 from annette.tables.rows import Problem, read_kernels, read_latencies
 from annette.tables.schema import TableSchema
 
@@ -30,6 +30,8 @@ __all__ = [
     "table_records",
 ]
 
+_MIN_GROUPS = 5
+"""With fewer networks cross-validation leaves out kernels of one shape, and not networks."""
 _MAX_KERNELS = 100_000
 """So many rows a store takes; a platform needs some thousand."""
 
@@ -80,7 +82,7 @@ def read_table(
     device: str | None = None,
     networks: str | PathLike[str] | None = None,
 ) -> ImportedTable:
-    """The kernels in a CSV or Parquet file or a JSON profile, with end-to-end times from ``networks``.
+    """The kernels in a CSV or Parquet file or a profile, with end-to-end times from ``networks``.
 
     Parameters
     ----------
@@ -125,7 +127,7 @@ def read_table(
 
 
 def _columns(path: str | PathLike[str]) -> Mapping[str, Sequence[Cell]]:
-    return read_profile(path) if Path(path).suffix.lower() == ".json" else read_columns(path)
+    return read_profile(path) if Path(path).suffix.lower() in PROFILE_SUFFIXES else read_columns(path)
 
 
 def _device(columns: Mapping[str, object], schema: TableSchema, device: str | None, path: Path) -> str:
@@ -192,9 +194,11 @@ def table_records(table: ImportedTable, device: DeviceInfo) -> tuple[Record, ...
 
 
 def _kernel_records(table: ImportedTable, device: DeviceInfo) -> Iterator[Record]:
+    by_network = len({kernel.network for kernel in table.timed}) >= _MIN_GROUPS
     for kernel in table.kernels:
         if kernel.latency_s is None:
             continue
+        shape = (kernel.operator, kernel.input_shape, kernel.output_shape, kernel.kernel, kernel.groups)
         build = NetworkBuilder(f"{kernel.network} row {kernel.row}")
         mapped, result = add_kernel(build, kernel)
         network = build.finish(result)
@@ -202,7 +206,7 @@ def _kernel_records(table: ImportedTable, device: DeviceInfo) -> Iterator[Record
         task = Task(
             network=network,
             category="block" if kernel.fused else "micro-kernel",
-            group=kernel.network,
+            group=kernel.network if by_network else f"shape {shape}",
             tags=(("row", str(kernel.row)),),
         )
         measurement = Measurement(

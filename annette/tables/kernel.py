@@ -29,8 +29,8 @@ class TableKernel:
     """Of the first activation: batch, channels, spatial axes."""
     output_shape: Shape | None = None
     """Of the operator's result; ``None``: as the operator says."""
-    kernel: tuple[int, int] = (1, 1)
-    """Window (h, w)."""
+    kernel: tuple[int, int] | None = (1, 1)
+    """Window (h, w); ``None``: the smallest that leads from the input's size to the output's."""
     stride: tuple[int, int] | None = None
     """(h, w); ``None``: what the shapes say."""
     groups: int = 1
@@ -85,48 +85,57 @@ def _add_fused(build: NetworkBuilder, kernel: TableKernel, number: int, x: str, 
     return build.add(operator, x, build.input(f"in_r{kernel.row}_{number}", shape), name=name)
 
 
-def _window(kernel: TableKernel) -> tuple[tuple[int, int], Shape]:
-    """Strides, and the padding that leads from the input's size to the output's: begins, then ends."""
+def _window(kernel: TableKernel) -> tuple[tuple[int, int], tuple[int, int], Shape]:
+    """Window, strides, and the padding that leads from input to output sizes: begins, then ends."""
     sizes = kernel.input_shape[2:]
     if len(sizes) != 2:
         raise GraphError(f"input shape {kernel.input_shape}: expected batch, channels, height and width")
     out = kernel.output_shape[2:] if kernel.output_shape is not None else None
     stride = kernel.stride
     if stride is None:
-        stride = (1, 1) if out is None else (max(sizes[0] // out[0], 1), max(sizes[1] // out[1], 1))
+        stride = (
+            (1, 1) if out is None else (max(round(sizes[0] / out[0]), 1), max(round(sizes[1] / out[1]), 1))
+        )
+    window = kernel.kernel
+    if window is None:
+        found = [1, 1] if out is None else [sizes[axis] - (out[axis] - 1) * stride[axis] for axis in (0, 1)]
+        window = (_least_window(found[0], stride[0]), _least_window(found[1], stride[1]))
     pads = [0, 0]
-    for axis, (size, window, step) in enumerate(zip(sizes, kernel.kernel, stride, strict=True)):
-        pads[axis] = max((out[axis] - 1) * step + window - size, 0) if out is not None else 0
-        found = (size + pads[axis] - window) // step + 1
-        if pads[axis] >= 2 * window or (out is not None and found != out[axis]):
+    for axis, (size, width, step) in enumerate(zip(sizes, window, stride, strict=True)):
+        pads[axis] = max((out[axis] - 1) * step + width - size, 0) if out is not None else 0
+        reached = (size + pads[axis] - width) // step + 1
+        if pads[axis] >= 2 * width or (out is not None and reached != out[axis]):
             raise GraphError(
-                f"output size {out[axis] if out else found}: a window of {window} in steps of {step} over "
-                f"{size} gives {found}"
+                f"output size {out[axis] if out else reached}: a window of {width} in steps of {step} over "
+                f"{size} gives {reached}"
             )
-    return stride, (pads[0] // 2, pads[1] // 2, pads[0] - pads[0] // 2, pads[1] - pads[1] // 2)
+    return window, stride, (pads[0] // 2, pads[1] // 2, pads[0] - pads[0] // 2, pads[1] - pads[1] // 2)
+
+
+def _least_window(size: int, stride: int) -> int:
+    """A window of a pool that nothing else is known of: 3 where the steps are 1, since 1 would do nothing."""
+    return max(size, stride, 3 if stride == 1 else 1)
 
 
 def _conv(build: NetworkBuilder, kernel: TableKernel, x: str, name: str) -> str:
-    stride, pads = _window(kernel)
+    window, stride, pads = _window(kernel)
     channels = kernel.input_shape[1]
     out_channels = kernel.output_shape[1] if kernel.output_shape is not None else channels
     if channels % kernel.groups or out_channels % kernel.groups:
         raise GraphError(
             f"{kernel.groups} groups: {channels} and {out_channels} channels are no multiples of it"
         )
-    weight = build.constant((out_channels, channels // kernel.groups, *kernel.kernel))
+    weight = build.constant((out_channels, channels // kernel.groups, *window))
     return build.add(
         "Conv", x, weight, build.constant((out_channels,)), name=name, dilations=(1, 1), group=kernel.groups,
-        kernel_shape=kernel.kernel, pads=pads, strides=stride,
+        kernel_shape=window, pads=pads, strides=stride,
     )  # fmt: skip
 
 
 def _pool(operator: str) -> Callable[[NetworkBuilder, TableKernel, str, str], str]:
     def add(build: NetworkBuilder, kernel: TableKernel, x: str, name: str) -> str:
-        stride, pads = _window(kernel)
-        return build.add(
-            operator, x, name=name, ceil_mode=0, kernel_shape=kernel.kernel, pads=pads, strides=stride
-        )
+        window, stride, pads = _window(kernel)
+        return build.add(operator, x, name=name, ceil_mode=0, kernel_shape=window, pads=pads, strides=stride)
 
     return add
 

@@ -1,19 +1,25 @@
-"""Profiles that runtimes write as JSON, as columns: ONNX Runtime's trace and OpenVINO's counters."""
+"""Profiles that runtimes write, as columns: ONNX Runtime's trace and OpenVINO's execution graph."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from annette.errors import StoreError
 from annette.evaluation.table_file import Cell
 from annette.store.strict_json import parse_strict_json, shorten
 
-__all__ = ["read_profile"]
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
-MAX_FILE_BYTES = 256 << 20
+__all__ = ["PROFILE_SUFFIXES", "read_profile"]
+
+PROFILE_SUFFIXES = frozenset({".json", ".xml"})
+"""Files with these endings are profiles, all others tables."""
+
+MAX_FILE_BYTES = 64 << 20
 MAX_ROWS = 1_000_000
 _KERNEL = "_kernel_time"
 
@@ -22,32 +28,30 @@ def read_profile(path: str | PathLike[str]) -> dict[str, Sequence[Cell]]:
     """The nodes of a profile as columns: ``operator``, ``input_shape``, ``weight_shape``, ``output_shape``,
     ``n_inputs``, ``kernel`` and ``time`` (microseconds).
 
-    ONNX Runtime writes a list of events, of which those of kernels count; a node that ran several times gives
-    the mean. OpenVINO's benchmark_app writes ``detailed_performance`` with ``nodes``.
+    ONNX Runtime writes a list of events as JSON, of which those of kernels count; a node that ran several
+    times gives the mean. OpenVINO writes its execution graph as XML, with times if counters were on
+    (``benchmark_app -pc -exec_graph_path FILE``).
 
     Raises
     ------
     StoreError
-        If the file is missing, too large, no JSON, or neither of the two.
+        If the file is missing, too large, or neither of the two.
     """
+    expected = "expected ONNX Runtime's profile (JSON) or OpenVINO's execution graph with times (XML)"
     try:
         size = Path(path).stat().st_size
         if size > MAX_FILE_BYTES:
             raise StoreError(f"{path}: {size} bytes, expected at most {MAX_FILE_BYTES}")
-        document = parse_strict_json(Path(path).read_bytes())
+        content = Path(path).read_bytes()
+        if Path(path).suffix.lower() == ".xml":
+            rows = _openvino_rows(content.decode("utf-8"))
+        else:
+            document = parse_strict_json(content)
+            rows = _onnxruntime_rows(document if isinstance(document, list) else [])
     except ValueError as err:
-        raise StoreError(f"{path}: {shorten(err)}; expected a runtime's profile") from err
-    if isinstance(document, list):
-        rows = _onnxruntime_rows(document)
-    elif isinstance(document, dict):
-        rows = _openvino_rows(document)
-    else:
-        rows = []
+        raise StoreError(f"{path}: {shorten(err)}; {expected}") from err
     if not 0 < len(rows) <= MAX_ROWS:
-        raise StoreError(
-            f"{path}: {len(rows)} nodes with times, expected a profile of ONNX Runtime (a list of events) or "
-            "of OpenVINO (detailed_performance with nodes)"
-        )
+        raise StoreError(f"{path}: {len(rows)} nodes with times; {expected}")
     names = ("operator", "input_shape", "weight_shape", "output_shape", "n_inputs", "kernel", "time")
     return {name: [row.get(name) for row in rows] for name in names}
 
@@ -95,22 +99,37 @@ def _row(
     }
 
 
-def _openvino_rows(document: Mapping[str, Any]) -> list[dict[str, Cell]]:
-    """One row a node that ran, from the first report of ``detailed_performance`` or from ``nodes`` itself."""
-    reports = document.get("detailed_performance", [document])
-    first = reports[0] if isinstance(reports, list) and reports else {}
-    nodes = first.get("nodes") if isinstance(first, dict) else None
-    rows = []
-    for node in nodes if isinstance(nodes, list) else ():
-        if not isinstance(node, dict) or node.get("status") not in (None, "EXECUTED", "Status.EXECUTED"):
+def _openvino_rows(text: str) -> list[dict[str, Cell]]:
+    """One row a layer that ran, in order of execution."""
+    from xml.etree import ElementTree
+
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise ValueError("declares entities, which no execution graph does")
+    try:
+        layers = ElementTree.fromstring(text).iter("layer")  # without entities it cannot grow
+    except ElementTree.ParseError as err:
+        raise ValueError(f"not readable as XML ({shorten(err)})") from None
+    found = []
+    for layer in layers:
+        data = layer.find("data")
+        time = "" if data is None else data.get("execTimeMcs", "")
+        order = "" if data is None else data.get("execOrder", "")
+        if data is None or not (time.isdecimal() and order.isdecimal() and len(time + order) < 18):
             continue
-        time = node.get("real_time", node.get("exec_time"))
-        row: dict[str, Cell] = {
-            name: node.get(name) for name in ("input_shape", "weight_shape", "output_shape")
-        }
-        is_number = isinstance(time, int | float) and not isinstance(time, bool)
-        row["time"] = float(time) if is_number and time else None
-        row["operator"], row["kernel"] = node.get("node_type"), node.get("exec_type")
-        row["n_inputs"] = node.get("n_inputs")
-        rows.append(row)
-    return rows
+        row = _row(layer.get("type"), _ports(layer.find("input")), _ports(layer.find("output")))
+        row["kernel"], row["time"] = data.get("primitiveType"), int(time) or None
+        found.append((int(order), row))
+    return [row for _, row in sorted(found, key=lambda item: item[0])]
+
+
+def _ports(side: Element | None) -> list[list[object]]:
+    """The shapes of a layer's inputs or outputs; of grouped weights those of ONNX, groups not apart."""
+    shapes = [] if side is None else [[dim.text for dim in port.iter("dim")] for port in side.iter("port")]
+    found: list[list[object]] = []
+    for number, shape in enumerate(shapes):
+        is_grouped = number == 1 and len(shape) == 5 and all(text and text.isdecimal() for text in shape[:2])
+        if is_grouped and len(str(shape[0]) + str(shape[1])) < 18:
+            found.append([int(str(shape[0])) * int(str(shape[1])), *shape[2:]])
+        else:
+            found.append(list(shape))
+    return found

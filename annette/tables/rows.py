@@ -279,13 +279,16 @@ class _RowReader:
 
     def _window(
         self, index: int, operator: str, shape: tuple[int, ...], weight: tuple[int, ...] | None
-    ) -> tuple[tuple[int, int], int]:
-        """The window and the groups; what a weight's shape says comes first."""
+    ) -> tuple[tuple[int, int] | None, int]:
+        """The window and the groups; what a weight's shape says comes first. Of a pool it may be unknown."""
         if operator in ("Gemm", "MatMul", "Concat") or operator.startswith("Global"):
             return (1, 1), 1
         if weight is not None and len(weight) == 4 and len(shape) == 4:
             return (weight[2], weight[3]), max(shape[1] // weight[1], 1)
-        height = self._size(index, "kernel_h") or 1
+        height = self._size(index, "kernel_h")
+        if height is None and operator.endswith("Pool"):
+            return None, 1
+        height = height or 1
         groups = shape[1] if operator == "DepthwiseConv" else self._size(index, "groups") or 1
         return (height, self._size(index, "kernel_w") or height), groups
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from annette.errors import StoreError
-from annette.tables.importing import read_table
+from annette.graph.builder import NetworkBuilder
+from annette.graph.onnx_writer import write_onnx
+from annette.models.generator import generate_platform
+from annette.store.campaign import CampaignStore
+from annette.tables.importing import import_table, read_table
 from annette.tables.schema import read_schema
 
 
@@ -23,6 +29,17 @@ def node(
         "output_type_shape": [{"float": output}],
     }
     return {"cat": "Node", "name": f"{name}_kernel_time", "dur": us, "ts": 1, "args": arguments, "ph": "X"}
+
+
+def layer(kind: str, order: int, time: str, inputs: list[list[int]], outputs: list[list[int]]) -> str:
+    """A layer as OpenVINO writes it."""
+
+    def side(name: str, shapes: list[list[int]]) -> str:
+        ports = "".join(f"<port>{''.join(f'<dim>{size}</dim>' for size in shape)}</port>" for shape in shapes)
+        return f"<{name}>{ports}</{name}>"
+
+    data = f'<data execOrder="{order}" execTimeMcs="{time}" primitiveType="brgconv_avx2" />'
+    return f'<layer id="1" type="{kind}">{data}{side("input", inputs)}{side("output", outputs)}</layer>'
 
 
 def test_events_of_onnxruntime_become_kernels_with_the_mean_of_their_runs(tmp_path: Path) -> None:
@@ -46,20 +63,66 @@ def test_events_of_onnxruntime_become_kernels_with_the_mean_of_their_runs(tmp_pa
     assert [problem.found for problem in found.problems] == ["'TopK'"]
 
 
-def test_counters_of_openvino_become_kernels(tmp_path: Path) -> None:
-    nodes = [
-        {
-            "node_type": "Convolution", "exec_type": "brgconv_avx2_1x1_FP32", "real_time": 0.25e3,
-            "status": "EXECUTED", "input_shape": [1, 8, 16, 16], "weight_shape": [4, 8, 1, 1],
-            "output_shape": [1, 4, 16, 16],
-        },
-        {"node_type": "Reorder", "status": "NOT_RUN", "real_time": 0.0},
-    ]  # fmt: skip
-    path = tmp_path / "report.json"
-    path.write_text(json.dumps({"detailed_performance": [{"nodes": nodes}]}))
-    (kernel,) = read_table(path, read_schema("openvino-profile")).kernels
-    assert kernel.unit == "brgconv_avx2_1x1_FP32"
-    assert kernel.latency_s == pytest.approx(250e-6)
+def test_layers_of_openvino_become_kernels(tmp_path: Path) -> None:
+    text = "".join(
+        (
+            layer("Input", 0, "not_executed", [], [[1, 8, 16, 16]]),
+            layer("Pooling", 2, "20", [[1, 4, 16, 16]], [[1, 4, 8, 8]]),
+            layer("Convolution", 1, "250", [[1, 8, 16, 16], [4, 1, 2, 3, 3]], [[1, 4, 16, 16]]),
+        )
+    )
+    path = tmp_path / "exec.xml"
+    path.write_text(f"<net><layers>{text}</layers></net>")
+    conv, pool = read_table(path, read_schema("openvino-profile")).kernels
+    assert (conv.unit, conv.groups, conv.kernel) == ("brgconv_avx2", 4, (3, 3))
+    assert conv.latency_s == pytest.approx(250e-6)
+    assert (pool.operator, pool.kernel) == ("MaxPool", None)
+
+
+def test_an_execution_graph_with_entities_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "exec.xml"
+    path.write_text('<!DOCTYPE net [<!ENTITY a "aaaa">]><net><layers>&a;</layers></net>')
+    with pytest.raises(StoreError, match="entities"):
+        read_table(path, read_schema("openvino-profile"))
+
+
+def small_network(path: Path) -> Path:
+    build = NetworkBuilder("small")
+    x = build.input("x", (1, 4, 18, 18))
+    for channels in range(8, 24):
+        x = build.relu(build.conv(x, channels, kernel=3, padding=1))
+    write_onnx(build.finish(build.global_avg_pool(build.max_pool(x, kernel=3, stride=2))), path)
+    return path
+
+
+def test_a_profile_that_onnxruntime_wrote_trains(tmp_path: Path) -> None:
+    ort = pytest.importorskip("onnxruntime")
+    options = ort.SessionOptions()
+    options.enable_profiling, options.profile_file_prefix = True, str(tmp_path / "run")
+    path = str(small_network(tmp_path / "small.onnx"))
+    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    for _ in range(2):
+        session.run(None, {"x": np.zeros((1, 4, 18, 18), dtype=np.float32)})
+    schema = read_schema("onnxruntime-profile")
+    found = read_table(session.end_profiling(), schema, device="here")
+    assert sum(kernel.operator == "Conv" for kernel in found.kernels) == 16
+    assert {problem.column for problem in found.problems} <= {"operator"}  # moves between layouts
+    timed = [replace(kernel, latency_s=kernel.latency_s or 1e-6) for kernel in found.kernels]
+    rows = [replace(kernel, row=kernel.row + 1000 * copy) for copy in (0, 1) for kernel in timed]
+    import_table(replace(found, kernels=tuple(rows)), schema, tmp_path / "here.db")
+    with CampaignStore.open(tmp_path / "here.db") as store:
+        parts = generate_platform(store, seed=0)
+    assert parts.metrics["measured_kernels"] == len(rows)
+
+
+def test_an_execution_graph_that_openvino_wrote_is_read(tmp_path: Path) -> None:
+    openvino = pytest.importorskip("openvino")
+    model = openvino.Core().read_model(str(small_network(tmp_path / "small.onnx")))
+    compiled = openvino.Core().compile_model(model, "CPU", {"PERF_COUNT": True})
+    compiled.create_infer_request().infer([np.zeros((1, 4, 18, 18), dtype=np.float32)])
+    openvino.serialize(compiled.get_runtime_model(), str(tmp_path / "exec.xml"))
+    found = read_table(tmp_path / "exec.xml", read_schema("openvino-profile"))
+    assert sum(kernel.operator == "Conv" for kernel in found.kernels) == 16
 
 
 @pytest.mark.parametrize(
