@@ -101,7 +101,10 @@ def _print_quartiles(ranking: Mapping[str, Any]) -> None:
 
 
 def _regret(item: Mapping[str, Any]) -> str:
-    return f"{format_fraction(item['regret_fraction'])} / {format_fraction(item['excess_fraction'])}"
+    regret = item["regret_fraction"]
+    return (
+        f"{'-' if regret is None else format_fraction(regret)} / {format_fraction(item['excess_fraction'])}"
+    )
 
 
 def _worst(ranking: Mapping[str, Any]) -> float | None:

@@ -73,8 +73,9 @@ class BudgetChoice:
     """Position of the chosen one; of the network predicted to be the fastest where none seems to fit."""
     best_quality: float
     chosen_quality: float
-    regret_fraction: float
-    """What the chosen one lacks in quality, over the best one's; 0 where it lacks nothing."""
+    regret_fraction: float | None
+    """What the chosen one lacks in quality, over the best one's; 0 where it lacks nothing, ``None`` where it
+    lacks some and the best one's is not above 0: then it is a part of nothing."""
     excess_fraction: float
     """By how much the chosen one was measured above the budget, over the budget; 0 where it keeps it."""
 
@@ -171,6 +172,9 @@ def rank_architectures(measured_s: ArrayLike, predicted_s: ArrayLike, quality: A
     (1.0, 1.0, 0.0)
     """
     measured, predicted, value = _columns(measured_s, predicted_s, quality)
+    for title, seconds in (("measured", measured), ("predicted", predicted)):
+        if (seconds <= 0).any():
+            raise ModelError(f"ranking: a {title} latency of {seconds.min()} s, expected all above 0")
     counts = (_TOP_COUNT, *(math.ceil(part * len(measured)) for part in _TOP_FRACTIONS))
     sizes = sorted({min(count, len(measured)) for count in counts})
     front = latency_quality_front(measured, value)
@@ -271,7 +275,7 @@ def choose_under_budget(
         chosen=chosen,
         best_quality=float(value[best]),
         chosen_quality=float(value[chosen]),
-        regret_fraction=lack / abs(float(value[best])) if lack else 0.0,
+        regret_fraction=_part(lack, of=float(value[best])),
         excess_fraction=max(0.0, float(measured[chosen]) / budget_s - 1.0),
     )
 
@@ -337,6 +341,12 @@ def _best_within(latency_s: NDArray[np.float64], quality: NDArray[np.float64], b
     within_s = max(budget_s, float(latency_s.min()))
     order = np.lexsort((latency_s, -quality))
     return int(order[latency_s[order] <= within_s][0])
+
+
+def _part(lack: float, *, of: float) -> float | None:
+    if not lack:
+        return 0.0
+    return lack / of if of > 0 else None
 
 
 def _top_weights(values: NDArray[np.float64], k: int) -> NDArray[np.float64]:

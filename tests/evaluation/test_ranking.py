@@ -48,7 +48,7 @@ def test_perfect_predictions_find_everything(rows: list[tuple[int, int, int]]) -
 def test_the_order_of_predictions_alone_decides_what_is_found(rows: list[tuple[int, int, int]]) -> None:
     measured, predicted, quality = _columns(rows)
     found = rank_architectures(measured, predicted, quality)
-    other = rank_architectures(measured, np.exp(predicted) - 7, quality * 0.5)
+    other = rank_architectures(measured, np.exp(predicted) / 7, quality * 0.5)
     assert (found.top, found.front_recall, found.front_excess) == (
         other.top, other.front_recall, other.front_excess,
     )  # fmt: skip
@@ -80,7 +80,9 @@ def test_figures_stay_in_their_ranges(rows: list[tuple[int, int, int]]) -> None:
     assert 0 <= found.front_recall <= 1
     assert found.front_excess >= 0
     assert len(found.budgets) == len(BUDGET_QUANTILES)
-    assert all(item.regret_fraction >= 0 and item.excess_fraction >= 0 for item in found.budgets)
+    for item in found.budgets:
+        assert item.excess_fraction >= 0
+        assert item.best_quality <= 0 if item.regret_fraction is None else item.regret_fraction >= 0
     assert sum(item.networks for item in found.quartiles) == len(rows)
     edges = [edge for item in found.quartiles for edge in (item.from_s, item.to_s)]
     assert edges == sorted(edges)
@@ -123,6 +125,27 @@ def test_a_choice_may_lack_quality_or_exceed_the_budget() -> None:
     assert hopeless.chosen == 2
     with pytest.raises(ModelError, match=r"expected at least 1\.0 s, the fastest network"):
         choose_under_budget(measured, measured, quality, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("quality", "regret"),
+    [([-1.0, 0.0], None), ([-2.0, -1.0], None), ([-1.0, 2.0], 1.5), ([0.0, 0.0], 0.0), ([-1.0, -1.0], 0.0)],
+)
+def test_what_is_lacking_is_a_part_only_of_a_quality_above_0(
+    quality: list[float], regret: float | None
+) -> None:
+    choice = choose_under_budget([1.0, 2.0], [1.0, 3.0], quality, 2.0)
+    assert choice.chosen == 0
+    assert choice.regret_fraction == regret
+
+
+@pytest.mark.parametrize("wrong", [0.0, -1.0])
+def test_latencies_that_are_not_above_0_are_refused(wrong: float) -> None:
+    good, bad = [1.0, 2.0], [1.0, wrong]
+    with pytest.raises(ModelError, match=f"a measured latency of {wrong} s, expected all above 0"):
+        rank_architectures(bad, good, good)
+    with pytest.raises(ModelError, match=f"a predicted latency of {wrong} s, expected all above 0"):
+        rank_architectures(good, bad, good)
 
 
 def test_a_front_that_was_predicted_wrongly_is_slower_or_incomplete() -> None:
