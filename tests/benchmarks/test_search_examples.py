@@ -77,3 +77,16 @@ def test_a_table_gives_the_accuracies(report: ModuleType, tmp_path: Path) -> Non
     with pytest.raises(UsageError, match="no accuracy of") as caught:
         quality.ask(cells)
     assert space.format(cells[-1]) in str(caught.value)
+
+
+def test_cells_that_differ_in_dead_edges_keep_their_own_accuracies(
+    report: ModuleType, tmp_path: Path
+) -> None:
+    space = open_space("nasbench201")
+    cells = np.array([(1, 0, 0, 3, 0, 0), (2, 0, 0, 3, 0, 0), (3, 0, 0, 3, 0, 0)])
+    assert len(np.unique(space.canonical(cells), axis=0)) == 1
+    lines = [f"{space.format(cell)},{accuracy}" for cell, accuracy in zip(cells, (0.7, 0.9), strict=False)]
+    (tmp_path / "table.csv").write_text("\n".join(["arch,accuracy", *lines]), encoding="utf-8")
+    quality = report.open_quality(space, tmp_path / "table.csv", "accuracy")
+    assert quality.ask(cells[:2]).tolist() == [0.7, 0.9]
+    assert quality.ask(cells[2:]).tolist() == [0.7]  # not in the table: the same network's
