@@ -41,6 +41,8 @@ class CacheInfo:
     """Estimates that are remembered."""
     estimate_limit: int
     """How many are remembered at most."""
+    space_kernels: int
+    """Kernels of search spaces that are remembered beside, as long as the spaces live."""
 
 
 class PlatformMemory:
@@ -76,7 +78,7 @@ class PlatformMemory:
             self._estimates.popitem(last=False)
         return estimate
 
-    def info(self) -> CacheInfo:
+    def info(self, *, space_kernels: int = 0) -> CacheInfo:
         """The counts and sizes as they are now."""
         return CacheInfo(
             hits=self.bank.hits,
@@ -87,6 +89,7 @@ class PlatformMemory:
             estimate_misses=self._misses,
             estimate_size=len(self._estimates),
             estimate_limit=MAX_ESTIMATES,
+            space_kernels=space_kernels,
         )
 
     def clear(self) -> None:

@@ -364,11 +364,16 @@ class Platform:
 
     def cache_info(self) -> CacheInfo:
         """How many kernels and estimates are remembered, and how often one of them was the answer."""
-        return self.memory.info()
+        from annette.estimation.space_estimates import count_space_kernels
+
+        return self.memory.info(space_kernels=count_space_kernels(self))
 
     def clear_cache(self) -> None:
-        """Forget all kernels and estimates; no answer depends on them."""
+        """Forget all kernels, estimates and search spaces; no answer depends on them."""
+        from annette.estimation.space_estimates import forget_spaces
+
         self.memory.clear()
+        forget_spaces(self)
 
     def describe(self) -> tuple[str, ...]:
         """The mapping rules as text, one a line."""

@@ -13,11 +13,12 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary, ref
+from weakref import finalize, ref
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from annette.errors import UsageError
 from annette.estimation.network_estimates import estimate_many, models_of, require_model
 from annette.estimation.population.contents import map_population
 from annette.estimation.population.errors import NotVectorisedError
@@ -31,7 +32,7 @@ from annette.zoo.spaces.space import Encodings, Pieces, SearchSpace
 if TYPE_CHECKING:
     from annette.estimation.platform import Platform
 
-__all__ = ["OnProgress", "estimate_space"]
+__all__ = ["OnProgress", "count_space_kernels", "estimate_space", "forget_spaces"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ OnProgress = Callable[[int, int], None]
 CHUNK = 4096
 """Architectures at once: enough for arrays to pay, few enough for the memory of a small machine."""
 TASK = 4 * CHUNK
-"""Architectures that another process gets at once, to whom the platform travels with each task."""
+"""Architectures that another process gets at once; so few are not worth another process."""
 FEW = 8
 """For so few architectures building their networks is quicker than arrays."""
 SMALL_SPACE = 1_000_000
@@ -62,10 +63,26 @@ class _Known:
     reason: str | None = None
     """Why networks are built instead."""
     lock: threading.Lock = field(default_factory=threading.Lock)
-    """Held while something is learned: threads may share a space and a platform."""
+    """Held while a chunk is worked out: threads may share a space and a platform."""
 
 
-_KNOWN: WeakKeyDictionary[SearchSpace, list[_Known]] = WeakKeyDictionary()
+_KNOWN: dict[int, list[_Known]] = {}
+"""By identity of the space; forgotten with it."""
+_KNOWN_LOCK = threading.Lock()
+
+
+def forget_spaces(platform: Platform) -> None:
+    """Forget what is kept of search spaces on a platform; no answer depends on it."""
+    with _KNOWN_LOCK:
+        for items in _KNOWN.values():
+            items[:] = [item for item in items if item.platform() not in (None, platform)]
+
+
+def count_space_kernels(platform: Platform) -> int:
+    """How many kernels of search spaces are kept for a platform."""
+    with _KNOWN_LOCK:
+        items = [item for known in _KNOWN.values() for item in known if item.platform() is platform]
+    return sum(len(item.prices.rows) for item in items)
 
 
 def estimate_space(
@@ -81,19 +98,32 @@ def estimate_space(
     """`annette.estimation.platform.Platform.estimate_space`."""
     require_model(model)
     models_of(platform, target)
+    if not isinstance(space, SearchSpace):
+        raise UsageError(
+            f"space: found {type(space).__name__}, expected a SearchSpace; "
+            "annette.zoo.spaces.registry.open_space opens one by its name"
+        )
+    if not isinstance(n_jobs, int) or n_jobs == 0:
+        raise UsageError(
+            f"n_jobs: {n_jobs!r}, expected a whole number of processes, or -1 for one a processor"
+        )
     rows = _rows(space, encodings)
-    known = _known(platform, space)
     asked = _Asked(platform, space, model, target, n_jobs, on_progress)
-    with known.lock:
-        if space.size > SMALL_SPACE:
-            return _estimate_rows(asked, known, rows)
-        return _look_up(asked, known, rows)
+    known = _known(platform, space)
+    return (_estimate_rows if space.size > SMALL_SPACE else _look_up)(asked, known, rows)
 
 
 def _rows(space: SearchSpace, encodings: ArrayLike | Sequence[str]) -> Encodings:
-    if isinstance(encodings, Sequence) and len(encodings) and isinstance(encodings[0], str):
-        return space.check(space.parse_many([str(text) for text in encodings]))
-    return space.check(encodings)
+    if isinstance(encodings, str):
+        raise UsageError(f"{space.name}: one text, expected a sequence of texts, as in [text]")
+    array = np.asarray(encodings)
+    if (
+        array.ndim == 1
+        and array.dtype.kind in "UOT"
+        and all(isinstance(item, str) for item in array.tolist())
+    ):
+        return space.check(space.parse_many(array.tolist()))
+    return space.check(array)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +156,13 @@ def _look_up(asked: _Asked, known: _Known, rows: Encodings) -> NDArray[np.float6
         same = np.ravel_multi_index(tuple(space.canonical(own).T), space.choices)
         distinct, places = np.unique(same, return_inverse=True)
         some = np.stack(np.unravel_index(distinct, space.choices), axis=1).astype(np.int64)
-        answers[new] = _estimate_rows(asked, known, some)[places]
+        # Of the rows asked about as many are done as of those that have to be worked out.
+        inner = replace(
+            asked, on_progress=lambda done, to_do: asked.report(len(rows) * done // to_do, len(rows))
+        )
+        answers[new] = _estimate_rows(inner, known, some)[places]
+    else:
+        asked.report(len(rows), len(rows))
     found: NDArray[np.float64] = answers[ranks]
     return found
 
@@ -153,9 +189,7 @@ def _estimate_task(
     platform: Platform, space: SearchSpace, model: str, target: str, rows: Encodings
 ) -> NDArray[np.float64]:
     """What another process does."""
-    known = _known(platform, space)
-    with known.lock:
-        return _estimate_here(_Asked(platform, space, model, target), known, rows)
+    return _estimate_here(_Asked(platform, space, model, target), _known(platform, space), rows)
 
 
 def _estimate_here(asked: _Asked, known: _Known, rows: Encodings) -> NDArray[np.float64]:
@@ -165,7 +199,8 @@ def _estimate_here(asked: _Asked, known: _Known, rows: Encodings) -> NDArray[np.
         own = slice(start, min(start + CHUNK, len(rows)))
         if known.reason is None and not is_few:
             try:
-                found[own] = _estimate_chunk(asked, known, rows[own])
+                with known.lock:
+                    found[own] = _estimate_chunk(asked, known, rows[own])
             except NotVectorisedError as err:
                 known.reason = str(err)
                 _LOG.info("%s on %s network by network: %s", asked.space.name, asked.platform.name, err)
@@ -188,6 +223,8 @@ def _estimate_chunk(asked: _Asked, known: _Known, rows: Encodings) -> NDArray[np
 def _estimate_pieces(asked: _Asked, known: _Known, pieces: Pieces) -> NDArray[np.float64]:
     folded = fold(pieces)
     layers = assemble(pieces if folded is None else folded.pieces, known.templates)
+    if not layers.slots:
+        return np.zeros(layers.n_networks)
     kernels = map_population(layers, known.templates.signatures, asked.platform.mapping_model)
     numbers = known.prices.numbers(kernels)
     hi, lo = known.prices.parts(models_of(asked.platform, asked.target), asked.model, asked.target)
@@ -206,13 +243,15 @@ def _estimate_pieces(asked: _Asked, known: _Known, pieces: Pieces) -> NDArray[np
 
 def _known(platform: Platform, space: SearchSpace) -> _Known:
     """What is kept of a space on a platform."""
-    items = _KNOWN.setdefault(space, [])
-    items[:] = [item for item in items if item.platform() is not None]
-    for item in items:
-        if item.platform() is platform:
-            return item
-    found = _Known(ref(platform), Templates(space), KernelPrices(platform.device))
-    if platform.overhead is not None:
-        found.reason = "what networks take beyond their kernels is learned, and arrays do not carry it"
-    items.append(found)
-    return found
+    with _KNOWN_LOCK:
+        items = _KNOWN.get(id(space))
+        if items is None:
+            items = _KNOWN[id(space)] = []
+            finalize(space, _KNOWN.pop, id(space), None)
+        items[:] = [item for item in items if item.platform() is not None]
+        for item in items:
+            if item.platform() is platform:
+                return item
+        found = _Known(ref(platform), Templates(space), KernelPrices(platform.device))
+        items.append(found)
+        return found

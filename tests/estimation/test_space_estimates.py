@@ -7,7 +7,9 @@ import gc
 import logging
 
 import numpy as np
+import pandas as pd
 import pytest
+from joblib import parallel_config
 
 from annette.errors import UsageError
 from annette.estimation import space_estimates
@@ -40,7 +42,7 @@ def test_a_population_has_the_seconds_of_its_networks_to_the_last_bit(
     with caplog.at_level(logging.INFO):
         found = load_platform(platform).estimate_space(space, rows)
     assert "network by network" not in caplog.text
-    assert found[:6].tolist() == _one_by_one(load_platform(platform), name, rows[:6])
+    assert found[:10].tolist() == _one_by_one(load_platform(platform), name, rows[:10])
 
 
 def test_answers_keep_their_order_across_chunks(dpu: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,6 +134,10 @@ def test_nothing_asked_is_nothing_told(dpu: Platform) -> None:
         ([[0, 1]], {}, r"shape \(1, 2\)"),
         ([[0.5] * 6], {}, "expected whole numbers"),
         (["|nonsense|"], {}, "is no architecture"),
+        ("|nonsense|", {}, "one text, expected a sequence"),
+        (np.empty((3, 0)), {}, r"shape \(3, 0\)"),
+        ([[0] * 6], {"n_jobs": 0}, "n_jobs: 0"),
+        ([[0] * 6], {"n_jobs": 1.5}, "n_jobs: 1.5"),
         ([[0] * 6], {"model": "best"}, "layer model 'best'"),
         ([[0] * 6], {"target": "energy"}, "trained on measurements without energy"),
         ([[0] * 6], {"target": "area"}, "target 'area'"),
@@ -148,7 +154,60 @@ def test_bad_calls_are_told_in_a_line(
 def test_what_is_known_of_a_space_goes_with_it(dpu: Platform) -> None:
     space = open_space("fbnet")
     dpu.estimate_space(space, space.sample(12, seed=1))
-    known = len(space_estimates._KNOWN)
+    known = id(space)
+    assert known in space_estimates._KNOWN
     del space
     gc.collect()
-    assert len(space_estimates._KNOWN) < known
+    assert known not in space_estimates._KNOWN
+
+
+def test_clearing_forgets_spaces_and_changes_no_answer(dpu: Platform) -> None:
+    space = open_space("fbnet")
+    rows = space.sample(12, seed=1)
+    first = dpu.estimate_space(space, rows)
+    assert dpu.cache_info().space_kernels > 0
+    dpu.clear_cache()
+    assert dpu.cache_info().space_kernels == 0
+    assert dpu.estimate_space(space, rows).tolist() == first.tolist()
+
+
+def test_columns_of_text_are_read(dpu: Platform) -> None:
+    space = open_space("nasbench201")
+    texts = [space.format(row) for row in space.sample(3, seed=2).tolist()]
+    expected = dpu.estimate_space(space, texts).tolist()
+    assert dpu.estimate_space(space, np.array(texts)).tolist() == expected
+    assert dpu.estimate_space(space, pd.Series(texts, index=[7, 8, 9])).tolist() == expected
+
+
+def test_a_space_is_not_its_name(dpu: Platform) -> None:
+    with pytest.raises(UsageError, match="open_space"):
+        dpu.estimate_space("nasbench201", [[0] * 6])  # type: ignore[arg-type]
+
+
+def test_tasks_in_threads_and_questions_from_progress_do_not_wait_for_each_other(
+    dpu: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(space_estimates, "TASK", 12)
+    monkeypatch.setattr(space_estimates, "CHUNK", 12)
+    space = open_space("ofa")
+    rows = space.sample(40, seed=3)
+    expected = dpu.estimate_space(open_space("ofa"), rows).tolist()
+    with parallel_config(backend="threading"):
+        assert dpu.estimate_space(space, rows, n_jobs=2).tolist() == expected
+    asked: list[float] = []
+    found = dpu.estimate_space(
+        space, rows, on_progress=lambda done, to_do: asked.extend(dpu.estimate_space(space, rows[:1]))
+    )
+    assert found.tolist() == expected
+    assert set(asked) == {expected[0]}
+
+
+@pytest.mark.parametrize("count", [20, 300])
+def test_progress_reaches_the_end_whatever_was_known(count: int, dpu: Platform) -> None:
+    space = open_space("nasbench201")
+    rows = space.sample(count, seed=7)
+    for _ in range(2):
+        calls: list[tuple[int, int]] = []
+        dpu.estimate_space(space, rows, on_progress=lambda done, to_do: calls.append((done, to_do)))  # noqa: B023
+        assert calls[-1] == (count, count)
+        assert [done for done, _ in calls] == sorted(done for done, _ in calls)

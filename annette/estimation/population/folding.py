@@ -57,7 +57,8 @@ class Folded:
             )
             known = (first >= 0) & (second >= 0)
             used = (sources[:, last : last + two - one] == two).any(axis=(1, 2))
-            differs |= used & ~((known & alike) | (made[0] == made[1]))
+            alike = (known & alike) | (made[0] == made[1])
+            differs |= used & ~(alike & (layers.tensors[one] == layers.tensors[two]))
         return np.flatnonzero(differs)
 
 

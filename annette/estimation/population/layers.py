@@ -57,6 +57,8 @@ class PopulationLayers:
     """The position of the pieces that each slot belongs to, shape (n_slots,)."""
     handed: Ints
     """Address of what each piece hands on, shape (n_positions, n_networks)."""
+    tensors: Ints
+    """Shape and dtype of it, as a number, shape (n_positions, n_networks)."""
 
 
 def assemble(pieces: Pieces, templates: Templates) -> PopulationLayers:
@@ -103,6 +105,7 @@ def assemble(pieces: Pieces, templates: Templates) -> PopulationLayers:
         input_shapes=shape_of[inputs],
         positions=np.array(positions, dtype=np.int64),
         handed=handed,
+        tensors=tensors,
     )
 
 

@@ -142,10 +142,10 @@ class Signatures:
         known = self._holds.setdefault((node.feature, node.threshold, node.word, operand), [])
         for number in range(len(known), len(self.items)):
             site = self.site(number)
-            if operand >= len(site.operands):  # asked of another layer's signature by the way
+            if operand and operand >= len(site.operands):  # asked of another layer's signature by the way
                 known.append(False)
                 continue
-            value = FEATURES[node.feature](replace(site, operand=operand))
+            value = FEATURES[node.feature](replace(site, operand=operand) if operand else site)
             if isinstance(value, frozenset):
                 known.append(node.word in value)
             else:

@@ -21,6 +21,9 @@ INPUT = -1
 PORTS = -2
 """Reference code of a piece's first port; the others follow downwards."""
 
+_MOST_LAYOUTS = 1024
+"""Sets of structures whose layout is kept: which of them meet at a position is chance."""
+
 Reference = tuple[str, int]
 """``("layer", j)``: output of the piece's layer j; ``("port", k)``: what the piece reads at port k;
 ``("input", 0)``: the network's input."""
@@ -177,6 +180,8 @@ class Templates:
         """The slots that pieces of these structures share."""
         found = self._layouts.get(structures)
         if found is None:
+            if len(self._layouts) >= _MOST_LAYOUTS:
+                self._layouts.clear()
             found = self._layouts[structures] = _lay_out([self.structures[number] for number in structures])
         return found
 

@@ -187,7 +187,15 @@ class PopulationWalk:
     # Acting ------------------------------------------------------------------------------------------
 
     def vanish(self, number: int, own: Ints, operands: list[Ints], sources: list[Sources]) -> None:
-        """Layers of a slot are no work: who reads them reads their operands."""
+        """Layers of a slot are no work: who reads them reads their operands.
+
+        Raises
+        ------
+        NotVectorisedError
+            If nobody does: what feeds them then leaves its kernel or not, by how they are looked through.
+        """
+        if (self.leaves[own] & ~self.is_output[own]).any():
+            raise NotVectorisedError("a layer that vanishes is read by nobody")
         self.kernel[own] = -1
         if self.origin is None:
             self.origin = np.arange(self.size)

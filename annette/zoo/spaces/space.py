@@ -98,6 +98,7 @@ class SearchSpace(ABC):
     A space gives `name`, `choices`, `pieces` and `build_piece`; where not every row of choices is an
     architecture `valid_mask`, where several rows mean the same network `canonical`, where it has a notation
     of its own `parse` and `format`, where architectures that differ may be isomorphic `fingerprint`.
+    What a space says must not change while it lives: platforms remember their answers.
     """
 
     name: str
@@ -181,7 +182,7 @@ class SearchSpace(ABC):
             If they have another shape or a row is no architecture; the message names the first such row.
         """
         array = np.asarray(encodings)
-        if array.size == 0 and array.ndim <= 2:
+        if array.shape in ((0,), (0, len(self.choices))):
             return np.empty((0, len(self.choices)), dtype=np.int64)
         if array.ndim != 2 or array.shape[1] != len(self.choices):
             raise UsageError(
@@ -252,8 +253,8 @@ class SearchSpace(ABC):
             rows = rows[self.valid_mask(rows)][: count - known]
             found[known : known + len(rows)] = rows
             known += len(rows)
-            tries += 1
-            if not known and tries * _CHUNK > _MAX_TRIES * 100:
+            tries = 0 if len(rows) else tries + 1
+            if tries * _CHUNK > _MAX_TRIES * 100:
                 raise UsageError(f"{self.name}: no architecture among {tries * _CHUNK} random rows")
         return found
 
