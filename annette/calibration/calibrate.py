@@ -20,13 +20,21 @@ from annette.errors import ModelError
 from annette.graph.network import Network
 from annette.zoo.spaces.space import SearchSpace
 
-__all__ = ["LEAST_SAMPLES", "calibrate_networks", "calibrate_space", "unidentified_terms"]
+__all__ = [
+    "LEAST_SAMPLES",
+    "REFERENCE",
+    "REFERENCE_SEED",
+    "calibrate_contents",
+    "calibrate_networks",
+    "calibrate_space",
+    "unidentified_terms",
+]
 
 LEAST_SAMPLES = 4
 """With fewer nothing can be left out to see how wrong a model is."""
-_REFERENCE = 1000
+REFERENCE = 1000
 """Architectures that terms are scaled by."""
-_REFERENCE_SEED = 0
+REFERENCE_SEED = 0
 _SHARPNESS = 4
 """Weights of members go with the held-out error to the power of minus this."""
 _LEAST_GAIN = 0.05
@@ -89,23 +97,51 @@ def calibrate_space(
     """
     rows = space.check(encodings)
     measured = _checked(latency_s, len(rows))
-    reference = candidate_rows(space, seed=_REFERENCE_SEED, count=_REFERENCE)
-    fits = {}
-    for view in graph_views(space):
-        population = view.contents(reference)
-        fits[view.name] = _fit(view.contents(rows), population, measured)
-    graph = _likeliest({name: typical_error(item.errors) for name, item in fits.items()})
-    fit = fits[graph]
-    notes = _graph_notes({name: typical_error(item.errors) for name, item in fits.items()}, graph)
-    plain = _plain_model(fit, measured, device=device, space=space.name, graph=graph, notes=notes)
-    if not sources:
-        return plain
+    reference = candidate_rows(space, seed=REFERENCE_SEED, count=REFERENCE)
+    graphs = {view.name: (view.contents(reference), view.contents(rows)) for view in graph_views(space)}
     helpers = tuple(
         Source(model=model, mean_s=float(model.predict_space(space, reference).latency_s.mean()))
         for model in sources
     )
     columns = [item.model.predict_space(space, rows).latency_s / item.mean_s for item in helpers]
-    return _with_sources(plain, fit, measured, helpers, np.array(columns).T)
+    return calibrate_contents(
+        graphs, measured, device=device, space=space.name, sources=helpers, source_columns=columns
+    )
+
+
+def calibrate_contents(
+    graphs: Mapping[str, tuple[Contents, Contents]],
+    latency_s: Floats,
+    *,
+    device: str,
+    space: str | None,
+    sources: Sequence[Source] = (),
+    source_columns: Sequence[Floats] = (),
+) -> CalibratedModel:
+    """A model of a device from what measured networks are made of; what `calibrate_space` does with it.
+
+    Parameters
+    ----------
+    graphs : mapping of pairs of Contents
+        By sort of graphs, likelier ones first: networks that terms are scaled by, and the measured ones.
+    latency_s : ndarray of shape (k,)
+        Seconds, > 0.
+    device, space : str
+        Names.
+    sources : sequence of Source
+        Other devices.
+    source_columns : sequence of ndarray of shape (k,)
+        What each predicts of the measured networks over its mean.
+    """
+    fits = {name: _fit(samples, population, latency_s) for name, (population, samples) in graphs.items()}
+    errors = {name: typical_error(fit.errors) for name, fit in fits.items()}
+    graph = _likeliest(errors)
+    fit = fits[graph]
+    notes = _graph_notes(errors, graph)
+    plain = _plain_model(fit, latency_s, device=device, space=space, graph=graph, notes=notes)
+    if not sources:
+        return plain
+    return _with_sources(plain, fit, latency_s, tuple(sources), np.array(source_columns).T)
 
 
 def calibrate_networks(networks: Sequence[Network], latency_s: ArrayLike, *, device: str) -> CalibratedModel:
@@ -118,8 +154,7 @@ def calibrate_networks(networks: Sequence[Network], latency_s: ArrayLike, *, dev
     """
     measured = _checked(latency_s, len(networks))
     contents = count_networks(networks)
-    fit = _fit(contents, contents, measured)
-    return _plain_model(fit, measured, device=device, space=None, graph="needed", notes=())
+    return calibrate_contents({"needed": (contents, contents)}, measured, device=device, space=None)
 
 
 def unidentified_terms(columns: Floats, terms: Terms) -> dict[str, tuple[str, ...]]:

@@ -9,19 +9,29 @@ from numpy.typing import ArrayLike, NDArray
 
 from annette.calibration.features import Contents, count_networks
 from annette.calibration.graphs import graph_views
+from annette.calibration.residual import USUAL_SPREAD, kernel_factor
 from annette.calibration.terms import terms_of
 from annette.errors import UsageError
 from annette.graph.network import Network
 from annette.zoo.spaces.space import Encodings, SearchSpace
 
-__all__ = ["candidate_rows", "choose_rows", "suggest_architectures", "suggest_networks"]
+__all__ = [
+    "candidate_rows",
+    "choose_rows",
+    "design_of",
+    "information_rows",
+    "suggest_architectures",
+    "suggest_networks",
+]
 
 CANDIDATES = 1500
 """Architectures that are looked at: of more, designs of ten are no better."""
 _SMALL_SPACE = 20_000
 """Of spaces with at most so many rows the candidates are drawn out of all architectures, each once."""
 _PRIOR = 1e-3
-"""Variance of a term's amount that counts as known before anything is measured."""
+"""Variance of the noise over that of costs before anything is measured: 3 %, costs of the latency's size."""
+_RANK = 30
+"""Directions in which kinds of kernels may differ; the others tell next to nothing."""
 _ROUNDS = 2
 _LEAST_KERNELS = 0.1
 """Architectures with fewer kernels than this share of the mean in one of the graphs are not suggested: a
@@ -33,6 +43,29 @@ take no time at all only the fixed term is seen."""
 Floats = NDArray[np.float64]
 
 
+def information_rows(contents: Contents) -> Floats:
+    """What the latency of each network tells of: costs of terms, and kinds of kernels beside these.
+
+    Shape (n_networks, n_terms + rank), relative to the size of each network, so that latencies count by their
+    relative error.
+    """
+    terms = terms_of(contents)
+    columns = terms.columns(contents)
+    equal_share = contents.times * (terms.per_kind(contents.kinds).sum(axis=1) / max(len(terms.names) - 1, 1))
+    kinds = USUAL_SPREAD * equal_share @ kernel_factor(contents.kinds, rank=_RANK)
+    size = np.maximum(columns.mean(axis=1, keepdims=True), _LEAST_SIZE)
+    found: Floats = np.hstack([columns, kinds]) / size
+    return found
+
+
+def design_of(graphs: Sequence[Contents]) -> list[Floats]:
+    """The designs for `choose_rows` of networks as graphs of each sort."""
+    designs = [information_rows(contents) for contents in graphs]
+    if len(designs) > 1:
+        designs.append(np.hstack(designs))  # tells which of the graphs the device runs
+    return designs
+
+
 def choose_rows(designs: Sequence[Floats], count: int, measured: Sequence[int] = ()) -> list[int]:
     """Rows that together have the greatest determinant of information, for several designs at once.
 
@@ -40,8 +73,8 @@ def choose_rows(designs: Sequence[Floats], count: int, measured: Sequence[int] =
 
     Parameters
     ----------
-    designs : sequence of ndarray of shape (n_rows, n_terms)
-        The terms' amounts in each candidate, one array for each graph that a device may run.
+    designs : sequence of ndarray of shape (n_rows, n_unknowns)
+        `information_rows` of each candidate, one array for each graph that a device may run.
     count : int
         Rows to choose.
     measured : sequence of int
@@ -55,19 +88,18 @@ def choose_rows(designs: Sequence[Floats], count: int, measured: Sequence[int] =
     --------
     >>> import numpy as np
     >>> choose_rows([np.array([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])], 2)
-    [0, 2]
+    [1, 2]
     """
-    scaled = [rows / np.maximum(rows.mean(axis=1, keepdims=True), _LEAST_SIZE) for rows in designs]
-    inverses = [np.eye(rows.shape[1]) / _PRIOR for rows in scaled]
+    inverses = [np.eye(rows.shape[1]) / _PRIOR for rows in designs]
 
     def change(row: int, sign: float) -> None:
-        for place, rows in enumerate(scaled):
+        for place, rows in enumerate(designs):
             step = inverses[place] @ rows[row]
             inverses[place] = inverses[place] - sign * np.outer(step, step) / (1 + sign * (rows[row] @ step))
 
     def best(taken: Sequence[int]) -> int:
-        gains = np.zeros(len(scaled[0]))
-        for rows, inverse in zip(scaled, inverses, strict=True):
+        gains = np.zeros(len(designs[0]))
+        for rows, inverse in zip(designs, inverses, strict=True):
             gains += np.log1p(np.maximum(((rows @ inverse) * rows).sum(axis=1), 0.0))
         gains[list(taken)] = -np.inf
         return int(gains.argmax())
@@ -134,10 +166,7 @@ def suggest_architectures(
     is_empty[: len(known)] = False
     if (~is_empty).sum() >= len(known) + count:
         rows, populations = rows[~is_empty], [contents.rows(~is_empty) for contents in populations]
-    designs = [terms_of(contents).columns(contents) for contents in populations]
-    if len(designs) > 1:
-        designs.append(np.hstack(designs))  # tells which of the graphs the device runs
-    found: Encodings = rows[choose_rows(designs, count, range(len(known)))]
+    found: Encodings = rows[choose_rows(design_of(populations), count, range(len(known)))]
     return found
 
 
@@ -151,7 +180,7 @@ def suggest_networks(networks: Sequence[Network], count: int, *, measured: Seque
     """
     _require_enough("networks", len(networks) - len(measured), count)
     contents: Contents = count_networks(networks)
-    return choose_rows([terms_of(contents).columns(contents)], count, measured)
+    return choose_rows(design_of([contents]), count, measured)
 
 
 def _are_in(rows: Encodings, others: Encodings) -> NDArray[np.bool_]:

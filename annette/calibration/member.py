@@ -16,7 +16,7 @@ __all__ = ["Member", "Population", "fit_member"]
 _BROAD = 0.15
 """Share of the time that is spread over all terms before kinds of kernels get theirs, so that a kind whose
 terms seem to cost nothing can still be found to take long."""
-_SOURCE_SIZE = 2.0
+_SOURCE_SIZE = 3.0
 """Sources are that many times as large as the terms before costs are fitted: the same latency needs a smaller
 cost, so that it is rather laid to them than to terms."""
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from annette.calibration.features import KernelKinds
 
-__all__ = ["Residual", "correct", "fit_residual", "kernel_matrix"]
+__all__ = ["USUAL_SPREAD", "Residual", "correct", "fit_residual", "kernel_factor", "kernel_matrix"]
 
 Floats = NDArray[np.float64]
 
@@ -20,8 +20,10 @@ ACROSS_GROUPS = 0.3
 """Correlation of kernels of two groups that are equal in all traits."""
 _SPREADS = np.array([0.03, 0.06, 0.12, 0.25, 0.5, 1.0])
 _NOISES = np.array([0.003, 0.006, 0.012, 0.025, 0.05, 0.1, 0.2])
-_USUAL_SPREAD, _USUAL_NOISE, _WIDTH = 0.5, 0.01, 1.0
+USUAL_SPREAD = 0.5
+_USUAL_NOISE, _WIDTH = 0.01, 1.0
 """Centre and width (of the natural logarithm) of what is expected of both before anything is measured."""
+_NEGLIGIBLE = 1e-6
 _MOST_LOG = 1.0
 """A correction is held within a factor of e."""
 
@@ -33,6 +35,26 @@ def kernel_matrix(first: KernelKinds, second: KernelKinds) -> Floats:
     same = first.groups[:, None] == second.groups[None]
     alike: Floats = np.exp(-0.5 * np.maximum(squares, 0.0)) * np.where(same, 1.0, ACROSS_GROUPS)
     return alike
+
+
+def kernel_factor(kinds: KernelKinds, *, rank: int) -> Floats:
+    """A matrix F of shape (n_kinds, at most rank) with ``F @ F.T`` close to `kernel_matrix` of the kinds.
+
+    References
+    ----------
+    Fine and Scheinberg: Efficient SVM Training Using Low-Rank Kernel Representations, JMLR 2 (2001):
+    Cholesky's decomposition with the greatest pivot first, stopped early.
+    """
+    rest = np.ones(len(kinds))
+    columns: list[Floats] = []
+    while len(columns) < min(rank, len(kinds)) and rest.max() > _NEGLIGIBLE:
+        pivot = int(rest.argmax())
+        column = kernel_matrix(kinds, kinds.some([pivot]))[:, 0]
+        for known in columns:
+            column = column - known * known[pivot]
+        columns.append(column / np.sqrt(rest[pivot]))
+        rest = np.maximum(rest - columns[-1] ** 2, 0.0)
+    return np.array(columns).reshape(-1, len(kinds)).T
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -86,7 +108,7 @@ def fit_residual(shares: Floats, log_ratio: Floats, kinds: KernelKinds) -> Resid
     variances = spreads[:, None] ** 2 * np.maximum(values, 0.0) + noises[:, None] ** 2
     density = -0.5 * (rotated**2 / variances + np.log(variances)).sum(axis=1)
     density -= 0.5 * (np.log(noises / _USUAL_NOISE) / _WIDTH) ** 2
-    density -= 0.5 * (np.log(spreads / _USUAL_SPREAD) / _WIDTH) ** 2
+    density -= 0.5 * (np.log(spreads / USUAL_SPREAD) / _WIDTH) ** 2
     best = int(density.argmax())
     weights = vectors @ (rotated / variances[best])
     return Residual(
