@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
+from numbers import Integral
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
@@ -23,7 +24,7 @@ from annette.errors import UsageError, WorkerLostError
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["on_dask", "run_as_done", "run_in_order"]
+__all__ = ["on_dask", "require_jobs", "run_as_done", "run_in_order"]
 
 _Answer = TypeVar("_Answer")
 
@@ -31,6 +32,23 @@ _FEWEST_AHEAD = 16
 """Tasks that are with a cluster at any time: workers that come later find some."""
 _PATIENCE_S = 10.0
 """How long a scheduler may take to answer, and the first worker to appear."""
+
+
+def require_jobs(jobs: object) -> None:
+    """Check a number of processes.
+
+    Raises
+    ------
+    UsageError
+        If it is no whole number, 0, or less than -1.
+
+    Examples
+    --------
+    >>> require_jobs(4)
+    >>> require_jobs(-1)
+    """
+    if not isinstance(jobs, Integral) or isinstance(jobs, bool) or jobs == 0 or jobs < -1:
+        raise UsageError(f"jobs: {jobs!r}, expected a number of processes >= 1, or -1 for one a processor")
 
 
 def run_in_order(

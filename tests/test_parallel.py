@@ -8,7 +8,8 @@ import warnings
 
 import pytest
 
-from annette.parallel import run_as_done, run_in_order
+from annette.errors import UsageError
+from annette.parallel import require_jobs, run_as_done, run_in_order
 
 TASKS = [(number, 7) for number in range(20)]
 
@@ -58,3 +59,10 @@ def test_what_tasks_share_is_one_object_in_each_process_also_in_later_calls(jobs
         assert counts == list(range(counts[0], counts[0] + len(counts)))
     assert {text for _, _, text in seen} == {"same"}
     assert bool(box.met) == (jobs == 1)
+
+
+@pytest.mark.parametrize("jobs", [0, -2, 1.5, 2.0, "2", None, True])
+def test_a_number_of_processes_that_is_none_is_refused(jobs: object) -> None:
+    with pytest.raises(UsageError, match="expected a number of processes >= 1, or -1") as caught:
+        require_jobs(jobs)
+    assert "\n" not in str(caught.value)

@@ -18,7 +18,7 @@ from annette.backends.protocol import Backend
 from annette.errors import AnnetteError, DeviceLostError, MeasurementError, UsageError, WorkerLostError
 from annette.graph.network import Network
 from annette.measurement import DeviceInfo, Measurement
-from annette.parallel import run_as_done
+from annette.parallel import require_jobs, run_as_done
 from annette.store.campaign import CampaignStore
 from annette.store.codec import (
     measurement_from_json,
@@ -234,8 +234,7 @@ def check_jobs(jobs: int, device: DeviceInfo) -> None:
     UsageError
         If ``jobs`` is 0 or less than -1, or not 1 for a device that times one network at a time.
     """
-    if jobs == 0 or jobs < -1:
-        raise UsageError(f"jobs: {jobs}, expected a number of processes >= 1, or -1 for one a processor")
+    require_jobs(jobs)
     if device.is_exclusive and jobs != 1:
         raise UsageError(
             f"jobs: {jobs}, but {device.name} times one network at a time: networks side by side slow each "

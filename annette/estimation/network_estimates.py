@@ -22,7 +22,7 @@ from annette.graph.network_state import pack, unpack
 from annette.models.layer_models import MODEL_NAMES, LayerModels
 from annette.models.network_overhead import overhead_terms
 from annette.models.target import ENERGY, LATENCY
-from annette.parallel import run_as_done
+from annette.parallel import require_jobs, run_as_done
 
 if TYPE_CHECKING:
     from annette.estimation.platform import Platform
@@ -262,6 +262,11 @@ def estimate_many(
     """`Platform.estimate_many`."""
     require_model(model)
     models_of(platform, target)
+    require_jobs(n_jobs)
+    if not isinstance(networks, Iterable):
+        raise UsageError(
+            f"networks: found {type(networks).__name__}, expected an iterable of Networks; put one in a list"
+        )
     to_do = len(networks) if isinstance(networks, Sequence) else None
     chunks = _chunks(networks)
     if n_jobs == 1:

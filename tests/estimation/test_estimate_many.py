@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -190,3 +191,15 @@ def test_the_rows_not_asked_for_in_the_longest_time_are_forgotten() -> None:
     again = bank.add("conv", row + 13)
     assert again == 1
     assert bank.prices(np.array([0, 1]), platform.layer_models, "roofline").shape == (2,)
+
+
+@pytest.mark.parametrize("networks", [zoo_network("lenet5"), None, 3])
+def test_what_is_not_many_networks_is_refused(networks: Any) -> None:
+    with pytest.raises(UsageError, match="expected an iterable of Networks; put one in a list"):
+        load_platform("zcu102-dpu").estimate_many(networks)
+
+
+@pytest.mark.parametrize("n_jobs", [0, -2, 1.5, "2"])
+def test_so_many_processes_are_refused(n_jobs: Any) -> None:
+    with pytest.raises(UsageError, match="expected a number of processes"):
+        load_platform("zcu102-dpu").estimate_many([zoo_network("lenet5")], n_jobs=n_jobs)
