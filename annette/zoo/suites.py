@@ -16,6 +16,7 @@ from annette.graph.network import Network
 from annette.zoo.nasbench101 import nasbench101_network
 from annette.zoo.nasbench101_sampling import iterate_cells
 from annette.zoo.registry import zoo_network
+from annette.zoo.spaces.nasbench101 import Nasbench101
 from annette.zoo.spaces.registry import list_spaces, open_space
 from annette.zoo.spaces.space import Encodings, SearchSpace
 
@@ -26,6 +27,7 @@ __all__ = [
     "iterate_members",
     "iterate_suite",
     "list_suites",
+    "sample_distinct",
     "suite_networks",
 ]
 
@@ -219,8 +221,14 @@ def _members(name: str, space: SearchSpace, encodings: Encodings) -> Iterator[Su
 
 
 def _cells(name: str, count: int, seed: int) -> Iterator[SuiteMember]:
+    space = Nasbench101()
     for label, cell in zip(_labels(name, count), iterate_cells(seed=seed), strict=False):
-        yield SuiteMember(suite=name, name=label, build=partial(nasbench101_network, cell, name=label))
+        yield SuiteMember(
+            suite=name,
+            name=label,
+            build=partial(nasbench101_network, cell, name=label),
+            architecture=space.format(space.from_cell(cell)),
+        )
 
 
 def _labels(name: str, count: int) -> Iterator[str]:

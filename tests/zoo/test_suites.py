@@ -132,6 +132,14 @@ def test_members_survive_the_way_to_another_process(name: str) -> None:
             assert space.network(space.parse(member.architecture)).id == network.id
 
 
+@pytest.mark.parametrize("name", ["nasbench101-5", "nasbench201-5", "ofa-3", "fbnet-3", "transformer-3"])
+def test_members_of_a_space_are_told_in_its_notation(name: str) -> None:
+    space = open_space(name.rpartition("-")[0])
+    for member in iterate_members(name):
+        assert member.architecture is not None
+        assert space.network(space.parse(member.architecture)).id == member.build().id
+
+
 def test_a_sample_has_no_network_twice_and_its_seed_chooses_it() -> None:
     space = open_space("nasbench201")
     rows = sample_distinct(space, 4000, seed=1)
