@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import numpy as np
@@ -20,8 +21,16 @@ from annette.zoo.spaces.space import Encoding, Encodings, SearchSpace
 if TYPE_CHECKING:
     from annette.estimation.platform import Platform
 
-__all__ = ["LatencyConstraint", "LatencyObjective", "SuggestingTrial", "evaluate_population"]
+__all__ = [
+    "FinishedTrial",
+    "LatencyConstraint",
+    "LatencyObjective",
+    "SuggestingTrial",
+    "evaluate_population",
+]
 
+_TOO_LARGE = 2.0**62
+"""No integer of 64 bits, and no choice of any gene."""
 _GENE = "gene_{:02d}"
 """Name of an optimiser's parameter."""
 
@@ -96,7 +105,8 @@ class LatencyObjective:
         ----------
         what
             One: an encoding, a text in the space's notation, or a `Network` (of any kind). Many: an array of
-            shape (n, n_genes), or a list of encodings, texts or networks. Whole numbers may be floats.
+            shape (n, n_genes), or a list, an array or a column of a data frame of encodings, texts or
+            networks. Whole numbers may be floats.
 
         Raises
         ------
@@ -105,13 +115,14 @@ class LatencyObjective:
         """
         if isinstance(what, Network):
             return float(self._of_networks([what])[0])
-        if isinstance(what, str):
-            return float(self._of_rows([what])[0])
-        if len(what) and isinstance(what[0], Network):
-            return self._of_networks(what)  # type: ignore[arg-type]
-        if len(what) and isinstance(what[0], str):
-            return self._of_rows(what)  # type: ignore[arg-type]
-        rows = _whole(what, self.space)
+        items = _plain(what)
+        if isinstance(items, str):
+            return float(self._of_rows([items])[0])
+        if isinstance(items, Sequence) and len(items) and isinstance(items[0], Network):
+            return self._of_networks(items)
+        if isinstance(items, Sequence) and len(items) and isinstance(items[0], str):
+            return self._of_rows(_texts(items, self.space))
+        rows = _whole(items, self.space)
         if rows.ndim == 1 and len(rows):
             return float(self._of_rows(rows[None, :])[0])
         return self._of_rows(rows)
@@ -185,8 +196,8 @@ class LatencyConstraint:
     """As for `Platform.estimate_space`."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.budget_s < np.inf:
-            raise UsageError(f"budget_s: {self.budget_s}, expected a number of seconds > 0")
+        if not isinstance(self.budget_s, Real) or not 0 < self.budget_s < np.inf:
+            raise UsageError(f"budget_s: {self.budget_s!r}, expected a number of seconds > 0")
 
     @property
     def objective(self) -> LatencyObjective:
@@ -283,17 +294,29 @@ def evaluate_population(
     return np.column_stack([np.empty(shape), *columns]), np.column_stack([np.empty(shape), *kept])
 
 
+def _plain(what: Any) -> Any:
+    """Columns and arrays of what is no number as lists, whatever they count their rows by."""
+    values = what.to_numpy() if hasattr(what, "to_numpy") else what
+    return values.tolist() if isinstance(values, np.ndarray) and values.dtype.kind in "OUT" else values
+
+
+def _texts(items: Sequence[Any], space: SearchSpace) -> list[str]:
+    for place, item in enumerate(items):
+        if not isinstance(item, str):
+            raise UsageError(
+                f"{space.name}: architecture {place} is {type(item).__name__}, expected a text as the first"
+            )
+    return [str(item) for item in items]
+
+
 def _whole(what: Any, space: SearchSpace) -> NDArray[np.int64]:
     """Numbers of one or two dimensions as integers."""
-    try:
-        return _integers(what)
-    except UsageError:
-        raise
-    except ValueError as err:
+    if not isinstance(what, Sequence | np.ndarray) or isinstance(what, bytes):
         raise UsageError(
             f"{space.name}: found {type(what).__name__}, expected an encoding, a text in the space's "
             "notation, a Network, or many of one of these"
-        ) from err
+        )
+    return _integers(what)
 
 
 def _population(encodings: ArrayLike, space: SearchSpace) -> Encodings:
@@ -314,9 +337,16 @@ def _population(encodings: ArrayLike, space: SearchSpace) -> Encodings:
 
 
 def _integers(values: ArrayLike) -> NDArray[np.int64]:
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError) as err:
+        raise UsageError(
+            "encodings of different lengths, expected an encoding, or rows of equal length"
+        ) from err
     if array.dtype.kind not in "iubf":
         raise UsageError(f"encodings of {array.dtype}, expected whole numbers")
+    if array.dtype.kind == "f" and not (np.abs(array) < _TOO_LARGE).all():  # nan is not either
+        raise UsageError("encodings with values that are not finite or far too large, expected whole numbers")
     whole = array.astype(np.int64)
     if array.dtype.kind == "f" and not (whole == array).all():
         raise UsageError(

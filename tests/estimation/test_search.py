@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import annette
@@ -24,6 +25,7 @@ CONSTRAINT = LatencyConstraint(PLATFORM, SPACE, budget_s=BUDGET_S)
 CELLS = st.tuples(*(st.integers(0, count - 1) for count in SPACE.choices))
 
 
+@settings(deadline=None)  # the first population of a space takes longer
 @given(cells=st.lists(CELLS, min_size=1, max_size=5))
 def test_every_form_of_an_architecture_has_the_platforms_latency(cells: list[tuple[int, ...]]) -> None:
     expected_s = PLATFORM.estimate_space(SPACE, cells).tolist()
@@ -67,6 +69,7 @@ def test_models_targets_and_jobs_are_passed_on() -> None:
         LatencyObjective(PLATFORM, SPACE, target="energy")(SPACE.sample(1, seed=0))
 
 
+@settings(deadline=None)  # the first population of a space takes longer
 @given(cells=st.lists(CELLS, min_size=1, max_size=5))
 def test_the_budget_is_kept_where_the_violation_is_not_above_0(cells: list[tuple[int, ...]]) -> None:
     latency_s = OBJECTIVE(cells)
@@ -74,8 +77,8 @@ def test_the_budget_is_kept_where_the_violation_is_not_above_0(cells: list[tuple
     np.testing.assert_allclose(CONSTRAINT.violation(cells), (latency_s - BUDGET_S) / BUDGET_S)
 
 
-@pytest.mark.parametrize("budget_s", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_budget_that_is_none_is_refused(budget_s: float) -> None:
+@pytest.mark.parametrize("budget_s", [0.0, -1.0, float("nan"), float("inf"), "x", None, [1.0]])
+def test_a_budget_that_is_none_is_refused(budget_s: Any) -> None:
     with pytest.raises(UsageError, match="budget_s"):
         LatencyConstraint(PLATFORM, SPACE, budget_s=budget_s)
 
@@ -89,11 +92,60 @@ def test_a_budget_that_is_none_is_refused(budget_s: float) -> None:
         ([(0.5, 0, 0, 0, 0, 0)], "fractions"),
         ([("a", 1)], "expected"),
         ([(1, 2), (1, 2, 3)], "expected an encoding"),
+        (None, "found NoneType, expected an encoding"),
+        (3, "found int, expected an encoding"),
+        ({"gene": 3}, "found dict, expected an encoding"),
+        (b"12", "found bytes, expected an encoding"),
+        ([None], "expected whole numbers"),
+        (["|nonsense|", 3], "architecture 1 is int, expected a text"),
+        ([(float("nan"), 0, 0, 0, 0, 0)], "not finite"),
+        ([(1e30, 0, 0, 0, 0, 0)], "far too large"),
+        ((float("-inf"), 0, 0, 0, 0, 0), "not finite"),
     ],
 )
 def test_what_is_no_architecture_is_refused(what: Any, message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        OBJECTIVE(what)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UsageError, match=message) as caught:
+            OBJECTIVE(what)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), 1e30, -1e30, float("inf")])
+def test_populations_with_values_that_are_no_numbers_are_refused_without_a_warning(value: float) -> None:
+    rows = np.full((2, 6), value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for ask in (OBJECTIVE.evaluate, CONSTRAINT.violation):
+            with pytest.raises(UsageError, match="not finite or far too large"):
+                ask(rows)
+        with pytest.raises(UsageError, match="not finite or far too large"):
+            evaluate_population(rows, objectives=[OBJECTIVE])
+    with pytest.raises(UsageError, match="different lengths"):
+        OBJECTIVE.evaluate([[1, 2], [3]])
+
+
+def test_columns_of_data_frames_and_arrays_hold_architectures_too() -> None:
+    pandas = pytest.importorskip("pandas")
+    cells = SPACE.sample(4, seed=2)
+    texts, networks = [SPACE.format(cell) for cell in cells], [SPACE.network(cell) for cell in cells]
+    expected_s = OBJECTIVE(cells).tolist()
+    index = [9, 7, 5, 3]
+    for column in (
+        pandas.Series(texts, index=index),
+        pandas.Series(texts, index=list("abcd"), dtype="string"),
+        pandas.Series(networks, index=index),
+        pandas.Series([tuple(cell) for cell in cells.tolist()], index=index),
+        pandas.DataFrame(cells, index=index),
+        pandas.Index(texts),
+        np.array(texts),
+        np.array(texts, dtype=object),
+        tuple(texts),
+    ):
+        assert OBJECTIVE(column).tolist() == expected_s
+    assert OBJECTIVE(pandas.DataFrame(cells, index=index).iloc[1]) == expected_s[1]
+    for one in (np.str_(texts[0]), np.array(texts[0]), np.array(texts[0], dtype=object)):
+        assert OBJECTIVE(one) == expected_s[0]
 
 
 def test_rows_that_are_no_architectures_are_infinitely_slow_for_an_optimiser() -> None:
