@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annette.errors import StoreError, UsageError
-from annette.evaluation.table_file import Cell, read_columns
+from annette.evaluation.table_file import Cell, read_table
 from annette.store.strict_json import shorten
 from annette.zoo.spaces.registry import list_spaces, open_space
 from annette.zoo.spaces.space import Encodings, SearchSpace
@@ -22,6 +22,7 @@ __all__ = ["UNITS", "LatencyTable", "NumberColumn", "read_latency_table"]
 UNITS: Mapping[str, float] = MappingProxyType({"s": 1.0, "ms": 1e-3, "us": 1e-6})
 """Seconds in each unit that a table may have its latencies in."""
 
+_BY_NUMBER = ("index",)
 _FORMS: Sequence[tuple[str | None, tuple[str, ...], str]] = (
     ("ofa", ("ks", "e", "d", "r"), "ks={};e={};d={};r={}"),
     ("fbnet", ("op_idx_list",), "{}"),
@@ -33,9 +34,10 @@ _FORMS: Sequence[tuple[str | None, tuple[str, ...], str]] = (
     (None, ("arch",), "{}"),
     (None, ("architecture",), "{}"),
     (None, ("arch_str",), "{}"),
-    (None, ("index",), "{}"),
+    (None, _BY_NUMBER, "{}"),
 )
 """Space, columns and how their cells make an architecture in its notation; a form without space fits any."""
+_MOST_NAMED = 4
 _LABELS = frozenset(name for _, names, _ in _FORMS for name in names)
 """Columns that never hold latencies."""
 _MISSING = frozenset({"", "nan", "na", "n/a", "null", "none"})
@@ -66,6 +68,8 @@ class LatencyTable:
     space: SearchSpace
     encodings: Encodings
     """Shape (n_architectures, n_genes); all differ."""
+    row_numbers: Sequence[int]
+    """Where each architecture stands in the file: 1 is the first row below the header, blank lines count."""
     unit: str
     """Of the latencies in the file: a key of `UNITS`."""
     cells: Mapping[str, Sequence[Cell]] = field(repr=False)
@@ -106,8 +110,8 @@ class LatencyTable:
             value = _number(cell)
             if value is None or not math.isfinite(value):
                 raise StoreError(
-                    f"{self.path}: row {row + 1}, column {column!r}: found {shorten(repr(cell))}, expected a "
-                    "number, or nothing where it was not measured"
+                    f"{self.path}: row {self.row_numbers[row]}, column {column!r}: found "
+                    f"{shorten(repr(cell))}, expected a number, or nothing where it was not measured"
                 )
             rows.append(row)
             values.append(value)
@@ -121,16 +125,18 @@ class LatencyTable:
         Raises
         ------
         UsageError, StoreError
-            As `numbers`; StoreError also for a latency that is not > 0.
+            As `numbers`; StoreError also for a latency that is not > 0 in seconds.
         """
         found = self.numbers(device)
-        if (found.values <= 0).any():
-            place = int(np.flatnonzero(found.values <= 0)[0])
+        seconds = found.values * UNITS[self.unit]
+        if (seconds <= 0).any():
+            place = int(np.flatnonzero(seconds <= 0)[0])
             raise StoreError(
-                f"{self.path}: row {found.rows[place] + 1}, column {device!r}: found {found.values[place]}, "
-                "expected a latency above 0; leave the cell empty where it was not measured"
+                f"{self.path}: row {self.row_numbers[found.rows[place]]}, column {device!r}: found "
+                f"{found.values[place]} {self.unit}, expected a latency above 0 s; leave the cell empty "
+                "where it was not measured"
             )
-        return NumberColumn(rows=found.rows, values=found.values * UNITS[self.unit], missing=found.missing)
+        return NumberColumn(rows=found.rows, values=seconds, missing=found.missing)
 
 
 def read_latency_table(
@@ -140,7 +146,8 @@ def read_latency_table(
 
     Architectures stand in a column ``arch``, ``architecture`` or ``arch_str`` in the notation of their
     space; in ``op_idx_list`` for FBNet; in ``ks``, ``e``, ``d`` and ``r`` for Once-for-All; or else in
-    ``index``, for a space that numbers them. Rows are counted from 1, the header not.
+    ``index``, for NAS-Bench-201: no other space numbers them. Rows are counted from 1, blank ones too, the
+    header not.
 
     Parameters
     ----------
@@ -161,18 +168,20 @@ def read_latency_table(
     """
     if unit not in UNITS:
         raise UsageError(f"unit {unit!r}, expected {', '.join(UNITS)}")
-    columns = read_columns(path)
+    file = read_table(path)
+    columns, places = file.columns, file.row_numbers
     where = str(path)
     own_space, names, template = _form(columns, where)
-    texts = _texts(columns, names, template, where)
+    texts = _texts(columns, names, template, where, places)
     opened = _open_space(space, own_space, names, texts[0], where)
-    encodings = _parse(opened, texts, where)
-    _require_distinct(encodings, texts, where)
+    encodings = _parse(opened, texts, where, places)
+    _require_distinct(encodings, texts, where, places)
     encodings.setflags(write=False)
     return LatencyTable(
         path=where,
         space=opened,
         encodings=encodings,
+        row_numbers=places,
         unit=unit,
         cells=MappingProxyType({name: cells for name, cells in columns.items() if name not in _LABELS}),
     )
@@ -182,14 +191,23 @@ def _form(columns: Mapping[str, list[Cell]], where: str) -> tuple[str | None, tu
     for form in _FORMS:
         if all(name in columns for name in form[1]):
             return form
-    wanted = "; ".join(" ".join(names) for _, names, _ in _FORMS)
+    wanted = "; ".join(
+        " ".join(names) if len(names) <= _MOST_NAMED else f"{names[0]} to {names[-1]}"
+        for _, names, _ in _FORMS
+    )
     found = shorten(", ".join(columns))
     raise StoreError(f"{where}: found the columns {found}, expected architectures in one of: {wanted}")
 
 
-def _texts(columns: Mapping[str, list[Cell]], names: tuple[str, ...], template: str, where: str) -> list[str]:
+def _texts(
+    columns: Mapping[str, list[Cell]],
+    names: tuple[str, ...],
+    template: str,
+    where: str,
+    places: Sequence[int],
+) -> list[str]:
     texts = []
-    for row, cells in enumerate(zip(*(columns[name] for name in names), strict=True), 1):
+    for row, *cells in zip(places, *(columns[name] for name in names), strict=True):
         if any(cell is None for cell in cells):
             raise StoreError(f"{where}: row {row} has no {' or '.join(names)}, expected an architecture")
         texts.append(template.format(*cells))
@@ -202,11 +220,19 @@ def _open_space(
     if given is not None:
         if own is not None and given.partition(",")[0] != own:
             raise UsageError(f"{where}: columns {', '.join(names)} are of the space {own}, not of {given}")
-        return open_space(given)
+        opened = open_space(given)
+        if names == _BY_NUMBER and not _takes(opened, "0"):
+            raise UsageError(
+                f"{where}: column index, but {opened.name} does not number its architectures: only "
+                f"{', '.join(_numbering())} does; give a column architecture in the space's notation"
+            )
+        return opened
     if own is not None:
         return open_space(own)
     spaces = [entry.name for entry in list_spaces()]
-    if names != ("index",):
+    if names == _BY_NUMBER:
+        spaces = _numbering()
+    else:
         fitting = [space for space in map(open_space, spaces) if _takes(space, first)]
         if len(fitting) == 1:
             return fitting[0]
@@ -214,6 +240,11 @@ def _open_space(
         f"{where}: cannot tell the space of {names[0]} {shorten(repr(first))}; say which one it is, out of "
         f"{', '.join(spaces)}"
     )
+
+
+def _numbering() -> list[str]:
+    """The spaces whose notation knows architectures by their number."""
+    return [entry.name for entry in list_spaces() if _takes(open_space(entry.name), "0")]
 
 
 def _takes(space: SearchSpace, text: str) -> bool:
@@ -224,11 +255,11 @@ def _takes(space: SearchSpace, text: str) -> bool:
     return True
 
 
-def _parse(space: SearchSpace, texts: Sequence[str], where: str) -> Encodings:
+def _parse(space: SearchSpace, texts: Sequence[str], where: str, places: Sequence[int]) -> Encodings:
     try:
         return np.array(space.parse_many(texts), dtype=np.int64)
     except UsageError:
-        for row, text in enumerate(texts, 1):  # one of them is wrong: which?
+        for row, text in zip(places, texts, strict=True):  # one of them is wrong: which?
             try:
                 space.parse(text)
             except UsageError as err:
@@ -236,14 +267,14 @@ def _parse(space: SearchSpace, texts: Sequence[str], where: str) -> Encodings:
         raise
 
 
-def _require_distinct(encodings: Encodings, texts: Sequence[str], where: str) -> None:
+def _require_distinct(encodings: Encodings, texts: Sequence[str], where: str, places: Sequence[int]) -> None:
     _, first, inverse = np.unique(encodings, axis=0, return_index=True, return_inverse=True)
     earlier = first[inverse.reshape(-1)]
     again = np.flatnonzero(earlier != np.arange(len(encodings)))
     if len(again):
         row = int(again[0])
         raise StoreError(
-            f"{where}: rows {earlier[row] + 1} and {row + 1} are the same architecture, "
+            f"{where}: rows {places[earlier[row]]} and {places[row]} are the same architecture, "
             f"{shorten(texts[row])}; keep one of them"
         )
 

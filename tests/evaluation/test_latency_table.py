@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any, cast
 
@@ -130,9 +131,21 @@ A, B, C = CELLS
     [
         ("arch,gpu", (), "no rows"),
         ("", (), "0 columns"),
-        ("gpu,cpu", ("1,2",), "expected architectures in one of: ks e d r; op_idx_list; arch"),
+        (
+            "gpu,cpu",
+            ("1,2",),
+            "expected architectures in one of: ks e d r; op_idx_list; block0_e to block6_se; arch; ",
+        ),
         ("arch,gpu,gpu", (f"{A},1,2",), "column 3 is called 'gpu', expected a name that no other"),
         ("arch,", (f"{A},1",), "column 2 is called ''"),
+        (",arch,gpu", (f"0,{A},1",), r"column 1 has no name, .*to_csv\(\.\.\., index=False\)"),
+        ("arch;gpu", (f"{A};1",), "';' between the names of the columns, expected commas"),
+        ("arch;gpu", (f"{A};1,5",), "';' between the names of the columns, expected commas"),
+        ("arch\tgpu", (f"{A}\t1",), "tabs between the names of the columns, expected commas"),
+        ("\narch,gpu", (f"{A},1", "", "", f"{B},1,2"), "row 4 has 3 cells, expected 2"),
+        ("arch,gpu", ("", f"{A},1", "", f"{B.replace('conv', 'cnov')},1"), "row 4: .*'nor_cnov_3x3'"),
+        ("arch,gpu", ("", f"{A},1", "", ",1"), "row 4 has no arch"),
+        ("arch,gpu", ("", f"{A},1", "", f"{B},1", f"{A},2"), "rows 2 and 5 are the same"),
         ("arch,gpu", (f"{A},1", f"{B},1,2"), "row 2 has 3 cells, expected 2"),
         ("arch,gpu", (f"{A},1", f"{B.replace('conv', 'cnov')},1"), "row 2: .*operation 'nor_cnov_3x3'"),
         ("arch,gpu", (f"{A},1", ",1"), "row 2 has no arch, expected an architecture"),
@@ -157,14 +170,52 @@ def test_faults_are_named_with_their_place(
         ("fast", "row 2, column 'gpu': found 'fast', expected a number"),
         ("inf", "row 2, column 'gpu': found 'inf'"),
         ("1_0", "row 2, column 'gpu': found '1_0'"),
-        ("0", r"row 2, column 'gpu': found 0\.0, expected a latency above 0"),
-        ("-1", r"found -1\.0, expected a latency above 0"),
+        ("0", r"row 2, column 'gpu': found 0\.0 s, expected a latency above 0"),
+        ("-1", r"found -1\.0 s, expected a latency above 0"),
     ],
 )
 def test_what_is_no_latency_is_refused_with_its_row(cell: str, fault: str, tmp_path: Path) -> None:
     table = read_latency_table(_write(tmp_path / "t.csv", "arch,gpu", f"{A},1", f"{B},{cell}", f"{C},NaN"))
     with pytest.raises(StoreError, match=fault):
         table.latencies_s("gpu")
+
+
+def test_blank_lines_count_where_a_latency_is_refused(tmp_path: Path) -> None:
+    path = _write(tmp_path / "t.csv", "arch,gpu,cpu", "", f"{A},1,2", "", "", f"{B},0,fast")
+    table = read_latency_table(path)
+    assert list(table.row_numbers) == [2, 5]
+    for column in ("gpu", "cpu"):
+        with pytest.raises(StoreError, match=f"row 5, column '{column}'"):
+            table.latencies_s(column)
+
+
+def test_a_latency_that_is_none_in_seconds_is_refused(tmp_path: Path) -> None:
+    path = _write(tmp_path / "t.csv", "arch,gpu", f"{A},1", f"{B},5e-324")
+    assert (read_latency_table(path).latencies_s("gpu").values > 0).all()
+    with pytest.raises(
+        StoreError, match="row 2, column 'gpu': found 5e-324 us, expected a latency above 0 s"
+    ):
+        read_latency_table(path, unit="us").latencies_s("gpu")
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in list_spaces() if entry.name != "nasbench201"])
+def test_only_nasbench201_numbers_its_architectures(name: str, tmp_path: Path) -> None:
+    path = _write(tmp_path / "t.csv", "index,gpu", "9,1.5")
+    with pytest.raises(UsageError, match=f"{name} does not number its architectures: only nasbench201 does"):
+        read_latency_table(path, space=name)
+    with pytest.raises(UsageError, match=r"out of nasbench201$"):
+        read_latency_table(path)
+
+
+def test_only_files_are_read(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path, found in ((pipe, "a pipe"), (Path("/dev/null"), "a device"), (tmp_path, "a directory")):
+        with pytest.raises(StoreError, match=f"is .*{found}.*, expected a file to read"):
+            read_latency_table(path)
+    with pytest.raises(StoreError, match="a name with NUL") as caught:
+        read_latency_table("a\0b.csv")
+    assert caught.value.args[0].isprintable()
 
 
 def test_wrong_names_are_told_what_there_is(tmp_path: Path) -> None:
@@ -191,7 +242,11 @@ def test_wrong_names_are_told_what_there_is(tmp_path: Path) -> None:
 def test_files_and_tables_have_a_largest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = _write(tmp_path / "t.csv", "arch,gpu", f"{A},1", f"{B},1")
     monkeypatch.setattr(table_file, "MAX_ROWS", 1)
-    with pytest.raises(StoreError, match="more than 1 rows; split"):
+    with pytest.raises(StoreError, match=r"2 rows or more of 2 cells, expected at most 1 rows .*; split"):
+        read_latency_table(path)
+    monkeypatch.setattr(table_file, "MAX_ROWS", 2)
+    monkeypatch.setattr(table_file, "MAX_CELLS", 3)
+    with pytest.raises(StoreError, match="and 3 cells; split"):
         read_latency_table(path)
     monkeypatch.setattr(table_file, "MAX_FILE_BYTES", 10)
     with pytest.raises(StoreError, match="expected at most 10; split"):
