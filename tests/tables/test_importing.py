@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ from annette.tables.importing import ImportedTable, import_table, read_table, ta
 from annette.tables.kernel import OPERATORS, TableKernel, add_kernel
 from annette.tables.rows import read_kernels
 from annette.tables.schema import TableSchema, read_schema
+from annette.zoo.spaces.registry import open_space
 
 sys.path.insert(0, str(Path(__file__).parent))
 import made_table
@@ -124,6 +126,19 @@ def test_many_networks_are_estimated_as_one_by_one(platform: Platform, table: Im
     networks = list(table_networks(table.kernels).values())
     one_by_one = [platform.estimate(network).latency_s for network in networks]
     assert platform.estimate_many(networks).tolist() == one_by_one
+
+
+def test_a_search_space_is_estimated_with_the_overhead(platform: Platform) -> None:
+    space = open_space("nasbench201")
+    rows = space.sample(10, seed=0)
+    one_by_one = [platform.estimate(space.network(row)).latency_s for row in rows.tolist()]
+    assert platform.estimate_space(space, rows).tolist() == one_by_one
+
+
+def test_the_overhead_travels_to_other_processes(platform: Platform, table: ImportedTable) -> None:
+    other = pickle.loads(pickle.dumps(platform))  # noqa: S301  # our own
+    network = table_networks(table.kernels)["net7"]
+    assert other.estimate(network).latency_s == platform.estimate(network).latency_s
 
 
 def test_the_overhead_lasts(platform: Platform, tmp_path: Path) -> None:

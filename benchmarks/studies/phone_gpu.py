@@ -1,0 +1,194 @@
+"""Kernel tables of four phone GPUs as platforms: end-to-end times of networks left out.
+
+    python benchmarks/studies/phone_gpu.py FOLDER
+
+FOLDER holds phone_gpu_kernels.csv and phone_gpu_networks.csv (qed-usc/mobile-ml-benchmark, MIT), which are no
+part of this repository. Five times 25 of the 72 networks are left out. Of the kernels of the others some are
+measured, drawn at random; of all the others shapes and end-to-end times are known (``mixed, 10 networks``: of
+ten only). Networks that are left out are known by the shapes of their layers: which kernel runs is predicted.
+``measured kernels`` has the true time of every kernel instead and the same form of overhead: the floor.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from provenance import RESULTS, record
+from scipy.stats import spearmanr
+
+from annette.measurement import DeviceInfo
+from annette.models.generator import network_overhead
+from annette.models.kernel_table import build_kernel_table
+from annette.models.layer_models import MODEL_NAMES, fit_layer_models
+from annette.models.mapping_model import fit_mapping_model
+from annette.models.network_overhead import NetworkOverhead, fit_overhead, overhead_terms
+from annette.models.training import training_data
+from annette.store.records import WHOLE_NETWORK
+from annette.tables.importing import ImportedTable, read_table, table_device, table_networks, table_records
+from annette.tables.schema import read_schema
+
+BUDGETS: tuple[int | None, ...] = (30, 100, 300, 1000, None)
+N_SPLITS, N_LEFT_OUT, FEW_WHOLES = 5, 25, 10
+FEW, FLOOR = "mixed, 10 networks", "measured kernels"
+PHONES = ("pixel4", "s10", "mi8se", "iphone7")
+
+
+def known_part(table: ImportedTable, left_out: set[str], budget: int | None, seed: int) -> ImportedTable:
+    """The table without these networks, with the times of as many kernels as the budget allows."""
+    kernels = [kernel for kernel in table.kernels if kernel.network not in left_out]
+    rng = np.random.default_rng([seed, 1])
+    count = len(kernels) if budget is None else budget
+    timed = set(rng.choice(len(kernels), count, replace=False).tolist())
+    return replace(
+        table,
+        kernels=tuple(
+            kernel if number in timed else replace(kernel, latency_s=None)
+            for number, kernel in enumerate(kernels)
+        ),
+        latencies={name: value for name, value in table.latencies.items() if name not in left_out},
+    )
+
+
+def predict(
+    table: ImportedTable, left_out: Sequence[str], device: DeviceInfo, *, budget: int | None, seed: int
+) -> dict[str, NDArray[np.float64]]:
+    """End-to-end seconds of the networks that are left out, by model."""
+    records = table_records(known_part(table, set(left_out), budget, seed), device)
+    wholes = [item for item in records if item.task.tag(WHOLE_NETWORK) is not None]
+    observed = [item for item in records if item.task.tag(WHOLE_NETWORK) is None]
+    pairs = [(item.task.network, item.measurement.mapping) for item in observed]
+    mapping = fit_mapping_model(
+        [(network, found) for network, found in pairs if found is not None],
+        groups=[item.task.group for item in observed],
+    )
+    models = fit_layer_models(training_data(observed, device), seed=seed)
+    networks = table_networks(table.kernels)
+    kernels = build_kernel_table([(item, mapping.predict(item)) for item in networks.values()], device)
+    places = [list(networks).index(name) for name in left_out]
+
+    def whole_s(
+        overhead: NetworkOverhead | None, sum_s: NDArray[np.float64], model: str
+    ) -> NDArray[np.float64]:
+        assert overhead is not None
+        terms = overhead_terms(sum_s, kernels.values, kernels.network_index)
+        found: NDArray[np.float64] = overhead.network_s(terms, model)[places]
+        return found
+
+    sums = {
+        model: np.bincount(kernels.network_index, models.predict_s(kernels, model), len(networks))
+        for model in MODEL_NAMES
+    }
+    overhead = network_overhead(wholes, mapping, models, device)
+    found = {model: whole_s(overhead, sums[model], model) for model in MODEL_NAMES}
+    few = np.random.default_rng([seed, 2]).choice(len(wholes), FEW_WHOLES, replace=False)
+    overhead = network_overhead([wholes[index] for index in few], mapping, models, device)
+    found[FEW] = whole_s(overhead, sums["mixed"], "mixed")
+    true = dict.fromkeys(networks, 0.0)
+    for kernel in table.kernels:
+        true[kernel.network] += kernel.latency_s or 0.0
+    sum_s = np.array(list(true.values()))
+    known = np.setdiff1d(np.arange(len(networks)), places)
+    measured = np.array([table.latencies[name] for name in networks])
+    terms = overhead_terms(sum_s, kernels.values, kernels.network_index)
+    found[FLOOR] = whole_s(fit_overhead({FLOOR: terms[known]}, measured[known]), sum_s, FLOOR)
+    return found
+
+
+def study(table: ImportedTable, device: DeviceInfo, budget: int | None) -> dict[str, dict[str, float]]:
+    """Mean over the splits of error and rank correlation, by model."""
+    names = list(dict.fromkeys(kernel.network for kernel in table.kernels))
+    scores: dict[str, list[tuple[float, float]]] = {}
+    for seed in range(N_SPLITS):
+        chosen = np.random.default_rng(seed).choice(len(names), N_LEFT_OUT, replace=False)
+        left_out = [names[index] for index in chosen]
+        measured = np.array([table.latencies[name] for name in left_out])
+        for model, seconds in predict(table, left_out, device, budget=budget, seed=seed).items():
+            error = float(np.mean(np.abs(seconds / measured - 1.0)))
+            scores.setdefault(model, []).append((error, float(spearmanr(seconds, measured)[0])))
+    return {
+        model: {
+            "mape": float(np.mean([error for error, _ in values])),
+            "mape_worst_split": max(error for error, _ in values),
+            "spearman": float(np.mean([rank for _, rank in values])),
+        }
+        for model, values in scores.items()
+    }
+
+
+def mean_of(phones: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, float]]:
+    """The mean over the phones."""
+    first = next(iter(phones.values()))
+    return {
+        model: {
+            figure: float(np.mean([phone[model][figure] for phone in phones.values()])) for figure in figures
+        }
+        for model, figures in first.items()
+    }
+
+
+def draw(results: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Error over measured kernels, one line a model."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 4.5), dpi=150)
+    counts = [result["kernels"] for result in results]
+    for model in (*MODEL_NAMES, FEW, FLOOR):
+        errors = [100 * result["mean"][model]["mape"] for result in results]
+        style = {FEW: "--", FLOOR: ":"}.get(model, "-")
+        axes.plot(counts, errors, style, marker="" if model == FLOOR else "o", label=model.replace("_", " "))
+    axes.set_xscale("log")
+    axes.set_xticks(counts, [str(count) for count in counts])
+    axes.minorticks_off()
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("kernels measured, of networks other than those predicted")
+    axes.set_ylabel("error of end-to-end times (MAPE, %)")
+    axes.set_title("Four phone GPUs, 25 of 72 networks left out, mean of 5 splits")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, ncols=2, loc="lower left")
+    figure.tight_layout()
+    figure.savefig(path)
+    pyplot.close(figure)
+
+
+def main() -> None:
+    """Run all and write results and figure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="folder with the two tables")
+    folder: Path = parser.parse_args().folder
+    schema = read_schema("tflite-gpu")
+    results: list[dict[str, Any]] = []
+    for budget in BUDGETS:
+        phones, known = {}, 0
+        for phone in PHONES:
+            table = read_table(
+                folder / "phone_gpu_kernels.csv",
+                schema,
+                device=phone,
+                networks=folder / "phone_gpu_networks.csv",
+            )
+            known = budget or round(len(table.timed) * (1 - N_LEFT_OUT / len(table.latencies)))
+            phones[phone] = study(table, table_device(table, schema), budget)
+            print(
+                budget or "all",
+                phone,
+                {model: round(item["mape"], 4) for model, item in phones[phone].items()},
+            )
+        results.append(
+            {"kernels": known, "is_all": budget is None, "mean": mean_of(phones), "phones": phones}
+        )
+    path = record("phone_gpu", {"splits": N_SPLITS, "left_out": N_LEFT_OUT, "budgets": results}, seed=0)
+    draw(results, RESULTS / "phone_gpu.png")
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
