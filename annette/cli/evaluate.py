@@ -14,8 +14,7 @@ from annette.cli.evaluate_recorded import (
     QualityOption,
     SpaceOption,
     TableOption,
-    TableUnit,
-    UnitOption,
+    UnitIfGiven,
     evaluate_recorded,
     print_table_evaluation,
 )
@@ -52,7 +51,7 @@ def evaluate(
     table: TableOption = None,
     column: ColumnOption = None,
     space: SpaceOption = None,
-    unit: UnitOption = TableUnit.SECONDS,
+    unit: UnitIfGiven = None,
     quality: QualityOption = None,
     seed: Annotated[
         int | None,
@@ -74,12 +73,20 @@ def evaluate(
     if (suite is None) == (table is None):
         raise UsageError("expected either --suite, networks to measure, or --recorded-table, a file")
     if table is None:
-        if column or space or quality:
-            raise UsageError("--device-column, --space and --quality-column belong to --recorded-table")
-        document = _measured(platform, suite or (), device, seed, jobs)
+        if column or space or quality or unit:
+            raise UsageError(
+                "--device-column, --space, --unit and --quality-column belong to --recorded-table"
+            )
+        suites = suite or []
+        twice = next((name for name in suites if suites.count(name) > 1), None)
+        if twice is not None:
+            raise UsageError(f"--suite {twice}: given twice, expected each suite once")
+        document = _measured(platform, suites, device, seed, jobs)
     else:
         if device is not None:
             raise UsageError("--device measures: with --recorded-table choose a column by --device-column")
+        if seed is not None:
+            raise UsageError("--seed belongs to --suite: what --recorded-table holds was measured already")
         document = evaluate_recorded(
             platform, table, column, space=space, unit=unit, quality=quality, jobs=jobs
         )

@@ -20,6 +20,7 @@ __all__ = [
     "SpaceOption",
     "TableOption",
     "TableUnit",
+    "UnitIfGiven",
     "UnitOption",
     "evaluate_recorded",
     "print_table_evaluation",
@@ -49,6 +50,10 @@ SpaceOption = Annotated[
     typer.Option("--space", help="The table's search space, if its columns do not tell: ofa,width=1.2."),
 ]
 UnitOption = Annotated[TableUnit, typer.Option("--unit", help="What the table's latencies are in.")]
+UnitIfGiven = Annotated[
+    TableUnit | None, typer.Option("--unit", help="What the table's latencies are in; s by default.")
+]
+"""The same where it has to be known whether it was said."""
 QualityOption = Annotated[
     str | None,
     typer.Option(
@@ -63,7 +68,7 @@ def evaluate_recorded(
     column: str | None,
     *,
     space: str | None,
-    unit: TableUnit,
+    unit: TableUnit | None,
     quality: str | None,
     jobs: int,
 ) -> dict[str, object]:
@@ -81,7 +86,7 @@ def evaluate_recorded(
     from annette.evaluation.recorded_table import evaluate_table
 
     trained = annette.load(platform)
-    table = read_latency_table(path, space=space, unit=unit.value)
+    table = read_latency_table(path, space=space, unit=(unit or TableUnit.SECONDS).value)
     if column is None:
         raise UsageError(f"--device-column: which one of {', '.join(table.devices) or 'none'}?")
     with progress_bar(f"predicting {path.name}") as on_progress:
