@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from annette.errors import UsageError
 from annette.estimation.platform import Platform
@@ -17,6 +18,7 @@ from annette.evaluation.predictions import PredictionTable
 from annette.evaluation.space_work import count_macs
 from annette.evaluation.stream import OnProgress
 from annette.models.layer_models import MODEL_NAMES
+from annette.zoo.spaces.space import Encodings, SearchSpace
 
 __all__ = ["TABLE_EVALUATION_SCHEMA_VERSION", "TableEvaluation", "evaluate_table"]
 
@@ -134,16 +136,6 @@ def evaluate_table(
     if not len(rows):
         raise UsageError(f"{table.path}: no row has both {device!r} and {quality!r}, expected at least one")
     encodings = table.encodings[rows]
-    predicted_s = {}
-    for number, model in enumerate(MODEL_NAMES):
-
-        def report(done: int, total: int | None, before: int = number * len(rows)) -> None:
-            if on_progress is not None:
-                on_progress(before + done, len(MODEL_NAMES) * len(rows))
-
-        predicted_s[model] = platform.estimate_space(
-            table.space, encodings, model=model, n_jobs=jobs, on_progress=report
-        )
     names = tuple(map(table.space.format, encodings.tolist()))
     return TableEvaluation(
         platform=platform.name,
@@ -155,9 +147,27 @@ def evaluate_table(
             groups=(table.space.name,) * len(rows),
             identities=names,  # a runtime may run dead code: alike architectures may differ
             measured_s=measured_s,
-            predicted_s=predicted_s,
+            predicted_s=_predict(platform, table.space, encodings, jobs, on_progress),
             quality=value,
             quality_name=quality or "macs",
         ),
         missing=len(table) - len(rows),
     )
+
+
+def _predict(
+    platform: Platform, space: SearchSpace, rows: Encodings, jobs: int, on_progress: OnProgress | None
+) -> dict[str, NDArray[np.float64]]:
+    """The rows' seconds by layer model."""
+    found, told = {}, -1
+    for number, model in enumerate(MODEL_NAMES):
+
+        def report(done: int, total: int | None, before: int = number * len(rows)) -> None:
+            nonlocal told
+            if on_progress is not None and before + done > told:
+                told = before + done
+                on_progress(told, len(MODEL_NAMES) * len(rows))
+
+        found[model] = platform.estimate_space(space, rows, model=model, n_jobs=jobs, on_progress=report)
+        report(len(rows), len(rows))  # there may have been nothing to do: the answers are known
+    return found

@@ -301,6 +301,25 @@ def test_a_column_of_the_table_may_be_the_quality(tmp_path: Path) -> None:
         _evaluate(table, "server", quality="f1")
 
 
+@pytest.mark.parametrize("steps", [(), (20,), (0, 30, 58), (58,)])
+def test_progress_never_goes_back_and_reaches_the_end(steps: tuple[int, ...], tmp_path: Path) -> None:
+    class Known(_Truthful):
+        def estimate_space(
+            self, space: SearchSpace, encodings: Encodings, *, model: str, n_jobs: int, on_progress: Any
+        ) -> NDArray[np.float64]:
+            for done in steps:
+                on_progress(done, len(encodings))
+            return _linear_s(space, encodings)
+
+    table = read_latency_table(_arch_table(tmp_path / "t.csv"), unit="ms")
+    seen: list[tuple[int, int]] = []
+    evaluate_table(
+        cast("Platform", Known()), table, "phone", on_progress=lambda *step: seen.append(step)
+    )  # fmt: skip
+    assert [done for done, _ in seen] == sorted({done for done, _ in seen} | {58, 116, 174, 232})
+    assert {total for _, total in seen} == {232}
+
+
 def test_latency_and_quality_of_the_same_rows_are_needed(tmp_path: Path) -> None:
     table = read_latency_table(_write(tmp_path / "t.csv", "arch,gpu,top1", f"{A},1,", f"{B},,90"))
     with pytest.raises(UsageError, match="no row has both 'gpu' and 'top1'"):
