@@ -41,6 +41,17 @@ def test_each_module_says_what_it_offers_and_documents_it(name: str) -> None:
             _check_methods(module, offered)
 
 
+@pytest.mark.parametrize("name", MODULES)
+def test_each_module_offers_what_has_no_private_name(name: str) -> None:
+    module = importlib.import_module(name)
+    own = {
+        item
+        for item, value in vars(module).items()
+        if (inspect.isclass(value) or inspect.isfunction(value)) and value.__module__ == name
+    }
+    assert {item for item in own if not item.startswith("_")} <= set(module.__all__)
+
+
 def _check_methods(module: ModuleType, offered: object) -> None:
     if not inspect.isclass(offered) or offered.__module__ != module.__name__:
         return

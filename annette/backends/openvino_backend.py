@@ -43,7 +43,7 @@ from annette.graph.network import Network
 from annette.graph.onnx_writer import to_onnx_model
 from annette.measurement import DeviceInfo, KernelMeasurement, Measurement
 
-__all__ = ["OpenVinoBackend", "open_openvino"]
+__all__ = ["OpenVinoBackend", "anchored_kernels", "open_openvino"]
 
 PROTOCOL_VERSION = "1"
 """Raised whenever the same network would be timed differently."""

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from annette.benchmark.sampling import Draw
 from annette.graph.builder import NetworkBuilder
 
-__all__ = ["ACTIVATION_SHARES", "Style", "draw_style", "image", "lead_in", "normalise", "unit"]
+__all__ = ["ACTIVATION_SHARES", "Style", "activate", "draw_style", "image", "lead_in", "normalise", "unit"]
 
 ACTIVATION_SHARES: Mapping[str | None, float] = MappingProxyType(
     {

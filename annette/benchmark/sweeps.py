@@ -10,7 +10,7 @@ from annette.graph.builder import NetworkBuilder
 from annette.graph.network import Network
 from annette.store.records import Task
 
-__all__ = ["SWEPT_LAYERS", "Sweep", "sweep_tasks", "sweep_values"]
+__all__ = ["SWEPT_LAYERS", "Sweep", "SweptLayer", "sweep_tasks", "sweep_values"]
 
 Sizes = Mapping[str, int]
 

@@ -20,7 +20,14 @@ from annette.calibration.residual import Residual
 from annette.calibration.terms import FIXED, Terms
 from annette.errors import StoreError
 
-__all__ = ["SCHEMA_VERSION", "is_calibrated", "load_calibrated", "save_calibrated"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "from_document",
+    "is_calibrated",
+    "load_calibrated",
+    "save_calibrated",
+    "to_document",
+]
 
 SCHEMA_VERSION = 1
 _FILE = "calibrated.json"

@@ -15,7 +15,7 @@ from annette.cli.options import DeviceOption, JobsOption, PlanOption, SeedOption
 from annette.cli.train import train_platform
 from annette.units import format_duration
 
-__all__ = ["demo"]
+__all__ = ["demo", "plan_name"]
 
 
 def demo(

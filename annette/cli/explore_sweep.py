@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from annette.explore.sweep_study import SweepStudy
     from annette.hardware.settings import Setting
 
-__all__ = ["sweep"]
+__all__ = ["default_jobs", "sweep"]
 
 _INTERRUPTED = "what was done until then is printed"
 _MANY_POINTS = 64

@@ -29,7 +29,7 @@ from annette.cli import (
 from annette.cli.console import error_line
 from annette.errors import AnnetteError, UsageError
 
-__all__ = ["app", "run"]
+__all__ = ["app", "exit_code", "run"]
 
 app = typer.Typer(
     name="annette",

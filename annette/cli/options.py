@@ -37,6 +37,7 @@ __all__ = [
     "open_accelerator_argument",
     "open_network_argument",
     "parse_settings",
+    "parse_shapes",
     "require_writable",
     "write_output",
 ]

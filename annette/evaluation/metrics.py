@@ -16,6 +16,7 @@ __all__ = [
     "bias",
     "kendall_tau",
     "mape",
+    "relative_errors",
     "spearman",
     "within_fraction",
 ]

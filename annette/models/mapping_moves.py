@@ -19,7 +19,22 @@ from annette.models.mapping_sizes import alignment_of
 from annette.models.mapping_walk import Site, Walk
 from annette.models.rule_tree import Sample, Tree, Value, decide, fit_tree, leaf_of
 
-__all__ = ["INPUT", "MOVED", "MOVE_FEATURES", "OUTPUT", "Edge", "MoveKey", "fit_moves", "plan_moves"]
+__all__ = [
+    "INPUT",
+    "MOVED",
+    "MOVE_FEATURES",
+    "OUTPUT",
+    "STAYS",
+    "Edge",
+    "MoveKey",
+    "ObservedEdge",
+    "all_edges",
+    "edges_into",
+    "edges_out",
+    "fit_moves",
+    "observe_edges",
+    "plan_moves",
+]
 
 INPUT, OUTPUT = "input", "output"
 """Stand for the unit of who makes a network's input, and of who reads an output."""

@@ -31,8 +31,17 @@ __all__ = [
     "Key",
     "Observation",
     "fit_rules",
+    "growing_unit",
+    "joining_operators",
+    "learn_moves",
+    "look_up",
+    "majority",
     "merge_keys",
     "own_keys",
+    "replay",
+    "seen_producers",
+    "transparent_operators",
+    "uniting_pairs",
 ]
 
 MERGED, APART = "merged", "apart"

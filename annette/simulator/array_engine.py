@@ -22,7 +22,15 @@ from annette.simulator.tile_bounds import ROUNDING
 from annette.simulator.tile_search import TilingChoice, fastest_tilings
 from annette.simulator.tiling import Tile, Way, unrolled_steps
 
-__all__ = ["ArrayMachine", "ArrayTiling", "array_machine", "choose_tiling", "time_array"]
+__all__ = [
+    "ArrayMachine",
+    "ArrayTiling",
+    "array_machine",
+    "choose_tiling",
+    "known_times",
+    "time_ahead",
+    "time_array",
+]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]

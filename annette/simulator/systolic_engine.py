@@ -22,6 +22,7 @@ __all__ = [
     "moved_bytes",
     "nest_product",
     "product_traffic",
+    "time_product",
     "time_systolic",
 ]
 
