@@ -22,6 +22,7 @@ from annette.zoo.spaces.space import SearchSpace
 
 __all__ = [
     "LEAST_SAMPLES",
+    "MOST_SAMPLES",
     "REFERENCE",
     "REFERENCE_SEED",
     "calibrate_contents",
@@ -32,6 +33,8 @@ __all__ = [
 
 LEAST_SAMPLES = 4
 """With fewer nothing can be left out to see how wrong a model is."""
+MOST_SAMPLES = 1000
+"""Of more latencies so many are drawn: the time to fit them grows with the third power."""
 REFERENCE = 1000
 """Architectures that terms are scaled by."""
 REFERENCE_SEED = 0
@@ -97,6 +100,11 @@ def calibrate_space(
     """
     rows = space.check(encodings)
     measured = _checked(latency_s, len(rows))
+    if len(rows) > MOST_SAMPLES:
+        chosen = np.sort(np.random.default_rng(0).permutation(len(rows))[:MOST_SAMPLES])
+        model = calibrate_space(space, rows[chosen], measured[chosen], device=device, sources=sources)
+        note = f"fitted to {MOST_SAMPLES:,} of {len(rows):,} latencies, drawn at random"
+        return replace(model, notes=(note, *model.notes))
     reference = candidate_rows(space, seed=REFERENCE_SEED, count=REFERENCE)
     graphs = {view.name: (view.contents(reference), view.contents(rows)) for view in graph_views(space)}
     helpers = tuple(

@@ -83,7 +83,7 @@ def _calibrate(
     path: Path, space: str | None, column: str | None, sources: list[str], unit: TableUnit
 ) -> tuple[CalibratedModel, str | None]:
     """The model, and the architecture to time next."""
-    from annette.calibration.calibrate import calibrate_networks, calibrate_space
+    from annette.calibration.calibrate import MOST_SAMPLES, calibrate_networks, calibrate_space
     from annette.calibration.design import suggest_architectures
     from annette.evaluation.latency_table import UNITS, read_latency_table
     from annette.evaluation.table_file import read_columns
@@ -103,6 +103,8 @@ def _calibrate(
     rows = table.encodings[known.rows]
     models = [_source(name, table) for name in sources]
     model = calibrate_space(table.space, rows, known.values, device=device, sources=models)
+    if len(rows) > MOST_SAMPLES:  # there is nothing to learn from one more
+        return model, None
     following = suggest_architectures(table.space, 1, measured=rows)[0]
     return model, table.space.format(following.tolist())
 

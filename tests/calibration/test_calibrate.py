@@ -115,6 +115,13 @@ def test_samples_without_a_kind_of_layer_are_noted() -> None:
     assert any("pool_kernels" in note for note in model.notes)
 
 
+def test_of_very_many_latencies_some_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("annette.calibration.calibrate.MOST_SAMPLES", 20)
+    model = calibrate_space(SPACE, OTHERS, device("all")(OTHERS), device="toy")
+    assert model.samples == 20
+    assert model.notes[0] == "fitted to 20 of 400 latencies, drawn at random"
+
+
 def test_shares_of_terms_add_up_to_one() -> None:
     shares = calibrate_space(SPACE, TEN, device("needed")(TEN), device="toy").term_shares()
     assert sum(shares.values()) == pytest.approx(1)
