@@ -217,7 +217,7 @@ def _estimate_chunk(asked: _Asked, known: _Known, rows: Encodings) -> NDArray[np
     check_device(asked.platform.device)
     if max(len(known.prices.rows), len(known.templates.signatures.items)) > MAX_KERNELS:
         known.templates, known.prices = Templates(asked.space), KernelPrices(asked.platform.device)
-    return _estimate_pieces(asked, known, asked.space.pieces(rows))
+    return _estimate_pieces(asked, known, asked.space.checked_pieces(rows))
 
 
 def _estimate_pieces(asked: _Asked, known: _Known, pieces: Pieces) -> NDArray[np.float64]:

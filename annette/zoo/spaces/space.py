@@ -73,8 +73,19 @@ class Pieces:
                 f"pieces: codes of shape {self.codes.shape} and sources of {self.sources.shape}, expected "
                 f"(networks, {len(self.kinds)}) and (networks, {len(self.kinds)}, ports)"
             )
-        for array in (self.codes, self.sources):
+        for name, array in (("codes", self.codes), ("sources", self.sources)):
+            if array.dtype.kind != "i":
+                raise UsageError(f"pieces: {name} of {array.dtype}, expected whole numbers with a sign")
             array.setflags(write=False)
+        if not self.sources.size:
+            return
+        latest = self.sources.max(axis=(0, 2))
+        late = np.flatnonzero(latest >= np.arange(len(self.kinds)))
+        if len(late) or int(self.sources.min()) < UNUSED or int(self.codes.min()) < ABSENT:
+            where = (
+                f"position {late[0]} reads position {latest[late[0]]}" if len(late) else "a number below -1"
+            )
+            raise UsageError(f"pieces: {where}, expected earlier positions, or -1 for none")
 
 
 def chain_sources(codes: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -220,7 +231,7 @@ class SearchSpace(ABC):
             If the encoding is no architecture of the space.
         """
         rows = self.check([tuple(encoding)])
-        pieces = self.pieces(rows)
+        pieces = self.checked_pieces(rows)
         build = NetworkBuilder(name or f"{self.name}:{self.format(rows[0].tolist())}")
         outputs: list[str] = []
         last = ""
@@ -231,6 +242,22 @@ class SearchSpace(ABC):
                 last = self.build_piece(build, kind, code, inputs)
             outputs.append(last if code != ABSENT else "")
         return build.finish(last)
+
+    def checked_pieces(self, encodings: Encodings) -> Pieces:
+        """What `pieces` says of checked encodings.
+
+        Raises
+        ------
+        UsageError
+            If that is something else than the pieces of so many networks.
+        """
+        pieces = self.pieces(encodings)
+        if not isinstance(pieces, Pieces) or len(pieces.codes) != len(encodings):
+            found = f"{len(pieces.codes)} networks" if isinstance(pieces, Pieces) else type(pieces).__name__
+            raise UsageError(
+                f"{self.name}: pieces() gave {found}, expected Pieces of {len(encodings)} networks"
+            )
+        return pieces
 
     def sample(self, count: int, *, seed: int) -> Encodings:
         """Random architectures, each row of choices being as likely; duplicates may occur.

@@ -156,3 +156,45 @@ def test_pieces_cannot_be_changed_afterwards() -> None:
         pieces.codes[0, 0] = 1
     with pytest.raises(ValueError, match="read-only"):
         pieces.sources[0, 0, 0] = 1
+
+
+class Careless(Ladders):
+    """Pieces as a first try may give them."""
+
+    def __init__(self, fault: str) -> None:
+        self.fault = fault
+
+    def pieces(self, encodings: Encodings) -> Pieces:
+        """The pieces of ladders with one mistake."""
+        if self.fault == "type":
+            return None  # type: ignore[return-value]
+        right = super().pieces(encodings)
+        codes, sources = right.codes.copy(), right.sources.copy()
+        if self.fault == "rows":
+            codes, sources = codes[:1], sources[:1]
+        elif self.fault == "forward":
+            sources[:, 1, 0] = 2
+        elif self.fault == "floats":
+            codes = codes.astype(float)  # type: ignore[assignment]
+        elif self.fault == "negative":
+            codes[:, 1] = -7
+        return Pieces(kinds=right.kinds, codes=codes, sources=sources)
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("type", r"pieces\(\) gave NoneType, expected Pieces of 1 networks"),
+        ("forward", "position 1 reads position 2, expected earlier positions"),
+        ("floats", "codes of float64, expected whole numbers"),
+        ("negative", "a number below -1"),
+    ],
+)
+def test_mistakes_of_ones_own_space_are_told(fault: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Careless(fault).network((1, 1, 0, 1))
+
+
+def test_pieces_of_too_few_networks_are_told() -> None:
+    with pytest.raises(UsageError, match="gave 1 networks, expected Pieces of 3"):
+        Careless("rows").checked_pieces(np.array([[1, 1, 0, 1]] * 3))
