@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,9 +18,9 @@ from annette.models.data_sheet import DataSheet
 from annette.models.kernel_table import KernelTable, build_kernel_table
 from annette.models.target import ENERGY, LATENCY, Target
 from annette.store.campaign import Record
-from annette.store.records import WHOLE_NETWORK
+from annette.store.records import TIMED_IN, WHOLE_NETWORK
 
-__all__ = ["TrainingData", "clock_weights", "energy_data", "training_data"]
+__all__ = ["TrainingData", "clock_weights", "energy_data", "share_weights", "training_data"]
 
 _HALF_WEIGHT_S = 1.5e-6
 """A kernel this short counts half: profiles resolve whole microseconds, 0.2 us after averaging, and what the
@@ -152,6 +152,7 @@ def training_data(records: Iterable[Record], device: DeviceInfo) -> TrainingData
     groups: list[int] = []
     group_numbers: dict[str, int] = {}
     tags: list[tuple[str, str]] = []
+    timed_in: list[str] = []
     for record in records:
         measured = _measured_kernels(record)
         if measured is None:
@@ -163,6 +164,7 @@ def training_data(records: Iterable[Record], device: DeviceInfo) -> TrainingData
         skews.extend(_skew(runs) for runs in values)
         counts.append(len(values))
         groups.append(group_numbers.setdefault(record.task.group, len(group_numbers)))
+        timed_in.extend([record.task.tag(TIMED_IN) or ""] * len(values))
         tags.append((record.task.tag("sweep") or "", record.task.tag("dimension") or ""))
     table = build_kernel_table(items, device)
     latency_s = np.array(latencies, dtype=np.float64) * (statistics.fmean(skews) if skews else 1.0)
@@ -172,6 +174,9 @@ def training_data(records: Iterable[Record], device: DeviceInfo) -> TrainingData
             "training data: no record holds per-kernel values > 0 s; run `annette benchmark` first"
         )
     energy_j = np.array(energies, dtype=np.float64)[rows]
+    weights = clock_weights(latency_s[rows]) if device.is_exclusive else None
+    if all(timed_in):
+        weights = share_weights(latency_s[rows], [timed_in[row] for row in rows])
     per_row = np.repeat(np.arange(len(items)), counts)
     data = TrainingData(
         table=table.take(rows),
@@ -180,10 +185,27 @@ def training_data(records: Iterable[Record], device: DeviceInfo) -> TrainingData
         sweeps=tuple(tags[index][0] for index in per_row[rows]),
         dimensions=tuple(tags[index][1] for index in per_row[rows]),
         sheet=DataSheet.of(device),
-        weights=clock_weights(latency_s[rows]) if device.is_exclusive else None,
+        weights=weights,
         energy_j=energy_j if np.isfinite(energy_j).any() else None,
     )
     return data
+
+
+def share_weights(latency_s: NDArray[np.float64], networks: Sequence[str]) -> NDArray[np.float64]:
+    """How much kernels count that were timed inside networks, shape (n_kernels,): the root of their share.
+
+    A network's time is a sum, so that an error matters by the kernel's share of what was measured of it. With
+    the root of it, long kernels count more and short ones are still learned from.
+
+    Examples
+    --------
+    >>> share_weights(np.array([9e-3, 1e-3, 5e-6]), ["a", "a", "b"]).round(2).tolist()
+    [0.95, 0.32, 1.0]
+    """
+    numbers: dict[str, int] = {}
+    index = np.array([numbers.setdefault(name, len(numbers)) for name in networks], dtype=np.int64)
+    weights: NDArray[np.float64] = np.sqrt(latency_s / np.bincount(index, latency_s)[index])
+    return np.minimum(weights, 1.0)
 
 
 def clock_weights(latency_s: NDArray[np.float64]) -> NDArray[np.float64]:

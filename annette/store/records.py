@@ -11,8 +11,10 @@ from typing import Literal
 from annette.graph.network import Network
 from annette.measurement import Measurement
 
-__all__ = ["WHOLE_NETWORK", "Category", "Noise", "PlanRecord", "Record", "StoreSummary", "Task"]
+__all__ = ["TIMED_IN", "WHOLE_NETWORK", "Category", "Noise", "PlanRecord", "Record", "StoreSummary", "Task"]
 
+TIMED_IN = "timed_in"
+"""The tag of kernels that were timed while a network ran, with the network's name."""
 WHOLE_NETWORK = "whole_network"
 """The tag of tasks whose time is a network's from end to end: from them is learned what kernels alone do not
 explain, and no kernel."""

@@ -15,7 +15,7 @@ from annette.graph.builder import NetworkBuilder
 from annette.graph.network import Network
 from annette.measurement import DeviceInfo, KernelMeasurement, Measurement
 from annette.store.campaign import CampaignStore
-from annette.store.records import WHOLE_NETWORK, PlanRecord, Record, Task
+from annette.store.records import TIMED_IN, WHOLE_NETWORK, PlanRecord, Record, Task
 from annette.tables.kernel import TableKernel, add_kernel
 from annette.tables.profiles import PROFILE_SUFFIXES, read_profile
 from annette.tables.rows import Problem, read_kernels, read_latencies
@@ -207,7 +207,7 @@ def _kernel_records(table: ImportedTable, device: DeviceInfo) -> Iterator[Record
             network=network,
             category="block" if kernel.fused else "micro-kernel",
             group=kernel.network if by_network else f"shape {shape}",
-            tags=(("row", str(kernel.row)),),
+            tags=(("row", str(kernel.row)), (TIMED_IN, kernel.network)),
         )
         measurement = Measurement(
             network_id=network.id,

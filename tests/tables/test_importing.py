@@ -19,9 +19,17 @@ from annette.graph.builder import NetworkBuilder
 from annette.graph.work import network_work
 from annette.models.generator import generate_platform
 from annette.models.layer_models import MODEL_NAMES
+from annette.models.training import training_data
 from annette.store.campaign import CampaignStore
 from annette.store.records import WHOLE_NETWORK
-from annette.tables.importing import ImportedTable, import_table, read_table, table_networks
+from annette.tables.importing import (
+    ImportedTable,
+    import_table,
+    read_table,
+    table_device,
+    table_networks,
+    table_records,
+)
 from annette.tables.kernel import OPERATORS, TableKernel, add_kernel
 from annette.tables.rows import read_kernels
 from annette.tables.schema import TableSchema, read_schema
@@ -92,6 +100,17 @@ def test_the_store_holds_each_row_and_each_whole_network(
     assert seconds == pytest.approx(sum(kernel.latency_s or 0.0 for kernel in table.kernels))
     with pytest.raises(StoreError, match="campaign already"):
         import_table(table, schema, tmp_path / "made.db")
+
+
+def test_kernels_count_by_their_share_of_their_network(table: ImportedTable, schema: TableSchema) -> None:
+    device = table_device(table, schema)
+    data = training_data(table_records(table, device), device)
+    assert data.weights is not None
+    names = [kernel.network for kernel in table.kernels]
+    squares = dict.fromkeys(names, 0.0)
+    for name, weight in zip(names, data.weights, strict=True):
+        squares[name] += weight**2
+    assert list(squares.values()) == pytest.approx([1.0] * 8)
 
 
 def test_networks_side_by_side_keep_all_work(table: ImportedTable) -> None:
