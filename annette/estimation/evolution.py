@@ -35,14 +35,19 @@ class Evolution:
             array.setflags(write=False)
 
     @property
-    def best(self) -> Encoding:
-        """The fittest that keeps the constraint, the first of equals; if none does, the least violation."""
-        row = int(np.argmax(_ranks(self.fitness, self.violation)))
-        return tuple(self.encodings[row].tolist())
+    def best(self) -> Encoding | None:
+        """The fittest that keeps the constraint, the first of equals; ``None`` if there is none.
+
+        There is none where nothing keeps the constraint, or the fitness of all that do is not a number.
+        """
+        known = np.flatnonzero(~np.isnan(self.fitness))
+        if not len(known):
+            return None
+        return tuple(self.encodings[known[self.fitness[known].argmax()]].tolist())
 
     @property
     def best_fitness(self) -> float | None:
-        """Of `best`; ``None`` if nothing keeps the constraint."""
+        """Of `best`; ``None`` where that is."""
         known = self.fitness[~np.isnan(self.fitness)]
         return float(known.max()) if len(known) else None
 
@@ -87,7 +92,8 @@ def evolve(
     Raises
     ------
     UsageError
-        If a number is out of range, or ``fitness`` or ``constraint`` gives another shape.
+        If a number is out of range, ``rng`` is no generator, or ``fitness`` or ``constraint`` gives another
+        shape.
 
     References
     ----------
@@ -106,6 +112,10 @@ def evolve(
     (310, (3, 3, 3, 3, 3, 3))
     """
     _check(population=population, sample=sample, cycles=cycles, batch=batch)
+    if not isinstance(rng, np.random.Generator):
+        raise UsageError(
+            f"rng: found {type(rng).__name__}, expected a numpy Generator, as numpy.random.default_rng(0)"
+        )
     known = _Known(space, fitness, constraint)
     born = space.sample(population, seed=int(rng.integers(2**32)))
     values, violations = known.ask(born)

@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from annette.errors import UsageError
+from annette.estimation.network_estimates import models_of, require_model
 from annette.graph.network import Network
+from annette.models.target import LATENCY
 from annette.zoo.spaces.space import Encoding, Encodings, SearchSpace
 
 if TYPE_CHECKING:
@@ -66,7 +68,8 @@ class LatencyObjective:
     Raises
     ------
     UsageError
-        When asked, for an unknown model or target, and for energy of a platform that was trained without.
+        For what is no platform or no space, an unknown model or target, and energy of a platform that was
+        trained without.
 
     Examples
     --------
@@ -91,6 +94,9 @@ class LatencyObjective:
     """``latency`` or ``energy``."""
     n_jobs: int = 1
     """As for `Platform.estimate_space`."""
+
+    def __post_init__(self) -> None:
+        _check(self.platform, self.space, self.model, self.target)
 
     @overload
     def __call__(self, what: One) -> float: ...  # type: ignore[overload-overlap]  # text is a sequence too
@@ -170,7 +176,7 @@ class LatencyConstraint:
     Raises
     ------
     UsageError
-        If the budget is not a positive number.
+        If the budget is not a positive number, and as `LatencyObjective`.
 
     Examples
     --------
@@ -196,6 +202,7 @@ class LatencyConstraint:
     """As for `Platform.estimate_space`."""
 
     def __post_init__(self) -> None:
+        _check(self.platform, self.space, self.model, LATENCY.name)
         if not isinstance(self.budget_s, Real) or not 0 < self.budget_s < np.inf:
             raise UsageError(f"budget_s: {self.budget_s!r}, expected a number of seconds > 0")
 
@@ -292,6 +299,20 @@ def evaluate_population(
     kept = [constraint.violation(rows) for constraint in constraints]
     shape = (len(rows), 0)
     return np.column_stack([np.empty(shape), *columns]), np.column_stack([np.empty(shape), *kept])
+
+
+def _check(platform: Any, space: Any, model: Any, target: Any) -> None:
+    if isinstance(platform, type) or not hasattr(platform, "estimate_space"):
+        raise UsageError(
+            f"platform: found {type(platform).__name__}, expected a Platform; annette.load gives one"
+        )
+    if not isinstance(space, SearchSpace):
+        raise UsageError(
+            f"space: found {type(space).__name__}, expected a SearchSpace; "
+            "annette.zoo.spaces.registry.open_space opens one by its name"
+        )
+    require_model(model)
+    models_of(platform, target)
 
 
 def _plain(what: Any) -> Any:

@@ -56,6 +56,8 @@ def test_models_targets_and_jobs_are_passed_on() -> None:
     asked: list[dict[str, Any]] = []
 
     class Platform:
+        name, layer_models, energy_models = "any", "some", "some"
+
         def estimate_space(self, space: SearchSpace, encodings: Any, **options: Any) -> Any:
             asked.append(options)
             return np.ones(len(encodings))
@@ -66,7 +68,34 @@ def test_models_targets_and_jobs_are_passed_on() -> None:
     assert constraint.violation([(0,) * 6]).tolist() == [1.0]
     assert asked == [{"model": "roofline", "target": target, "n_jobs": 3} for target in ("energy", "latency")]
     with pytest.raises(UsageError, match="energy"):
-        LatencyObjective(PLATFORM, SPACE, target="energy")(SPACE.sample(1, seed=0))
+        LatencyObjective(PLATFORM, SPACE, target="energy")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"platform": "zcu102-dpu"}, "platform: found str, expected a Platform"),
+        ({"platform": None}, "platform: found NoneType"),
+        ({"space": "nasbench201"}, "space: found str, expected a SearchSpace"),
+        ({"model": "mixd"}, "layer model 'mixd'"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_when_it_is_made(change: dict[str, Any], message: str) -> None:
+    options: dict[str, Any] = {"platform": PLATFORM, "space": SPACE, **change}
+    with pytest.raises(UsageError, match=message):
+        LatencyObjective(**options)
+    with pytest.raises(UsageError, match=message):
+        LatencyConstraint(**options, budget_s=1e-3)
+    with pytest.raises(UsageError, match="target 'speed'"):
+        LatencyObjective(PLATFORM, SPACE, target="speed")
+
+
+@pytest.mark.parametrize("what", [0, None, 1.5, np.int64(3), np.array(0), np.array(None), {}, b"x"])
+def test_what_is_no_architecture_at_all_is_refused(what: Any) -> None:
+    with pytest.raises(UsageError):
+        OBJECTIVE(what)
+    with pytest.raises(UsageError):
+        OBJECTIVE.evaluate(what)
 
 
 @settings(deadline=None)  # the first population of a space takes longer

@@ -86,19 +86,40 @@ def test_it_finds_better_architectures_within_the_constraint_than_chance(batch: 
     )  # fmt: skip
     every = np.array(list(SPACE.enumerate()))
     within = _fitness(every[_excess(every) <= 0])
+    assert found.best is not None
     assert sum(found.best) <= 12
     assert found.best_fitness == _fitness(np.array([found.best]))[0]
     assert found.best_fitness >= np.quantile(within, 0.99)
 
 
-def test_where_nothing_keeps_the_constraint_the_least_violation_is_the_best() -> None:
+def test_where_nothing_keeps_the_constraint_nothing_is_the_best() -> None:
     found = evolve(
         SPACE, _fitness, population=10, sample=5, cycles=40, batch=5, rng=np.random.default_rng(0),
         constraint=lambda cells: 1.0 + cells.sum(axis=1),
     )  # fmt: skip
     assert found.best_fitness is None
     assert np.isnan(found.fitness).all()
-    assert 1.0 + sum(found.best) == found.violation.min()
+    assert found.best is None
+    assert found.violation.min() == 1.0  # it was made smaller all the same
+
+
+def test_what_has_no_quality_is_never_the_best() -> None:
+    def quality(cells: Encodings) -> Any:
+        return np.where(cells[:, 0] == 4, -np.inf, np.nan)
+
+    usual: dict[str, Any] = {"population": 30, "sample": 2, "cycles": 0}
+    found = evolve(SPACE, quality, rng=np.random.default_rng(0), **usual)
+    assert found.best is not None
+    assert found.best[0] == 4
+    found = evolve(SPACE, lambda cells: np.full(len(cells), np.nan), rng=np.random.default_rng(0), **usual)
+    assert found.best is found.best_fitness is None
+
+
+def test_only_a_generator_makes_choices() -> None:
+    for rng in (0, None, np.random.RandomState(0)):
+        wrong: Any = rng
+        with pytest.raises(UsageError, match="rng: found"):
+            evolve(SPACE, _fitness, population=5, sample=2, cycles=1, rng=wrong)
 
 
 def test_the_same_seed_gives_the_same_history() -> None:

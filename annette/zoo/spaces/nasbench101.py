@@ -160,10 +160,9 @@ class Nasbench101(SearchSpace):
         Raises
         ------
         UsageError
-            If ``count`` is negative.
+            If ``count`` or ``seed`` is no whole number >= 0.
         """
-        if count < 0:
-            raise UsageError(f"{self.name}: {count} architectures asked for, expected 0 or more")
+        self._check_draw(count, seed)
         cells = unique_cells()
         drawn = np.random.default_rng(seed).random(count) * len(cells)
         return cells[drawn.astype(np.int64)].astype(np.int64)

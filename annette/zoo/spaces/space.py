@@ -13,6 +13,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -267,10 +268,10 @@ class SearchSpace(ABC):
         Raises
         ------
         UsageError
-            If ``count`` is negative, or architectures are too rare among the rows to be found.
+            If ``count`` or ``seed`` is no whole number >= 0, or architectures are too rare among the rows to
+            be found.
         """
-        if count < 0:
-            raise UsageError(f"{self.name}: {count} architectures asked for, expected 0 or more")
+        self._check_draw(count, seed)
         rng = np.random.default_rng(seed)
         found = np.empty((count, len(self.choices)), dtype=np.int64)
         known, tries = 0, 0
@@ -284,6 +285,11 @@ class SearchSpace(ABC):
             if tries * _CHUNK > _MAX_TRIES * 100:
                 raise UsageError(f"{self.name}: no architecture among {tries * _CHUNK} random rows")
         return found
+
+    def _check_draw(self, count: int, seed: int) -> None:
+        for name, value in (("count", count), ("seed", seed)):
+            if not isinstance(value, Integral) or value < 0:
+                raise UsageError(f"{self.name}: {name} {value!r}, expected a whole number, 0 or more")
 
     def enumerate(self) -> Iterator[Encoding]:
         """Every architecture once as a row of choices, in order of the rows."""
