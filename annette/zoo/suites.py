@@ -62,7 +62,7 @@ NASBENCH101_SEEDS: Mapping[int, int] = MappingProxyType({34: 34, 500: 500})
 
 _DEFAULT_SEED = 101
 _NASBENCH101 = "nasbench101"
-_OF_A_SPACE = re.compile(r"(?P<space>[a-z].*)-(?P<count>all|[1-9][0-9]{0,8})")
+_OF_A_SPACE = re.compile(r"(?P<space>[a-z].*)-(?P<count>all|0|[1-9][0-9]{0,17})")
 _LARGEST_SAMPLE = 100_000
 _LARGEST_SPACE = 1_000_000
 _MOST_DRAWS = 16
@@ -153,6 +153,8 @@ def iterate_members(name: str, *, seed: int | None = None) -> Iterator[SuiteMemb
     if match is None or match["space"].partition(",")[0] not in spaces:
         found = difflib.get_close_matches(name, _DESCRIPTIONS, n=1)
         hint = f"; did you mean {found[0]!r}?" if found else ""
+        if name.partition(",")[0] in spaces:
+            hint = f"; {name}-100 is one, a hundred networks of the space"
         raise UsageError(
             f"suite {name!r}: no such suite{hint}; expected {', '.join(_DESCRIPTIONS)}, or SPACE-N of one of "
             f"the spaces {', '.join(spaces)}"
@@ -160,8 +162,8 @@ def iterate_members(name: str, *, seed: int | None = None) -> Iterator[SuiteMemb
     if match["count"] == "all":
         return _members(name, *_whole_space(name, match["space"]))
     count = int(match["count"])
-    if count > _LARGEST_SAMPLE:
-        raise UsageError(f"suite {name}: {count} networks, expected at most {_LARGEST_SAMPLE}")
+    if not 1 <= count <= _LARGEST_SAMPLE:
+        raise UsageError(f"suite {name}: found {count} networks, expected 1 to {_LARGEST_SAMPLE:,}")
     if match["space"] == _NASBENCH101:
         return _cells(name, count, NASBENCH101_SEEDS.get(count, _DEFAULT_SEED) if seed is None else seed)
     space = open_space(match["space"])

@@ -89,8 +89,10 @@ def test_a_large_suite_can_be_read_one_network_at_a_time() -> None:
     ("name", "seed", "message"),
     [
         ("classic13", None, "did you mean 'classic12'"),
-        ("nasbench101-100001", None, "at most 100000"),
-        ("nasbench101-0", None, "no such suite"),
+        ("nasbench101-100001", None, "found 100001 networks, expected 1 to 100,000"),
+        ("nasbench101-0", None, "found 0 networks, expected 1 to 100,000"),
+        ("nasbench201", None, "; nasbench201-100 is one"),
+        ("ofa,width=1.2", None, "; ofa,width=1.2-100 is one"),
         ("nasbench102-7", None, "no such suite"),
         ("nasbench201-all", 3, "fixed"),
         ("ofa-all", None, "as ofa-1000"),
