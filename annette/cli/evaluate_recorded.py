@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -25,6 +26,10 @@ __all__ = [
     "evaluate_recorded",
     "print_table_evaluation",
 ]
+
+
+_NEAR = 0.16
+"""Of a factor of a thousand, by its logarithm: threefold."""
 
 
 class TableUnit(StrEnum):
@@ -102,6 +107,7 @@ def print_table_evaluation(document: Mapping[str, Any]) -> None:
         f"{document['space']}",
         bold=True,
     )
+    fitted = len(document["networks"]) > 1  # one network is fitted exactly by its factor
     rows = [
         (
             title,
@@ -109,8 +115,8 @@ def print_table_evaluation(document: Mapping[str, Any]) -> None:
             format_rank(figures["kendall_tau"]),
             format_fraction(figures["mape"]),
             f"{figures['scale_factor']:.3g}",
-            format_fraction(figures["scaled_mape"]),
-            format_fraction(figures["scaled_within_10_percent"]),
+            format_fraction(figures["scaled_mape"]) if fitted else "-",
+            format_fraction(figures["scaled_within_10_percent"]) if fitted else "-",
         )
         for name, title in MODEL_TITLES.items()
         if (figures := document["models"].get(name)) is not None
@@ -121,6 +127,15 @@ def print_table_evaluation(document: Mapping[str, Any]) -> None:
         "ranks are what counts where the platform is of another device; scaled: times the one factor, the "
         "median of recorded / predicted"
     )
+    factor = document["models"]["mixed"]["scale_factor"]
+    if _is_unit(factor):
+        print_line(f"a factor of {factor:.3g} is about that between two units: is --unit what the table has?")
     if document["missing"]:
         print_line(f"left out: {format_number(document['missing'], 'network')} without a recorded value")
     print_ranking(document["models"])
+
+
+def _is_unit(factor: float) -> bool:
+    """Whether a factor is near a thousand or a million, or one over these: seconds, ms and us differ so."""
+    thousands = abs(math.log10(factor)) / 3
+    return round(thousands) > 0 and abs(thousands - round(thousands)) < _NEAR

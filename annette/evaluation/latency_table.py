@@ -237,8 +237,8 @@ def _open_space(
         if len(fitting) == 1:
             return fitting[0]
     raise UsageError(
-        f"{where}: cannot tell the space of {names[0]} {shorten(repr(first))}; say which one it is, out of "
-        f"{', '.join(spaces)}"
+        f"{where}: cannot tell the space of {names[0]} {shorten(repr(first))}; say which one it is by "
+        f"--space, in Python space=..., out of {', '.join(spaces)}"
     )
 
 

@@ -223,8 +223,10 @@ def _open(platform: Platform, device: str | Backend | None) -> Backend:
     backend = open_device(device) if isinstance(device, str) else device
     if backend.info != platform.device:
         _LOG.warning(
-            "platform %r was not trained on this device as it is now: differs in %s",
+            "platform %r was trained on %s, not on %s as it is now: differs in %s",
             platform.name,
+            platform.device.name,
+            backend.info.name,
             device_difference(platform.device, backend.info),
         )
     return backend

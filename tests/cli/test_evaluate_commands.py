@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from annette.cli.evaluate_recorded import print_table_evaluation
 from annette.cli.main import exit_code
 from annette.zoo.spaces.registry import open_space
 
@@ -72,6 +73,31 @@ def test_a_platform_is_judged_by_a_recorded_table(annette: Any, table: Path) -> 
     document = json.loads(annette(*words, "-f", "json")[1])
     assert 1e-3 < document["networks"][0]["measured_s"] < 1e-2
     assert (document["missing"], document["quality"]) == (1, "macs")
+    assert "--unit" not in out
+
+
+def test_a_factor_between_two_units_asks_for_the_unit(
+    annette: Any, table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("evaluate", "-p", "zcu102-dpu", "--recorded-table", str(table), "--device-column", "board")
+    document = json.loads(annette(*words, "-f", "json")[1])
+    asked = {}
+    for factor in (1e-3, 2e-3, 0.1, 1.0, 20.0, 800.0, 2e6):
+        document["models"]["mixed"]["scale_factor"] = factor
+        print_table_evaluation(document)
+        asked[factor] = "is --unit what the table has?" in capsys.readouterr().out
+    assert [factor for factor, is_asked in asked.items() if is_asked] == [1e-3, 2e-3, 800.0, 2e6]
+
+
+def test_a_factor_fitted_to_one_network_has_no_error(annette: Any, tmp_path: Path) -> None:
+    (tmp_path / "one.csv").write_text(
+        'op_idx_list,phone\n"[' + ", ".join("0" * 22) + ']",0.01\n', encoding="utf-8"
+    )
+    words = ("--recorded-table", str(tmp_path / "one.csv"), "--device-column", "phone")
+    code, out, _ = annette("evaluate", "-p", "zcu102-dpu", *words)
+    assert code == 0
+    (line,) = (line for line in out.splitlines() if "mixed" in line.lower())
+    assert line.split()[-2:] == ["-", "-"]
 
 
 def test_wrong_calls_are_one_line_that_says_what_to_do(annette: Any, table: Path) -> None:
@@ -87,7 +113,7 @@ def test_wrong_calls_are_one_line_that_says_what_to_do(annette: Any, table: Path
         ((*recorded, "--device-column", "phone"), "expected one of board, top1"),
         ((*recorded, "--device-column", "board", "--device", "ncs2"), "choose a column"),
         ((*recorded, "--device-column", "board", "--unit", "min"), "min"),
-        (("--suite", "nasbench201-0"), "no such suite"),
+        (("--suite", "nasbench201-0"), "found 0 networks, expected 1 to"),
         (("--suite", "ofa-all"), "as ofa-1000"),
     ):
         code, out, err = annette("evaluate", "-p", "zcu102-dpu", *words)
