@@ -42,7 +42,7 @@ def main(args: argparse.Namespace) -> None:
         constraint=constraint.violation,
         rng=np.random.default_rng(args.seed),
     )
-    if found.best_fitness is None:
+    if found.best is None:
         raise UsageError(f"--budget-ms {args.budget_ms:g}: nothing keeps it; allow more, or search longer")
     print(f"best under {args.budget_ms:g} ms: {space.format(found.best)}")
     objective, kept = LatencyObjective(platform, space), found.violation <= 0
@@ -68,18 +68,20 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--budget-ms", type=float, default=1.0, help="latency that a network may take (%(default)s)"
-    )
-    parser.add_argument("--population", type=int, default=50, help="cells that live at a time (%(default)s)")
-    parser.add_argument(
-        "--sample", type=int, default=10, help="cells that compete to be parent (%(default)s)"
-    )
-    parser.add_argument("--cycles", type=int, default=60, help="batches of children (%(default)s)")
-    parser.add_argument(
-        "--batch", type=int, default=10, help="children of a batch; 1: as in the paper (%(default)s)"
+        "--budget-ms", type=float, default=1.0, help="latency that a network may take (default: %(default)s)"
     )
     parser.add_argument(
-        "--dataset", default="cifar10", help="cifar10, cifar100 or imagenet16-120 (%(default)s)"
+        "--population", type=int, default=50, help="cells that live at a time (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--sample", type=int, default=10, help="cells that compete to be parent (default: %(default)s)"
+    )
+    parser.add_argument("--cycles", type=int, default=60, help="batches of children (default: %(default)s)")
+    parser.add_argument(
+        "--batch", type=int, default=10, help="children of a batch; 1: as in the paper (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--dataset", default="cifar10", help="cifar10, cifar100 or imagenet16-120 (default: %(default)s)"
     )
     add_arguments(parser, out="evolve_nasbench201.png")
     run(main, parser.parse_args())

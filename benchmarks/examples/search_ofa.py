@@ -39,26 +39,28 @@ def main(args: argparse.Namespace) -> None:
     quality = open_quality(space, args.accuracy, args.column)
     sampler = optuna.samplers.NSGAIISampler(population_size=args.population, seed=args.seed)
     study = optuna.create_study(directions=["minimize", "maximize"], sampler=sampler)
-    encodings, latencies, qualities = [], [], []
+    found = []
     for _ in range(args.generations):
         trials = [study.ask() for _ in range(args.population)]
         rows = np.array([objective.suggest(trial) for trial in trials])
+        valid = space.valid_mask(rows)
+        for trial, is_valid in zip(trials, valid, strict=True):
+            if not is_valid:
+                study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        if not valid.any():
+            continue
+        rows = rows[valid]
         latency_s, quality_of = objective(rows), quality.ask(rows)
-        for trial, values in zip(trials, zip(latency_s, quality_of, strict=True), strict=True):
+        asked = [trial for trial, is_valid in zip(trials, valid, strict=True) if is_valid]
+        for trial, values in zip(asked, zip(latency_s, quality_of, strict=True), strict=True):
             study.tell(trial, [float(value) for value in values])
-        encodings.append(rows)
-        latencies.append(latency_s)
-        qualities.append(quality_of)
+        found.append((rows, latency_s, quality_of))
+    if not found:
+        raise UsageError(f"--space {space.name}: no trial is an architecture, allow more of --generations")
+    encodings, latency_s, quality_of = map(np.concatenate, zip(*found, strict=True))
+    title = f"NSGA-II on {space.name}: {args.generations} generations of {args.population}"
     report(
-        Found(
-            title=f"NSGA-II on {space.name}: {args.generations} generations of {args.population}",
-            encodings=np.concatenate(encodings),
-            latency_s=np.concatenate(latencies),
-            quality=np.concatenate(qualities),
-        ),
-        quality,
-        space,
-        args,
+        Found(title=title, encodings=encodings, latency_s=latency_s, quality=quality_of), quality, space, args
     )
 
 
@@ -66,8 +68,15 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--space", default="ofa", help="any space: ofa,width=1.2, fbnet, ... (%(default)s)")
-    parser.add_argument("--population", type=int, default=50, help="of a generation (%(default)s)")
-    parser.add_argument("--generations", type=int, default=12, help="(%(default)s)")
+    parser.add_argument(
+        "--space",
+        default="ofa",
+        help="any space: ofa,width=1.2, fbnet, ...; "
+        "of nasbench101 most trials are no architecture, and are left out (default: %(default)s)",
+    )
+    parser.add_argument("--population", type=int, default=50, help="of a generation (default: %(default)s)")
+    parser.add_argument(
+        "--generations", type=int, default=12, help="as many are asked (default: %(default)s)"
+    )
     add_arguments(parser, out="search_ofa.png")
     run(main, parser.parse_args())

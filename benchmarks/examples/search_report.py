@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -54,20 +55,23 @@ class Found:
 
 def add_arguments(parser: argparse.ArgumentParser, *, out: str) -> None:
     """The options that both examples take."""
-    parser.add_argument("--platform", default="zcu102-dpu", help="a trained platform: predicts (%(default)s)")
     parser.add_argument(
-        "--device", help="what the chosen networks are measured on (by default the platform's simulator)"
+        "--platform", default="zcu102-dpu", help="a trained platform: predicts (default: %(default)s)"
     )
     parser.add_argument(
-        "--accuracy", type=Path, metavar="TABLE", help="CSV or Parquet with the accuracy of architectures, "
-        "named as in docs/search.md; without one the MACs stand in for it",
+        "--device", help="what the chosen networks are measured on (default: the platform's simulator)"
+    )
+    parser.add_argument(
+        "--accuracy", type=Path, metavar="TABLE", help="CSV or Parquet, a row an architecture: a column "
+        "'architecture' in the space's notation (NAS-Bench-201: or 'index'), one of numbers, --column; "
+        "docs/search.md and docs/evaluation.md tell more (default: none, the MACs stand in for it)",
     )  # fmt: skip
-    parser.add_argument("--column", default="accuracy", help="column of that table (%(default)s)")
+    parser.add_argument("--column", default="accuracy", help="column of that table (default: %(default)s)")
     parser.add_argument(
-        "--chosen", type=int, default=12, help="networks of the front to measure (%(default)s)"
+        "--chosen", type=int, default=12, help="networks of the front to measure (default: %(default)s)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of everything random (%(default)s)")
-    parser.add_argument("--out", type=Path, default=Path(out), help="picture to write (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of everything random (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=Path(out), help="picture to write (default: %(default)s)")
 
 
 def open_quality(space: SearchSpace, table: Path | None, column: str) -> Quality:
@@ -197,11 +201,29 @@ def _draw(
     figure.savefig(args.out, dpi=110)
 
 
+def _check_picture(path: Path) -> None:
+    """Whether the picture can be written, before the search that it shows."""
+    try:
+        from matplotlib.backend_bases import FigureCanvasBase
+    except ImportError:
+        raise UsageError('this example needs matplotlib: pip install "annette[notebook]"') from None
+    known = FigureCanvasBase.get_supported_filetypes()
+    if path.suffix[1:].lower() not in known:
+        raise UsageError(f"--out {path}: expected a name that ends in one of .{', .'.join(sorted(known))}")
+    if path.is_dir() or not path.parent.is_dir():
+        raise UsageError(f"--out {path}: expected a file in a folder that exists")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UsageError(f"--out {path}: cannot be written, expected a place that can")
+
+
 def run(main: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> None:
     """Call ``main``; what is wrong with the call is one line, not a traceback."""
     try:
         if args.chosen < 1:
             raise UsageError(f"--chosen {args.chosen}, expected 1 or more")
+        if args.seed < 0:
+            raise UsageError(f"--seed {args.seed}, expected 0 or more")
+        _check_picture(args.out)
         main(args)
     except AnnetteError as err:
         print(f"error: {err}", file=sys.stderr)

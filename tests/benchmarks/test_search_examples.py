@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import re
 import shlex
@@ -54,6 +55,33 @@ def test_a_budget_that_nothing_keeps_is_told_in_a_line(tmp_path: Path) -> None:
     assert answer.returncode == 2
     assert answer.stderr.startswith("error: --budget-ms 0.001: nothing keeps it")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_done_is_told_before_the_search(
+    report: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words, message in (
+        (("--seed", "-1"), "--seed -1, expected 0 or more"),
+        (("--chosen", "0"), "--chosen 0, expected 1 or more"),
+        (("--out", str(tmp_path / "none" / "a.png")), "expected a file in a folder that exists"),
+        (("--out", str(tmp_path)), "expected a name that ends in one of"),
+        (("--out", str(tmp_path / "a.xyz")), "expected a name that ends in one of"),
+    ):
+        parser = argparse.ArgumentParser()
+        report.add_arguments(parser, out=str(tmp_path / "found.png"))
+        with pytest.raises(SystemExit) as caught:
+            report.run(lambda _: pytest.fail("searched"), parser.parse_args(words))
+        assert caught.value.code == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        assert message in error
+
+
+def test_rows_that_are_no_architectures_are_left_out(tmp_path: Path) -> None:
+    words = "--space nasbench101 --population 60 --generations 2 --chosen 1 --out found.png"
+    answer = _run("search_ofa", *shlex.split(words), folder=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert int(answer.stdout.split()[0]) < 120
 
 
 @pytest.fixture
