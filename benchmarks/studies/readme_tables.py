@@ -1,4 +1,4 @@
-"""Writes the tables of accuracy in the README from benchmarks/results: accuracy.json and real_cpu*.json.
+"""Writes the tables of README and docs from benchmarks/results: accuracy, real processors, search spaces.
 
 python benchmarks/studies/readme_tables.py [--check]
 """
@@ -43,6 +43,49 @@ def accuracy_table(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def fidelity_table(document: dict[str, Any]) -> str:
+    """One row a platform and search space: how the mixed model ranks it, also among neighbours."""
+    head = ["platform", "networks", "MAPE", "Spearman", "in each quartile of latency", "Kendall"]
+    head += ["fastest 1 % found", "most lost under a budget", "kernels mapped exactly"]
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    for platform, entry in document["platforms"].items():
+        for name, suite in entry["suites"].items():
+            mixed = suite["models"]["mixed"]
+            ranking = mixed["ranking"]
+            top = min(ranking["top"], key=lambda item: abs(item["k"] - suite["networks"] / 100))
+            lost = [item["regret_fraction"] for item in ranking["budgets"]]
+            cells = [
+                platform, name, f"{mixed['mape']:.2%}", f"{mixed['spearman']:.4f}",
+                " ".join(f"{item['spearman']:.3f}" for item in ranking["quartiles"]),
+                f"{mixed['kendall_tau']:.3f}", f"{top['overlap']:.0%}",
+                f"{max(item for item in lost if item is not None):.1%}", f"{suite['mapping_accuracy']:.2%}",
+            ]  # fmt: skip
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def speed_table(document: dict[str, Any]) -> str:
+    """One row a figure with a target, on the first platform; of one and two processes the better one."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in document["rows"]:
+        if row.get("target") is None or "value" not in row or row.get("platform") not in (None, "zcu102-dpu"):
+            continue
+        other = found.get(row["what"])
+        sign = 1 if row.get("more_is_better") else -1
+        if other is None or sign * row["value"] > sign * other["value"]:
+            found[row["what"]] = row
+    lines = ["| what | measured | target | |", "|---|---|---|---|"]
+    for what, row in found.items():
+        verdict = {True: "met", False: "**missed**", None: "open: a lower bound"}[row["met"]]
+        measured, target = (f"{_number(row[key])} {row['unit']}" for key in ("value", "target"))
+        lines.append(f"| {what} | {measured} | {target} | {verdict} |")
+    return "\n".join(lines)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def with_table(readme: str, table: str, mark: str = "accuracy") -> str:
     """The README's text with the table between its two marks; as it was where it has none."""
     return re.sub(
@@ -57,14 +100,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--check", action="store_true", help="only say whether the README is up to date")
     arguments = parser.parse_args()
-    before = README.read_text(encoding="utf-8")
-    after = with_table(before, accuracy_table(json.loads(RESULT.read_text(encoding="utf-8"))))
-    results = RESULT.parent.glob("real_cpu*.json")
-    documents = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in results}
-    after = with_table(after, overview_table(documents), "real_cpu")
-    if arguments.check:
-        sys.exit(before != after)
-    README.write_text(after, encoding="utf-8")
+    stale = False
+    for page, tables in _tables().items():
+        before = page.read_text(encoding="utf-8")
+        after = before
+        for mark, table in tables.items():
+            after = with_table(after, table, mark)
+        stale |= before != after
+        if not arguments.check:
+            page.write_text(after, encoding="utf-8")
+    sys.exit(arguments.check and stale)
+
+
+def _tables() -> dict[Path, dict[str, str]]:
+    """By page the tables between its marks."""
+
+    def load(name: str) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads((RESULT.parent / f"{name}.json").read_text(encoding="utf-8"))
+        return document
+
+    processors = {path.stem: load(path.stem) for path in RESULT.parent.glob("real_cpu*.json")}
+    return {
+        README: {"accuracy": accuracy_table(load("accuracy")), "real_cpu": overview_table(processors)},
+        ROOT / "docs" / "evaluation.md": {"fidelity": fidelity_table(load("nas_fidelity"))},
+        ROOT / "docs" / "search.md": {"speed": speed_table(load("nas_speed"))},
+    }
 
 
 if __name__ == "__main__":

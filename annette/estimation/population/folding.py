@@ -95,12 +95,14 @@ def _repeats(pieces: Pieces, start: int, length: int, times: int) -> bool:
     codes = pieces.codes[:, start:end].reshape(shape)
     if not (codes[:, 1:] == codes[:, :1]).all():
         return False
-    sources = pieces.sources[:, start:end].reshape(*shape, -1)
-    steps = (np.arange(times) * length)[None, :, None, None]
-    relative = np.where(sources == UNUSED, UNUSED, sources - steps + length)
-    inner = relative[:, 1:]
-    if not (inner == inner[:, :1]).all() or ((inner < start) & (inner != UNUSED)).any():
+    second = pieces.sources[:, start + length : start + 2 * length]
+    used = second != UNUSED
+    if (used & (second < start)).any():
         return False
+    for number in range(2, times):
+        own = pieces.sources[:, start + number * length : start + (number + 1) * length]
+        if not (own == second + (number - 1) * length * used).all():
+            return False
     after = pieces.sources[:, end:]
     return not ((after >= start) & (after < last)).any()
 
