@@ -67,7 +67,7 @@ def test_a_sample_is_valid_and_depends_on_its_seed_alone(space: SearchSpace, row
     np.testing.assert_array_equal(space.sample(N_SAMPLES, seed=5), rows)
     assert (space.sample(N_SAMPLES, seed=6) != rows).any()
     assert space.sample(0, seed=5).shape == (0, len(space.choices))
-    with pytest.raises(UsageError, match="-1 architectures"):
+    with pytest.raises(UsageError, match="count -1, expected a whole number, 0 or more"):
         space.sample(-1, seed=5)
 
 
