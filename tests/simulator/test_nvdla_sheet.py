@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from annette.errors import HardwareError
@@ -270,7 +270,10 @@ def test_bounds_are_kept(layers: list[SheetLayer], npu: Nvdla) -> None:
     assert (padded >= floor).all()
     assert (slow.ceilings.cycles[:, 0] >= found.ceilings.cycles[:, 0]).all()
     once = evaluate_sheet(layers, dataclasses.replace(npu, traffic="once", fully_connected_batch=1))
-    again = evaluate_sheet(layers, dataclasses.replace(npu, traffic="refetch", fully_connected_batch=1))
+    try:
+        again = evaluate_sheet(layers, dataclasses.replace(npu, traffic="refetch", fully_connected_batch=1))
+    except HardwareError:  # refused: an input that has to stay does not fit the buffer
+        reject()
     assert (again.dram_bytes >= once.dram_bytes).all(), "reading again never moves less"
 
 
