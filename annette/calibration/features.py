@@ -10,11 +10,11 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from annette.graph.builder import NetworkBuilder
 from annette.graph.families import layer_family
-from annette.graph.network import Layer, Network, Tensor
+from annette.graph.network import Layer, Network
 from annette.graph.work import layer_work
-from annette.zoo.spaces.space import ABSENT, UNUSED, Encodings, Pieces, SearchSpace
+from annette.zoo.spaces.built_pieces import BuiltPieces
+from annette.zoo.spaces.space import UNUSED, Encodings, Pieces, SearchSpace
 
 __all__ = ["COUNTS", "GROUPS", "TRAITS", "Contents", "KernelKinds", "count_networks", "count_space"]
 
@@ -47,7 +47,6 @@ _GROUP_OF_FAMILY: Mapping[str, str] = MappingProxyType(
     }
 )
 _CHUNK = 4096
-_SMALL_KEYS = 1 << 16
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -228,24 +227,23 @@ def _is_zero(network: Network) -> bool:
 
 
 class _KnownPieces:
-    """The kernels of the pieces met so far, and the tensors that they hand on, by number."""
+    """The kernels of the pieces of a space met so far."""
 
     def __init__(self, space: SearchSpace, pruned: bool) -> None:
         self._space = space
         self._pruned = pruned
         self._book = _Book()
-        self._tensors: list[Tensor] = []
-        self._tensor_numbers: dict[tuple[tuple[int, ...], str], int] = {}
-        self._numbers: dict[tuple[str, int, tuple[int, ...]], int] = {}
-        self._handed: list[int] = []
-        self._kernels: list[list[int]] = []
-        self._zeros: list[bool] = []
+        self._built = BuiltPieces(space, self._kernels_of)
+
+    def _kernels_of(self, network: Network, n_ports: int) -> tuple[list[int], bool]:
+        """The kernels of a piece, and whether it is zero."""
+        return self._book.kinds_of(network), _is_zero(network)
 
     def contents(self, used: Sequence[Ints]) -> Contents:
         """The contents of populations, given how often each has each piece."""
         kinds = self._book.as_arrays()
-        per_piece = np.zeros((len(self._kernels), len(kinds)))
-        for piece, numbers in enumerate(self._kernels):
+        per_piece = np.zeros((len(self._built.items), len(kinds)))
+        for piece, (numbers, _) in enumerate(self._built.items):
             np.add.at(per_piece[piece], numbers, 1.0)
         parts = [times @ per_piece[: times.shape[1]] for times in used]
         return Contents(kinds=kinds, times=np.concatenate([np.empty((0, len(kinds))), *parts]))
@@ -253,57 +251,15 @@ class _KnownPieces:
     def times(self, rows: Encodings) -> Ints:
         """How often checked encodings have each piece met so far, shape (n, n_pieces)."""
         pieces = self._space.pieces(rows)
-        used = np.full((len(pieces.kinds), len(rows)), -1, dtype=np.int64)
-        handed = np.full((len(pieces.kinds) + 1, len(rows)), UNUSED, dtype=np.int64)  # the last: unused ports
-        for position, kind in enumerate(pieces.kinds):
-            codes = pieces.codes[:, position]
-            present = np.flatnonzero(codes != ABSENT)
-            if not len(present):
-                continue
-            read = [handed[source[present], present] for source in pieces.sources[:, position].T]
-            numbers = self._numbers_of(kind, codes[present], read)
-            used[position, present] = numbers
-            handed[position, present] = np.array(self._handed)[numbers]
+        used = self._built.numbers(pieces)
         if self._pruned:
-            used = np.where(_needed(pieces, used, np.array([*self._zeros, False])), used, -1)
-        width, n_networks = len(self._kernels) + 1, len(rows)
+            zeros = np.array([*(is_zero for _, is_zero in self._built.items), False])
+            used = np.where(_needed(pieces, used, zeros), used, -1)
+        width, n_networks = len(self._built.items) + 1, len(rows)
         places = (used + 1) + width * np.arange(n_networks)
         times = np.bincount(places.ravel(), minlength=width * n_networks).reshape(n_networks, width)
         found: Ints = times[:, 1:]
         return found
-
-    def _numbers_of(self, kind: str, codes: Ints, read: Sequence[Ints]) -> Ints:
-        """The numbers of pieces of one kind, each of which is looked up or built once."""
-        keys = codes
-        for tensor in read:
-            keys = keys * (len(self._tensors) + 1) + (tensor + 1)
-        first, inverse = _distinct(keys)
-        columns = (item[first].tolist() for item in (codes, *read))
-        numbers = [self._number(kind, code, inputs) for code, *inputs in zip(*columns, strict=True)]
-        return np.array(numbers, dtype=np.int64)[inverse]
-
-    def _number(self, kind: str, code: int, inputs: list[int]) -> int:
-        read = tuple(number for number in inputs if number != UNUSED)
-        found = self._numbers.get((kind, code, read))
-        if found is None:
-            found = self._numbers[kind, code, read] = len(self._kernels)
-            self._build(kind, code, read)
-        return found
-
-    def _build(self, kind: str, code: int, read: tuple[int, ...]) -> None:
-        build = NetworkBuilder(kind)
-        ports = []
-        for place, number in enumerate(read):
-            tensor = self._tensors[number]
-            ports.append(build.input(f"port {place}", tensor.shape, dtype=tensor.dtype))
-        network = build.finish(self._space.build_piece(build, kind, code, tuple(ports)))
-        tensor = network.tensors[network.outputs[0]]
-        number = self._tensor_numbers.setdefault((tensor.shape, tensor.dtype), len(self._tensors))
-        if number == len(self._tensors):
-            self._tensors.append(tensor)
-        self._handed.append(number)
-        self._kernels.append(self._book.kinds_of(network))
-        self._zeros.append(_is_zero(network))
 
 
 def _needed(pieces: Pieces, used: Ints, zeros: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -318,17 +274,3 @@ def _needed(pieces: Pieces, used: Ints, zeros: NDArray[np.bool_]) -> NDArray[np.
             rows = np.flatnonzero(reads & (source != UNUSED))
             needed[source[rows], rows] = True
     return needed[:-1]
-
-
-def _distinct(keys: Ints) -> tuple[Ints, Ints]:
-    """Where one of each of the distinct keys (>= 0) stands, and which of these each key is."""
-    most = int(keys.max()) + 1
-    if most > _SMALL_KEYS:
-        _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-        return first, inverse
-    place = np.full(most, -1, dtype=np.int64)
-    place[keys] = np.arange(len(keys))
-    distinct = np.flatnonzero(place >= 0)
-    number = np.empty(most, dtype=np.int64)
-    number[distinct] = np.arange(len(distinct))
-    return place[distinct], number[keys]

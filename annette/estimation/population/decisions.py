@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annette.estimation.population.errors import NotVectorisedError
-from annette.estimation.population.layers import PopulationLayers, Slot, distinct_places
+from annette.estimation.population.layers import PopulationLayers, Slot
 from annette.estimation.population.signatures import Signatures
 from annette.estimation.population.sites import Sites, decide_all
 from annette.estimation.population.walk import PopulationWalk, Sources
 from annette.models.mapping_model import MappingModel
 from annette.models.mapping_rules import MERGED, VANISHES
 from annette.models.rule_tree import Leaf, Tree, features_of
+from annette.zoo.spaces.built_pieces import distinct_places
 
 __all__ = ["PopulationMapper"]
 

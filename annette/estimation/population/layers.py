@@ -16,7 +16,7 @@ from annette.estimation.population.errors import NotVectorisedError
 from annette.estimation.population.templates import INPUT, PORTS, Layout, Templates
 from annette.zoo.spaces.space import ABSENT, UNUSED, Pieces
 
-__all__ = ["PopulationLayers", "Slot", "assemble", "distinct_places"]
+__all__ = ["PopulationLayers", "Slot", "assemble"]
 
 Ints = NDArray[np.int64]
 
@@ -71,7 +71,7 @@ def assemble(pieces: Pieces, templates: Templates) -> PopulationLayers:
     """
     n_networks, n_positions = pieces.codes.shape
     handed = np.zeros((n_positions, n_networks), dtype=np.int64)  # address of what each piece hands on
-    tensors = np.zeros((n_positions, n_networks), dtype=np.int64)  # its number in `templates.outputs`
+    tensors = np.zeros((n_positions, n_networks), dtype=np.int64)  # its number in `templates.built.tensors`
     last, inputs = np.arange(n_networks), np.full(n_networks, -1)
     slots: list[Slot] = []
     start = n_networks
@@ -82,8 +82,9 @@ def assemble(pieces: Pieces, templates: Templates) -> PopulationLayers:
         if not len(rows):
             continue
         ports = _ports(pieces.sources[:, position], rows)
-        numbers = _templates_of(kind, codes[rows], ports, tensors, rows, templates)
-        tensors[position, rows] = templates.output_numbers()[numbers]
+        read = [np.where(port != UNUSED, tensors[port, rows], UNUSED) for port in ports]
+        numbers = templates.built.at_position(kind, codes[rows], read)
+        tensors[position, rows] = templates.built.handed_on[numbers]
         place = _Place(templates, numbers, rows, ports, handed, start)
         new = list(place.slots())
         handed[position, rows] = place.address(place.layout.outputs[place.structure], slice(None))
@@ -93,7 +94,7 @@ def assemble(pieces: Pieces, templates: Templates) -> PopulationLayers:
         if not ports:
             _declare(inputs, rows, templates.declared_numbers()[numbers])
         last[rows] = handed[position, rows]
-    shape_of = np.array([templates.signatures.shape_number(item) for item in templates.outputs])
+    shape_of = np.array([templates.signatures.shape_number(item) for item in templates.built.tensors])
     counts = np.array([n_networks, *(len(slot.rows) for slot in slots)])
     return PopulationLayers(
         n_networks=n_networks,
@@ -194,51 +195,3 @@ class _Place:
             return self.own[code][at]
         found: Ints = self.handed[self.ports[PORTS - code][at], rows]
         return found
-
-
-def _templates_of(
-    kind: str, codes: Ints, ports: list[Ints], tensors: Ints, rows: Ints, templates: Templates
-) -> Ints:
-    """The template of each network's piece at one position, shape (m,)."""
-    read = [np.where(port != UNUSED, tensors[port, rows], -1) for port in ports]
-    first, inverse = distinct_places([codes, *read])
-    numbers = []
-    for at in first.tolist():
-        inputs = tuple(number for number in (int(column[at]) for column in read) if number >= 0)
-        numbers.append(templates.number(kind, int(codes[at]), inputs))
-    found: Ints = np.array(numbers, dtype=np.int64)[inverse]
-    return found
-
-
-def distinct_places(keys: list[Ints]) -> tuple[Ints, Ints]:
-    """Of rows of small numbers, given by columns: where each distinct one is first, and which each row is.
-
-    Examples
-    --------
-    >>> first, places = distinct_places([np.array([3, 0, 3]), np.array([1, 1, 1])])
-    >>> first.tolist(), places.tolist()
-    ([1, 0], [1, 0, 1])
-    """
-    packed = np.zeros(len(keys[0]), dtype=np.int64)
-    largest = 0
-    for column in keys:
-        low, high = int(column.min()), int(column.max())
-        if low == high:
-            continue
-        span = high - low + 1
-        if largest > (1 << 62) // span:
-            packed = np.unique(packed, return_inverse=True)[1]
-            largest = int(packed.max()) + 1
-        packed = packed * span + (column - low) if largest else column - low
-        largest = max(largest, 1) * span
-    if not largest:
-        return np.zeros(1, dtype=np.int64), packed
-    if largest < 4 * len(packed) + 1024:  # counting is faster than sorting
-        first = np.full(largest, -1, dtype=np.int64)
-        first[packed[::-1]] = np.arange(len(packed) - 1, -1, -1)
-        used = np.flatnonzero(first >= 0)
-        place = np.empty(largest, dtype=np.int64)
-        place[used] = np.arange(len(used))
-        return first[used], place[packed]
-    _, at, inverse = np.unique(packed, return_index=True, return_inverse=True)
-    return at, inverse

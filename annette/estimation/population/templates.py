@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import InitVar, dataclass, field
-from weakref import ref
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from annette.estimation.population.errors import NotVectorisedError
 from annette.estimation.population.signatures import Signatures, signature_of
-from annette.graph.builder import NetworkBuilder
-from annette.graph.network import Tensor
+from annette.graph.network import Network
+from annette.zoo.spaces.built_pieces import BuiltPieces
 from annette.zoo.spaces.space import SearchSpace
 
 __all__ = ["INPUT", "PORTS", "Layout", "Structure", "Template", "Templates"]
@@ -49,10 +48,8 @@ class Template:
     """Number of the structure."""
     signatures: tuple[int, ...]
     """Numbers of the layers' signatures."""
-    output: Tensor
-    """The tensor that the piece hands on."""
-    declared: Tensor | None
-    """The network's input, where the piece declares it."""
+    declared: int
+    """Number of the network's input among the tensors of pieces, where this one declares it; else -1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,56 +107,29 @@ def _code(reference: Reference, places: list[int]) -> int:
     return INPUT if what == "input" else PORTS - index
 
 
-@dataclass(slots=True)
 class Templates:
-    """The templates of one space met so far, numbered; grows, and never forgets.
+    """The templates of one space met so far, numbered; grows, and never forgets."""
 
-    It does not keep the space alive: what is known of a space may be forgotten with it.
-    """
+    def __init__(self, space: SearchSpace) -> None:
+        """Nothing is met yet; the space is not kept alive."""
+        self.signatures = Signatures()
+        self.built = BuiltPieces(space, self._template)
+        """The pieces, each with its template."""
+        self.structures: list[Structure] = []
+        """By number."""
+        self._structure_numbers: dict[Structure, int] = {}
+        self._structure_array: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        self._table: NDArray[np.int64] = np.empty((0, 0), dtype=np.int64)
+        self._layouts: dict[tuple[int, ...], Layout] = {}
 
-    space: InitVar[SearchSpace]
-    signatures: Signatures = field(default_factory=Signatures)
-    items: list[Template] = field(default_factory=list)
-    """By number."""
-    structures: list[Structure] = field(default_factory=list)
-    """By number."""
-    outputs: list[Tensor] = field(default_factory=list)
-    """Distinct tensors that pieces hand on, by number; names do not count."""
-    _numbers: dict[tuple[str, int, tuple[int, ...]], int] = field(default_factory=dict)
-    _structure_numbers: dict[Structure, int] = field(default_factory=dict)
-    _output_numbers: dict[tuple[object, ...], int] = field(default_factory=dict)
-    _output_of: list[int] = field(default_factory=list)
-    _declared_of: list[int] = field(default_factory=list)
-    _space: ref[SearchSpace] = field(init=False)
-    _output_array: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    _structure_array: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    _table: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 0), dtype=np.int64))
-    _layouts: dict[tuple[int, ...], Layout] = field(default_factory=dict)
-
-    def __post_init__(self, space: SearchSpace) -> None:
-        self._space = ref(space)
-
-    def number(self, kind: str, code: int, inputs: tuple[int, ...]) -> int:
-        """The template of a piece that reads tensors with these numbers; built where it is new."""
-        key = (kind, code, inputs)
-        found = self._numbers.get(key)
-        if found is None:
-            item = self._build(kind, code, tuple(self.outputs[number] for number in inputs))
-            found = self._numbers[key] = len(self.items)
-            self.items.append(item)
-            self._output_of.append(self._output_number(item.output))
-            self._declared_of.append(-1 if item.declared is None else self._output_number(item.declared))
-        return found
-
-    def output_numbers(self) -> NDArray[np.int64]:
-        """Number of what each template hands on, shape (n_templates,)."""
-        if len(self._output_array) < len(self._output_of):
-            self._output_array = np.array(self._output_of, dtype=np.int64)
-        return self._output_array
+    @property
+    def items(self) -> list[Template]:
+        """By number."""
+        return self.built.items
 
     def declared_numbers(self) -> NDArray[np.int64]:
         """Number of the input that each template declares, shape (n_templates,); -1 where none."""
-        return np.array(self._declared_of, dtype=np.int64)
+        return np.array([item.declared for item in self.items], dtype=np.int64)
 
     def structure_numbers(self) -> NDArray[np.int64]:
         """Structure of each template, shape (n_templates,)."""
@@ -185,29 +155,16 @@ class Templates:
             found = self._layouts[structures] = _lay_out([self.structures[number] for number in structures])
         return found
 
-    def _output_number(self, tensor: Tensor) -> int:
-        key = (tensor.shape, tensor.dtype)
-        found = self._output_numbers.get(key)
-        if found is None:
-            found = self._output_numbers[key] = len(self.outputs)
-            self.outputs.append(tensor)
-        return found
-
-    def _build(self, kind: str, code: int, inputs: tuple[Tensor, ...]) -> Template:
-        space = self._space()
-        assert space is not None  # whoever asks about a space holds it
-        build = NetworkBuilder(kind)
-        ports = tuple(
-            build.input(f"port {place}", tensor.shape, dtype=tensor.dtype)
-            for place, tensor in enumerate(inputs)
-        )
-        network = build.finish(space.build_piece(build, kind, code, ports))
-        references: dict[str, Reference] = {name: ("port", place) for place, name in enumerate(ports)}
-        own = [name for name in network.inputs if name not in references]
-        if len(own) > 1 or (own and ports):
+    def _template(self, network: Network, n_ports: int) -> Template:
+        """The template of a piece that is given as a network, the first inputs of which are its ports."""
+        own = network.inputs[n_ports:]
+        if len(own) > 1 or (own and n_ports):
             raise NotVectorisedError(
-                f"a piece of kind {kind!r} declares inputs of the network beside its own"
+                f"a piece of kind {network.name!r} declares inputs of the network beside its own"
             )
+        references: dict[str, Reference] = {
+            name: ("port", place) for place, name in enumerate(network.inputs[:n_ports])
+        }
         references.update((name, ("input", 0)) for name in own)
         numbers, operands = [], []
         tensors = dict(network.tensors)
@@ -217,9 +174,9 @@ class Templates:
             operands.append(tuple(references[name] for name in read))
             references[layer.outputs[0]] = ("layer", place)
         operators = tuple(self.signatures.operators[number] for number in numbers)
-        output = network.outputs[0]
-        structure = Structure(operators, tuple(operands), references[output])
+        structure = Structure(operators, tuple(operands), references[network.outputs[0]])
         number = self._structure_numbers.setdefault(structure, len(self.structures))
         if number == len(self.structures):
             self.structures.append(structure)
-        return Template(number, tuple(numbers), tensors[output], tensors[own[0]] if own else None)
+        declared = self.built.tensor_number(tensors[own[0]]) if own else -1
+        return Template(number, tuple(numbers), declared)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from annette.estimation.population.errors import NotVectorisedError
-from annette.estimation.population.layers import assemble, distinct_places
+from annette.estimation.population.layers import assemble
 from annette.estimation.population.templates import Templates
 from annette.graph.builder import NetworkBuilder
+from annette.zoo.spaces.built_pieces import distinct_places
 from annette.zoo.spaces.registry import open_space
 from annette.zoo.spaces.space import UNUSED, Encodings, Pieces, SearchSpace
 
