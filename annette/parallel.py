@@ -34,8 +34,8 @@ _PATIENCE_S = 10.0
 """How long a scheduler may take to answer, and the first worker to appear."""
 
 
-def require_jobs(jobs: object) -> None:
-    """Check a number of processes.
+def require_jobs(jobs: object, name: str = "jobs") -> None:
+    """Check a number of processes, which its caller knows by this name.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def require_jobs(jobs: object) -> None:
     >>> require_jobs(-1)
     """
     if not isinstance(jobs, Integral) or isinstance(jobs, bool) or jobs == 0 or jobs < -1:
-        raise UsageError(f"jobs: {jobs!r}, expected a number of processes >= 1, or -1 for one a processor")
+        raise UsageError(f"{name}: {jobs!r}, expected a number of processes >= 1, or -1 for one a processor")
 
 
 def run_in_order(

@@ -18,7 +18,7 @@ from annette.errors import UsageError
 from annette.estimation.network_estimates import models_of, require_model
 from annette.graph.network import Network
 from annette.models.target import LATENCY
-from annette.zoo.spaces.space import Encoding, Encodings, SearchSpace
+from annette.zoo.spaces.space import Encoding, Encodings, SearchSpace, require_space
 
 if TYPE_CHECKING:
     from annette.estimation.platform import Platform
@@ -306,11 +306,7 @@ def _check(platform: Any, space: Any, model: Any, target: Any) -> None:
         raise UsageError(
             f"platform: found {type(platform).__name__}, expected a Platform; annette.load gives one"
         )
-    if not isinstance(space, SearchSpace):
-        raise UsageError(
-            f"space: found {type(space).__name__}, expected a SearchSpace; "
-            "annette.zoo.spaces.registry.open_space opens one by its name"
-        )
+    require_space(space)
     require_model(model)
     models_of(platform, target)
 
@@ -343,18 +339,7 @@ def _whole(what: Any, space: SearchSpace) -> NDArray[np.int64]:
 def _population(encodings: ArrayLike, space: SearchSpace) -> Encodings:
     """Rows whose values are within their choices, whether or not they are architectures."""
     rows = _integers(encodings)
-    if rows.size == 0:
-        return np.empty((0, len(space.choices)), dtype=np.int64)
-    if rows.ndim != 2 or rows.shape[1] != len(space.choices):
-        raise UsageError(f"{space.name}: encodings of shape {rows.shape}, expected (n, {len(space.choices)})")
-    outside = (rows < 0) | (rows >= np.array(space.choices))
-    if outside.any():
-        row, gene = (int(item) for item in np.argwhere(outside)[0])
-        raise UsageError(
-            f"{space.name}: encoding {row} has {rows[row, gene]} for gene {gene}, "
-            f"expected 0 to {space.choices[gene] - 1}"
-        )
-    return rows
+    return space.check_choices(rows if rows.size else rows.reshape(-1))  # empty is no row, of whatever shape
 
 
 def _integers(values: ArrayLike) -> NDArray[np.int64]:

@@ -26,8 +26,8 @@ from annette.estimation.population.folding import fold
 from annette.estimation.population.layers import assemble
 from annette.estimation.population.prices import KernelPrices, check_device
 from annette.estimation.population.templates import Templates
-from annette.parallel import run_in_order
-from annette.zoo.spaces.space import Encodings, Pieces, SearchSpace
+from annette.parallel import require_jobs, run_in_order
+from annette.zoo.spaces.space import Encodings, Pieces, SearchSpace, require_space
 
 if TYPE_CHECKING:
     from annette.estimation.platform import Platform
@@ -98,15 +98,8 @@ def estimate_space(
     """`annette.estimation.platform.Platform.estimate_space`."""
     require_model(model)
     models_of(platform, target)
-    if not isinstance(space, SearchSpace):
-        raise UsageError(
-            f"space: found {type(space).__name__}, expected a SearchSpace; "
-            "annette.zoo.spaces.registry.open_space opens one by its name"
-        )
-    if not isinstance(n_jobs, int) or n_jobs == 0:
-        raise UsageError(
-            f"n_jobs: {n_jobs!r}, expected a whole number of processes, or -1 for one a processor"
-        )
+    require_space(space)
+    require_jobs(n_jobs, "n_jobs")
     rows = _rows(space, encodings)
     asked = _Asked(platform, space, model, target, n_jobs, on_progress)
     known = _known(platform, space)

@@ -22,7 +22,16 @@ from annette.errors import UsageError
 from annette.graph.builder import NetworkBuilder
 from annette.graph.network import Network
 
-__all__ = ["ABSENT", "UNUSED", "Encoding", "Encodings", "Pieces", "SearchSpace", "chain_sources"]
+__all__ = [
+    "ABSENT",
+    "UNUSED",
+    "Encoding",
+    "Encodings",
+    "Pieces",
+    "SearchSpace",
+    "chain_sources",
+    "require_space",
+]
 
 Encoding = tuple[int, ...]
 """One architecture: the chosen value of each gene, from 0."""
@@ -193,6 +202,17 @@ class SearchSpace(ABC):
         UsageError
             If they have another shape or a row is no architecture; the message names the first such row.
         """
+        rows = self.check_choices(encodings)
+        invalid = ~self.valid_mask(rows)
+        if invalid.any():
+            row = int(np.flatnonzero(invalid)[0])
+            raise UsageError(
+                f"{self.name}: encoding {row}, {rows[row].tolist()}, is no architecture of the space"
+            )
+        return rows
+
+    def check_choices(self, encodings: ArrayLike) -> Encodings:
+        """The same for rows of choices, whether or not they are architectures."""
         array = np.asarray(encodings)
         if array.shape in ((0,), (0, len(self.choices))):
             return np.empty((0, len(self.choices)), dtype=np.int64)
@@ -211,12 +231,6 @@ class SearchSpace(ABC):
             raise UsageError(
                 f"{self.name}: encoding {row} has {rows[row, gene]} for gene {gene}, "
                 f"expected 0 to {self.choices[gene] - 1}"
-            )
-        invalid = ~self.valid_mask(rows)
-        if invalid.any():
-            row = int(np.flatnonzero(invalid)[0])
-            raise UsageError(
-                f"{self.name}: encoding {row}, {rows[row].tolist()}, is no architecture of the space"
             )
         return rows
 
@@ -341,3 +355,18 @@ class SearchSpace(ABC):
             return ()
         mask = self.valid_mask(np.array(rows)).tolist()
         return tuple(item for item, valid in zip(rows, mask, strict=True) if valid)
+
+
+def require_space(space: object) -> None:
+    """Check that something is a search space.
+
+    Raises
+    ------
+    UsageError
+        If it is something else.
+    """
+    if not isinstance(space, SearchSpace):
+        raise UsageError(
+            f"space: found {type(space).__name__}, expected a SearchSpace; "
+            "annette.zoo.spaces.registry.open_space opens one by its name"
+        )
