@@ -69,3 +69,19 @@ def notebook_words() -> Callable[[str], str]:
         return " ".join(text.split())
 
     return read
+
+
+@pytest.fixture(scope="module")
+def outputs(
+    request: pytest.FixtureRequest, run_notebook: Callable[[str], list[nbformat.NotebookNode]]
+) -> list[nbformat.NotebookNode]:
+    """What the notebook of a test module, its ``NAME``, puts out in a fresh run."""
+    return run_notebook(request.module.NAME)
+
+
+@pytest.fixture(scope="module")
+def text(outputs: list[nbformat.NotebookNode]) -> str:
+    """The words among that."""
+    return "\n".join(
+        output.get("text", "") or output.get("data", {}).get("text/plain", "") for output in outputs
+    )

@@ -5,21 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import nbformat
-import pytest
 
 NAME = "nasbench"
-
-
-@pytest.fixture(scope="module")
-def outputs(run_notebook: Callable[[str], list[nbformat.NotebookNode]]) -> list[nbformat.NotebookNode]:
-    return run_notebook(NAME)
-
-
-@pytest.fixture(scope="module")
-def text(outputs: list[nbformat.NotebookNode]) -> str:
-    return "\n".join(
-        output.get("text", "") or output.get("data", {}).get("text/plain", "") for output in outputs
-    )
 
 
 def test_it_uses_nothing_but_what_is_promised(private_uses: Callable[[str], set[str]]) -> None:

@@ -17,11 +17,6 @@ NAME = "quickstart"
 
 
 @pytest.fixture(scope="module")
-def outputs(run_notebook: Callable[[str], list[nbformat.NotebookNode]]) -> list[nbformat.NotebookNode]:
-    return run_notebook(NAME)
-
-
-@pytest.fixture(scope="module")
 def platforms() -> tuple[Platform, Platform]:
     return annette.load("zcu102-dpu"), annette.load("ncs2")
 
