@@ -1,4 +1,4 @@
-"""Numbers to text: three digits, the right prefix, no surprise at the seams."""
+"""Numbers to text and back: three digits, the right prefix, no surprise at the seams."""
 
 import pytest
 from hypothesis import given
@@ -12,6 +12,8 @@ from annette.units import (
     format_joules,
     format_rate,
     format_seconds,
+    parse_joules,
+    parse_seconds,
 )
 
 SCALES = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
@@ -57,3 +59,34 @@ def test_printed_counts_read_back_to_three_digits(value: float) -> None:
 )
 def test_text_at_the_seams_between_units(text: str, expected: str) -> None:
     assert text == expected
+
+
+@given(st.floats(min_value=1e-9, max_value=1e4))
+def test_a_printed_time_or_energy_is_read_back(value: float) -> None:
+    assert parse_seconds(format_seconds(value)) == pytest.approx(value, rel=0.006)
+    assert parse_joules(format_joules(value).replace(" ", "")) == pytest.approx(value, rel=0.006)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected_s"),
+    [
+        ("30ms", 0.03),
+        ("0.03s", 0.03),
+        ("500us", 0.0005),
+        ("500 \u00b5s", 0.0005),
+        (".5ms", 0.0005),
+        ("2.s", 2.0),
+    ],
+)
+def test_times_are_read_as_people_write_them(text: str, expected_s: float) -> None:
+    assert parse_seconds(text) == expected_s
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "30", "ms", "30 m", "30 min", "-3ms", "1e999s", "nan s", "infs", "0ms", "3 0ms", "30MS", "1,5ms"],
+)
+def test_what_is_no_time_with_a_unit_is_said_in_one_line(text: str) -> None:
+    with pytest.raises(ValueError, match=r"found .* expected .* as in 30ms") as caught:
+        parse_seconds(text)
+    assert "\n" not in str(caught.value)
