@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,7 +18,17 @@ from annette.cli.options import (
     check_model,
     open_network_argument,
 )
-from annette.units import format_bytes, format_count, format_fraction, format_joules, format_seconds
+from annette.units import (
+    format_bytes,
+    format_count,
+    format_fraction,
+    format_joules,
+    format_number,
+    format_seconds,
+)
+
+if TYPE_CHECKING:
+    from annette.estimation.verdict import Verdict
 
 __all__ = ["estimate"]
 
@@ -49,9 +59,11 @@ def estimate(
     work = network_work(graph)
     energy = "" if answer.energy_j is None else f", {format_joules(answer.energy_j)}"
     print_line(
-        f"{document['network']} on {document['platform']}: {format_seconds(document['latency_s'])}{energy}",
+        f"{document['network']} on {document['platform']}: {format_seconds(document['latency_s'])}"
+        f"{_interval(document['interval_s'])}{energy}",
         bold=True,
     )
+    print_line(_verdict(answer.verdict))
     print_line(
         f"{model} model; {format_count(work.macs, 'MAC')}, {format_count(work.params)} parameters "
         f"({format_bytes(work.weight_bytes)} in the file), {len(graph.layers)} layers in "
@@ -67,6 +79,19 @@ def estimate(
     print_line(_coverage(document["coverage"], bool(document["kernels"])))
 
 
+def _interval(interval_s: list[float] | None) -> str:
+    if interval_s is None:
+        return ""
+    low, high = (format_seconds(value) for value in interval_s)
+    return f" (90 % interval {low} to {high})"
+
+
+def _verdict(verdict: Verdict) -> str:
+    return (
+        f"verdict: {' '.join((verdict.title + '.' if verdict.reasons else verdict.title, *verdict.reasons))}"
+    )
+
+
 def _signed_seconds(value_s: float) -> str:
     return f"-{format_seconds(-value_s)}" if value_s < 0 else format_seconds(value_s)
 
@@ -74,18 +99,25 @@ def _signed_seconds(value_s: float) -> str:
 def _coverage(coverage: dict[str, Any], has_kernels: bool) -> str:
     if not has_kernels:
         return "no kernel is expected to run: the network has no layers, or all of them vanish on this device"
-    generic, outside = coverage["generic_kernels"], coverage["out_of_range_kernels"]
     modelled = format_fraction(coverage["modelled_fraction"])
-    text = f"coverage: {modelled} of the latency comes from kernel families that were measured"
-    notes = []
+    notes = [f"coverage: {modelled} of the latency comes from kernel families that were measured"]
+    generic, outside = coverage["generic_kernels"], coverage["out_of_range_kernels"]
     if generic:
         notes.append(
             f"{format_fraction(generic)} from the generic model, since too few kernels like "
             f"{', '.join(coverage['generic_operators'])} were measured"
+        )
+    if coverage["unseen_fraction"]:
+        notes.append(
+            f"{format_fraction(coverage['unseen_fraction'])} from operators that were never measured here: "
+            f"{', '.join(coverage['unseen_operators'])}"
         )
     if outside:
         notes.append(
             f"{format_fraction(outside)} from kernels whose sizes or operators lie outside what was "
             "measured: take that part as a guess"
         )
-    return "; ".join((text, *notes))
+    if coverage["host_layers"]:
+        layers = format_number(len(coverage["host_layers"]), "layer")
+        notes.append(f"{format_fraction(coverage['host_fraction'])} from {layers} placed on the host")
+    return "; ".join(notes)

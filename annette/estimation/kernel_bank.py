@@ -33,6 +33,8 @@ class KernelFlags:
     """Whether the generic model prices it."""
     is_out_of_range: bool
     """Whether a size lies outside what was measured."""
+    is_unseen: bool
+    """Whether its operator was never measured on its unit."""
 
 
 class KernelBank:
@@ -152,10 +154,16 @@ class KernelBank:
         if len(missing):
             table = self.table(missing)
             generic, outside = models.generic_mask(table), models.out_of_range_mask(table)
-            columns = zip(models.bounds(table), generic.tolist(), outside.tolist(), strict=True)
-            for number, (bound, is_generic, is_outside) in zip(missing.tolist(), columns, strict=True):
+            masks = generic.tolist(), outside.tolist(), models.unseen_mask(table).tolist()
+            columns = zip(models.bounds(table), *masks, strict=True)
+            for number, (bound, is_generic, is_outside, is_unseen) in zip(
+                missing.tolist(), columns, strict=True
+            ):
                 self._flags[number] = KernelFlags(
-                    bound=bound, is_generic=is_generic, is_out_of_range=is_outside
+                    bound=bound,
+                    is_generic=is_generic,
+                    is_out_of_range=is_outside,
+                    is_unseen=is_unseen,
                 )
         return [self._flags[number] for number in wanted]
 

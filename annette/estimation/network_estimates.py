@@ -19,6 +19,7 @@ from annette.estimation.network_kernels import KernelFinder, MappedNetwork
 from annette.graph.mapping import Kernel, Mapping, require_complete
 from annette.graph.network import Network
 from annette.graph.network_state import pack, unpack
+from annette.models.kernel_table import COLUMN_INDEX
 from annette.models.layer_models import MODEL_NAMES, LayerModels
 from annette.models.network_overhead import overhead_terms
 from annette.models.target import ENERGY, LATENCY
@@ -33,6 +34,10 @@ __all__ = ["OnProgress", "estimate_many", "estimate_network", "models_of", "requ
 OnProgress = Callable[[int, int | None], None]
 """Called with the networks done and to do; ``None``: nobody knows how many there are."""
 
+HOST = "host"
+"""The unit of kernels that an accelerator leaves to its host."""
+_OPS = COLUMN_INDEX["ops"]
+_MOVED = [COLUMN_INDEX[name] for name in ("input_bytes", "weight_bytes", "output_bytes")]
 CHUNK = 128
 """Networks at once: what is kept of them beside their estimates is kept of so many only."""
 
@@ -146,7 +151,7 @@ class _Asked:
             latency_s=whole_s,
             overhead_s=None if platform.overhead is None else whole_s - kernels_s,
             energy_j=None if energy_j is None else _sum(energy_j),
-            kernels=_priced(kernels, latency_s, energy_j, flags),
+            kernels=_priced(kernels, latency_s, energy_j, flags, bank.rows(numbers)),
             eliminated_layers=gone,
             coverage=_coverage(kernels, latency_s, flags),
         )
@@ -211,7 +216,9 @@ def _priced(
     latency_s: NDArray[np.float64],
     energy_j: NDArray[np.float64] | None,
     flags: Sequence[KernelFlags],
+    rows: NDArray[np.float64],
 ) -> tuple[KernelEstimate, ...]:
+    ops, moved = rows[:, _OPS].tolist(), rows[:, _MOVED].sum(axis=1).tolist()
     joules = itertools.repeat(None, len(latency_s)) if energy_j is None else energy_j.tolist()
     return tuple(
         KernelEstimate(
@@ -224,26 +231,40 @@ def _priced(
             bound=flag.bound,
             is_generic=flag.is_generic,
             is_out_of_range=flag.is_out_of_range,
+            ops=round(n_ops),
+            memory_bytes=round(n_bytes),
         )
-        for kernel, seconds, energy, flag in zip(kernels, latency_s.tolist(), joules, flags, strict=True)
+        for kernel, seconds, energy, flag, n_ops, n_bytes in zip(
+            kernels, latency_s.tolist(), joules, flags, ops, moved, strict=True
+        )
     )
 
 
 def _coverage(
     kernels: Sequence[_Kernel], latency_s: NDArray[np.float64], flags: Sequence[KernelFlags]
 ) -> Coverage:
+    generic, unseen = [item.is_generic for item in flags], [item.is_unseen for item in flags]
+    outside, host = [item.is_out_of_range for item in flags], [kernel.unit == HOST for kernel in kernels]
     total = float(latency_s.sum())
-    generic, outside = [item.is_generic for item in flags], [item.is_out_of_range for item in flags]
-    shares = [
-        float(latency_s[np.array(mask, dtype=bool)].sum()) / total if total > 0 else 0.0
-        for mask in (generic, outside)
-    ]
-    operators = {kernel.operator for kernel, is_generic in zip(kernels, generic, strict=True) if is_generic}
+
+    def share(mask: Sequence[bool]) -> float:
+        part = float(latency_s[np.array(mask, dtype=bool)].sum())
+        return min(1.0, part / total) if total > 0 else 0.0
+
+    def operators(mask: Sequence[bool]) -> tuple[str, ...]:
+        return tuple(
+            sorted({kernel.operator for kernel, chosen in zip(kernels, mask, strict=True) if chosen})
+        )
+
     return Coverage(
-        modelled_fraction=max(0.0, 1.0 - shares[0]),
-        generic_fraction=min(1.0, shares[0]),
-        out_of_range_fraction=min(1.0, shares[1]),
-        generic_operators=tuple(sorted(operators)),
+        modelled_fraction=1.0 - share(generic),
+        generic_fraction=share(generic),
+        out_of_range_fraction=share(outside),
+        generic_operators=operators(generic),
+        unseen_fraction=share(unseen),
+        unseen_operators=operators(unseen),
+        host_fraction=share(host),
+        host_layers=tuple(layer for kernel in kernels if kernel.unit == HOST for layer in kernel.layers),
     )
 
 

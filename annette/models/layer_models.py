@@ -24,7 +24,7 @@ from annette.models.operator_forests import OPERATOR_KIND, operator_jobs, operat
 from annette.models.parameters import GENERIC_FAMILY, DeviceParameters, fit_parameters
 from annette.models.physics import PhysicalFit, Physics, physical_terms
 from annette.models.physics_fit import fit_physics
-from annette.models.ranges import RANGE_COLUMNS, FamilyRange, measure_ranges, outside_mask
+from annette.models.ranges import RANGE_COLUMNS, FamilyRange, measure_ranges, outside_mask, unseen_mask
 from annette.models.roofline import refined_terms, roofline_s
 from annette.models.stand_ins import StandIn, borrow_models, find_stand_ins
 from annette.models.target import ENERGY, LATENCY, Target
@@ -212,6 +212,10 @@ class LayerModels:
     def out_of_range_mask(self, table: KernelTable) -> NDArray[np.bool_]:
         """True where a size or an operator type lies outside what the family was measured with."""
         return outside_mask(table, self.ranges)
+
+    def unseen_mask(self, table: KernelTable) -> NDArray[np.bool_]:
+        """True where the operator was never measured on its unit, shape (n_kernels,)."""
+        return unseen_mask(table, self.ranges)
 
     def to_files(self) -> dict[str, bytes]:
         """File contents by name: one JSON index and XGBoost's files; equal models give equal bytes."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from annette.errors import ModelError
 from annette.models.kernel_table import KernelTable
 
-__all__ = ["RANGE_COLUMNS", "FamilyRange", "measure_ranges", "outside_mask"]
+__all__ = ["RANGE_COLUMNS", "FamilyRange", "measure_ranges", "outside_mask", "unseen_mask"]
 
 RANGE_COLUMNS = (
     "batch", "groups", "in_channels", "out_channels", "out_h", "out_w", "kernel_h", "kernel_w",
@@ -83,6 +83,24 @@ def outside_mask(table: KernelTable, ranges: Mapping[str, FamilyRange]) -> NDArr
         low, high = np.array(limits.lowest) / _MARGIN, np.array(limits.highest) * _MARGIN
         outside = ((sizes < low) | (sizes > high)).any(axis=1)
         mask[rows] = outside | ~np.isin(table.column("operator")[rows], limits.operators)
+    return mask
+
+
+def unseen_mask(table: KernelTable, ranges: Mapping[str, FamilyRange]) -> NDArray[np.bool_]:
+    """True where no kernel of that family with that operator was measured, shape (n_kernels,).
+
+    An operator that has no code of its own counts as never measured: whether it was cannot be told. Moves of
+    tensors have no operator.
+    """
+    mask = np.zeros(len(table), dtype=bool)
+    operators = table.column("operator")
+    for key in table.family_names:
+        rows = table.rows_of(key)
+        limits = ranges.get(key)
+        if limits is None:
+            mask[rows] = True
+        elif key.partition("@")[0] != "move":
+            mask[rows] = ~np.isin(operators[rows], [code for code in limits.operators if code])
     return mask
 
 

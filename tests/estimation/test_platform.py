@@ -96,8 +96,8 @@ def test_kernels_add_up_to_the_network(small_platform: Platform, model: str) -> 
 def test_json_has_the_promised_keys(small_platform: Platform) -> None:
     document = json.loads(json.dumps(small_platform.estimate("zoo:resnet18").to_dict(), allow_nan=False))
     assert set(document) == {
-        "schema_version", "network", "device", "platform", "model", "latency_s", "energy_j", "coverage",
-        "kernels", "eliminated_layers",
+        "schema_version", "network", "device", "platform", "model", "latency_s", "interval_s", "verdict",
+        "energy_j", "coverage", "kernels", "eliminated_layers",
     }  # fmt: skip
     assert {"name", "family", "layers", "latency_s", "bound"} <= set(document["kernels"][0])
     assert {"modelled_fraction", "generic_kernels", "out_of_range_kernels"} <= set(document["coverage"])
