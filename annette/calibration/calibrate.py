@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,11 +14,12 @@ from annette.calibration.features import Contents, count_networks
 from annette.calibration.graphs import GRAPHS, graph_views
 from annette.calibration.intervals import fit_interval
 from annette.calibration.member import Population, fit_member
+from annette.calibration.prior import Prior
 from annette.calibration.terms import FIXED, Terms, terms_of
 from annette.calibration.validation import held_out_log_errors, typical_error
 from annette.errors import ModelError
 from annette.graph.network import Network
-from annette.zoo.spaces.space import SearchSpace
+from annette.zoo.spaces.space import Encodings, SearchSpace
 
 __all__ = [
     "LEAST_SAMPLES",
@@ -60,7 +61,7 @@ def calibrate_space(
     latency_s: ArrayLike,
     *,
     device: str,
-    sources: Sequence[CalibratedModel] = (),
+    sources: Sequence[CalibratedModel | Prior] = (),
 ) -> CalibratedModel:
     """A model of a device from latencies of a space's architectures.
 
@@ -77,8 +78,9 @@ def calibrate_space(
         Seconds, > 0.
     device : str
         Its name, for people.
-    sources : sequence of CalibratedModel
-        Models of other devices on the same space.
+    sources : sequence of CalibratedModel or Prior
+        Models of other devices on the same space, or platforms' kernels, which are rescaled by group
+        (`annette.calibration.sources`).
 
     Raises
     ------
@@ -107,11 +109,11 @@ def calibrate_space(
         return replace(model, notes=(note, *model.notes))
     reference = candidate_rows(space, seed=REFERENCE_SEED, count=REFERENCE)
     graphs = {view.name: (view.contents(reference), view.contents(rows)) for view in graph_views(space)}
-    helpers = tuple(
-        Source(model=model, mean_s=float(model.predict_space(space, reference).latency_s.mean()))
-        for model in sources
-    )
-    columns = [item.model.predict_space(space, rows).latency_s / item.mean_s for item in helpers]
+    helpers = tuple(Source(model=model, mean_s=_mean_s(model, space, reference)) for model in sources)
+
+    def columns(graph: str) -> Floats:
+        return np.hstack([item.columns(space, rows, graphs[graph][1]) for item in helpers])
+
     return calibrate_contents(
         graphs, measured, device=device, space=space.name, sources=helpers, source_columns=columns
     )
@@ -124,7 +126,7 @@ def calibrate_contents(
     device: str,
     space: str | None,
     sources: Sequence[Source] = (),
-    source_columns: Sequence[Floats] = (),
+    source_columns: Callable[[str], Floats] | None = None,
 ) -> CalibratedModel:
     """A model of a device from what measured networks are made of; what `calibrate_space` does with it.
 
@@ -138,8 +140,9 @@ def calibrate_contents(
         Names.
     sources : sequence of Source
         Other devices.
-    source_columns : sequence of ndarray of shape (k,)
-        What each predicts of the measured networks over its mean.
+    source_columns : callable
+        `Source.columns` of all sources side by side, of the measured networks as graphs of one sort; needed
+        with sources.
     """
     fits = {name: _fit(samples, population, latency_s) for name, (population, samples) in graphs.items()}
     errors = {name: typical_error(fit.errors) for name, fit in fits.items()}
@@ -147,9 +150,9 @@ def calibrate_contents(
     fit = fits[graph]
     notes = _graph_notes(errors, graph)
     plain = _plain_model(fit, latency_s, device=device, space=space, graph=graph, notes=notes)
-    if not sources:
+    if not sources or source_columns is None:
         return plain
-    return _with_sources(plain, fit, latency_s, tuple(sources), np.array(source_columns).T)
+    return _with_sources(plain, fit, latency_s, tuple(sources), source_columns(graph))
 
 
 def calibrate_networks(networks: Sequence[Network], latency_s: ArrayLike, *, device: str) -> CalibratedModel:
@@ -241,7 +244,10 @@ def _with_sources(
     if after > (1 - _LEAST_GAIN) * before:
         note = f"left out {names}: errors of samples left out are {after:.1%} with and {before:.1%} without"
         return replace(plain, notes=(*plain.notes, note))
-    note = f"{names} count {weights[1]:.0%}: errors of samples left out fall from {before:.1%} to {after:.1%}"
+    verb = "counts" if len(helpers) == 1 else "count"
+    note = (
+        f"{names} {verb} {weights[1]:.0%}: errors of samples left out fall from {before:.1%} to {after:.1%}"
+    )
     return replace(
         plain,
         members=(*plain.members, fit_member(samples, fit.terms, measured)),
@@ -289,6 +295,12 @@ def _term_notes(fit: _Fit) -> tuple[str, ...]:
         f"samples do not tell {'; '.join(some)}{more}: time networks that differ in these (annette suggest "
         "--measured)",
     )
+
+
+def _mean_s(model: CalibratedModel | Prior, space: SearchSpace, rows: Encodings) -> float:
+    if isinstance(model, Prior):
+        return model.mean_s
+    return float(model.predict_space(space, rows).latency_s.mean())
 
 
 def _checked(latency_s: ArrayLike, count: int) -> Floats:

@@ -12,11 +12,12 @@ from annette.calibration.features import Contents, count_networks
 from annette.calibration.graphs import open_view
 from annette.calibration.intervals import Interval
 from annette.calibration.member import Member, Population
+from annette.calibration.prior import PRIOR_COLUMNS, Prior
 from annette.calibration.terms import Terms
 from annette.errors import UsageError
 from annette.graph.network import Network
 from annette.zoo.spaces.registry import open_space
-from annette.zoo.spaces.space import SearchSpace
+from annette.zoo.spaces.space import Encodings, SearchSpace
 
 __all__ = ["CalibratedModel", "Prediction", "Source"]
 
@@ -45,9 +46,21 @@ class Prediction:
 class Source:
     """Another device whose latencies of the same space help."""
 
-    model: CalibratedModel
+    model: CalibratedModel | Prior
     mean_s: float
     """Mean of its predictions over the architectures that terms are scaled by."""
+
+    @property
+    def width(self) -> int:
+        """Columns that it gives."""
+        return PRIOR_COLUMNS if isinstance(self.model, Prior) else 1
+
+    def columns(self, space: SearchSpace, encodings: Encodings, contents: Contents) -> Floats:
+        """What it says of architectures over its mean, shape (n, `width`); contents are of their graphs."""
+        if isinstance(self.model, Prior):
+            return self.model.columns(contents)
+        ratios: Floats = self.model.predict_space(space, encodings).latency_s / self.mean_s
+        return ratios[:, None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -94,12 +107,9 @@ class CalibratedModel:
         parts = []
         for start in range(0, len(rows), _CHUNK):
             chunk = rows[start : start + _CHUNK]
-            sources = [
-                item.model.predict_space(space, chunk).latency_s / item.mean_s for item in self.sources
-            ]
-            parts.append(
-                self.predict_contents(view.contents(chunk), np.array(sources).reshape(-1, len(chunk)).T)
-            )
+            contents = view.contents(chunk)
+            sources = [item.columns(space, chunk, contents) for item in self.sources]
+            parts.append(self.predict_contents(contents, np.hstack([np.empty((len(chunk), 0)), *sources])))
         return Prediction(
             latency_s=np.concatenate([np.empty(0), *(part.latency_s for part in parts)]),
             low_s=np.concatenate([np.empty(0), *(part.low_s for part in parts)]),
@@ -125,7 +135,7 @@ class CalibratedModel:
     def predict_contents(self, contents: Contents, sources: Floats) -> Prediction:
         """The latencies of networks that are made of this.
 
-        ``sources`` has each source's prediction over its mean, shape (n_networks, n_sources).
+        ``sources`` has `Source.columns` of each source side by side, shape (n_networks, n_columns).
         """
         networks = Population(contents=contents, columns=self.terms.columns(contents), sources=sources)
         log_s = np.zeros(len(contents))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from annette.calibration.features import AMOUNTS, COUNTS, GROUPS, TRAITS, Kernel
 from annette.calibration.graphs import GRAPHS
 from annette.calibration.intervals import Interval
 from annette.calibration.member import Member
+from annette.calibration.prior import Prior
 from annette.calibration.residual import Residual
 from annette.calibration.terms import FIXED, Terms
 from annette.errors import StoreError
@@ -106,7 +107,7 @@ def to_document(model: CalibratedModel) -> dict[str, Any]:
             "unit_s": model.interval.unit_s,
             "spread": model.interval.spread.tolist(),
         },
-        "sources": [{"mean_s": item.mean_s, "model": to_document(item.model)} for item in model.sources],
+        "sources": [_source_document(item) for item in model.sources],
     }
 
 
@@ -124,10 +125,11 @@ def from_document(document: Mapping[str, Any]) -> CalibratedModel:
     _require(names[:1] == (FIXED,) and set(names[1:]) <= set(COUNTS), "terms.names", names, "known terms")
     _require(document["graph"] in GRAPHS, "graph", document["graph"], f"one of {', '.join(GRAPHS)}")
     terms = Terms(names=names, means=_array(document["terms"]["means"], (len(names),), "terms.means"))
-    n_sources = len(document["sources"])
+    sources = tuple(map(_source, document["sources"]))
+    n_columns = sum(item.width for item in sources)
     members = []
     for place, item in enumerate(document["members"]):
-        shape = (n_sources if len(item["source_costs_s"]) else 0,)
+        shape = (n_columns if len(item["source_costs_s"]) else 0,)
         members.append(
             Member(
                 costs=_array(item["costs_s"], (len(names),), f"members[{place}].costs_s"),
@@ -145,10 +147,7 @@ def from_document(document: Mapping[str, Any]) -> CalibratedModel:
         terms=terms,
         members=tuple(members),
         weights=tuple(float(item["weight"]) for item in document["members"]),
-        sources=tuple(
-            Source(model=from_document(item["model"]), mean_s=float(item["mean_s"]))
-            for item in document["sources"]
-        ),
+        sources=sources,
         interval=Interval(
             quantile=float(interval["quantile"]),
             spread=_array(interval["spread"], (len(names), len(names)), "interval.spread"),
@@ -160,39 +159,85 @@ def from_document(document: Mapping[str, Any]) -> CalibratedModel:
     )
 
 
+def _source_document(source: Source) -> dict[str, Any]:
+    if not isinstance(source.model, Prior):
+        return {"mean_s": source.mean_s, "model": to_document(source.model)}
+    prior = source.model
+    return {
+        "mean_s": source.mean_s,
+        "platform": {
+            "name": prior.device,
+            "fixed_s": prior.fixed_s,
+            "costs_s": dict(zip(COUNTS, prior.costs.tolist(), strict=True)),
+            "kinds": _kinds_document(prior.kinds, "latency_s", prior.seconds),
+        },
+    }
+
+
+def _source(document: Mapping[str, Any]) -> Source:
+    mean_s = float(document["mean_s"])
+    if "platform" not in document:
+        return Source(model=from_document(document["model"]), mean_s=mean_s)
+    item = document["platform"]
+    kinds, seconds = _kinds(item["kinds"], "latency_s")
+    costs = [item["costs_s"][name] for name in COUNTS]
+    _require(mean_s > 0, "sources.mean_s", mean_s, "a number > 0")
+    return Source(
+        model=Prior(
+            device=str(item["name"]),
+            fixed_s=float(item["fixed_s"]),
+            mean_s=mean_s,
+            kinds=kinds,
+            seconds=seconds,
+            costs=_array(costs, (len(COUNTS),), "sources.costs_s"),
+        ),
+        mean_s=mean_s,
+    )
+
+
 def _residual_document(residual: Residual) -> dict[str, Any]:
     return {
         "spread": residual.spread,
         "noise": residual.noise,
-        "anchors": [
-            {
-                "group": GROUPS[group],
-                **dict(zip(AMOUNTS, amounts, strict=True)),
-                **dict(zip(TRAITS, traits, strict=True)),
-                "weight": weight,
-            }
-            for group, amounts, traits, weight in zip(
-                residual.anchors.groups.tolist(), residual.anchors.amounts.tolist(),
-                residual.anchors.traits.tolist(), residual.weights.tolist(), strict=True,
-            )
-        ],
-    }  # fmt: skip
+        "anchors": _kinds_document(residual.anchors, "weight", residual.weights),
+    }
 
 
 def _residual(document: Mapping[str, Any]) -> Residual:
-    anchors = document["anchors"]
-    count = len(anchors)
-    amounts, traits = ([[item[name] for name in names] for item in anchors] for names in (AMOUNTS, TRAITS))
+    anchors, weights = _kinds(document["anchors"], "weight")
     return Residual(
-        anchors=KernelKinds(
-            groups=np.array([GROUPS.index(item["group"]) for item in anchors], dtype=np.int64),
-            amounts=_array(amounts, (count, len(AMOUNTS)), "anchors"),
-            traits=_array(traits, (count, len(TRAITS)), "anchors"),
-        ),
-        weights=_array([item["weight"] for item in anchors], (count,), "anchors"),
+        anchors=anchors,
+        weights=weights,
         spread=float(document["spread"]),
         noise=float(document["noise"]),
     )
+
+
+def _kinds_document(kinds: KernelKinds, label: str, values: NDArray[np.float64]) -> list[dict[str, Any]]:
+    """Kinds of kernels with a number of each."""
+    rows = zip(
+        kinds.groups.tolist(), kinds.amounts.tolist(), kinds.traits.tolist(), values.tolist(), strict=True
+    )
+    return [
+        {
+            "group": GROUPS[group],
+            **dict(zip(AMOUNTS, amounts, strict=True)),
+            **dict(zip(TRAITS, traits, strict=True)),
+            label: value,
+        }
+        for group, amounts, traits, value in rows
+    ]
+
+
+def _kinds(items: Sequence[Mapping[str, Any]], label: str) -> tuple[KernelKinds, NDArray[np.float64]]:
+    count = len(items)
+    amounts, traits = ([[item[name] for name in names] for item in items] for names in (AMOUNTS, TRAITS))
+    kinds = KernelKinds(
+        groups=np.array([GROUPS.index(item["group"]) for item in items], dtype=np.int64),
+        amounts=_array(amounts, (count, len(AMOUNTS)), "kinds"),
+        traits=_array(traits, (count, len(TRAITS)), "kinds"),
+    )
+    return kinds, _array([item[label] for item in items], (count,), "kinds")
 
 
 def _array(values: Any, shape: tuple[int, ...], where: str) -> NDArray[np.float64]:

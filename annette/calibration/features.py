@@ -16,7 +16,17 @@ from annette.graph.work import layer_work
 from annette.zoo.spaces.built_pieces import BuiltPieces
 from annette.zoo.spaces.space import UNUSED, Encodings, Pieces, SearchSpace
 
-__all__ = ["COUNTS", "GROUPS", "TRAITS", "Contents", "KernelKinds", "count_networks", "count_space"]
+__all__ = [
+    "COUNTS",
+    "GROUPS",
+    "TRAITS",
+    "Contents",
+    "KernelKinds",
+    "NumberedKernels",
+    "count_networks",
+    "count_space",
+    "number_kernels",
+]
 
 GROUPS = ("conv", "pointwise", "depthwise", "grouped", "dense", "pool", "sum", "scale", "move", "other")
 """Which kernels are counted together: convolutions of more than one position, of one, with one input channel
@@ -112,6 +122,30 @@ class Contents:
         return Contents(kinds=self.kinds, times=self.times[np.asarray(which)])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class NumberedKernels:
+    """The kernels of networks by the layers that they are counted by."""
+
+    kinds: KernelKinds
+    numbers: tuple[Mapping[str, int], ...]
+    """Of each network: the kind of each counted layer, by its name."""
+
+
+def number_kernels(networks: Sequence[Network]) -> NumberedKernels:
+    """The kind of kernel of each layer that is counted, network by network.
+
+    Examples
+    --------
+    >>> from annette.zoo.registry import open_network
+    >>> numbered = number_kernels([open_network("zoo:lenet5")])
+    >>> len(numbered.numbers[0]), len(numbered.kinds)
+    (7, 7)
+    """
+    book = _Book()
+    numbers = tuple(book.numbers_of(network) for network in networks)
+    return NumberedKernels(kinds=book.as_arrays(), numbers=numbers)
+
+
 def count_networks(networks: Sequence[Network]) -> Contents:
     """The contents of networks.
 
@@ -169,11 +203,15 @@ class _Book:
 
     def kinds_of(self, network: Network) -> list[int]:
         """The kind of each kernel of a network."""
-        found = []
+        return list(self.numbers_of(network).values())
+
+    def numbers_of(self, network: Network) -> dict[str, int]:
+        """The same by the name of the layer."""
+        found = {}
         for layer in network.layers:
             if layer.op_type in _FREE or layer_family(network, layer) == "activation":
                 continue
-            found.append(self.numbers.setdefault(_kind(network, layer), len(self.numbers)))
+            found[layer.name] = self.numbers.setdefault(_kind(network, layer), len(self.numbers))
         return found
 
     def as_arrays(self) -> KernelKinds:

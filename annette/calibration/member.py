@@ -31,7 +31,7 @@ class Population:
     columns: Floats
     """Shape (n_networks, n_terms): `Terms.columns` of the contents."""
     sources: Floats
-    """Shape (n_networks, n_sources): each source's prediction over its mean."""
+    """Shape (n_networks, n_source_columns): what each source says over its mean."""
 
     def some(self, which: NDArray[np.int64] | NDArray[np.bool_]) -> Population:
         """Some of the networks."""
@@ -51,7 +51,7 @@ class Member:
     costs: Floats
     """Shape (n_terms,): seconds for the mean amount, >= 0."""
     source_costs: Floats
-    """Shape (n_sources,): seconds for the mean prediction, >= 0; empty for a member that uses none."""
+    """Shape (n_source_columns,): seconds for the mean prediction, >= 0; empty without sources."""
     kind_costs: Floats
     """Shape (n_terms,): by which kernels get their share of the time; 0 for what all networks pay."""
     residual: Residual

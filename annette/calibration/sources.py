@@ -1,4 +1,4 @@
-"""Other devices as sources: a platform, or a column of recorded latencies, as a calibrated model."""
+"""Other devices as sources: a platform as a prior, a column of recorded latencies as a calibrated model."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ import numpy as np
 from annette.calibration.calibrate import calibrate_space
 from annette.calibration.calibrated import CalibratedModel
 from annette.calibration.design import candidate_rows
+from annette.calibration.prior import Prior, prior_from_networks
 from annette.estimation.platform import Platform
 from annette.evaluation.latency_table import LatencyTable
 from annette.zoo.spaces.space import SearchSpace
 
-__all__ = ["SOURCE_SAMPLES", "source_from_column", "source_from_platform"]
+__all__ = ["PRIOR_NETWORKS", "SOURCE_SAMPLES", "prior_from_platform", "source_from_column"]
 
 SOURCE_SAMPLES = 300
 """Architectures by which a source is learned; a calibrated model of so many is within a percent or two."""
+PRIOR_NETWORKS = 100
+"""Architectures whose kernels a platform prices: each kind of kernel in a space occurs in some of them."""
 
 
-def source_from_platform(platform: Platform, space: SearchSpace, *, seed: int = 0) -> CalibratedModel:
-    """What a platform predicts for a space, learned from some of its architectures.
-
-    The model stands by itself: the platform need not be there when it is used.
+def prior_from_platform(platform: Platform, space: SearchSpace, *, seed: int = 0) -> Prior:
+    """What each kind of kernel in a space takes on a platform, learned from some of its architectures.
 
     Raises
     ------
-    UsageError, ModelError
-        As `Platform.estimate_space`.
+    GraphError
+        If a network cannot be mapped.
     """
-    rows = candidate_rows(space, seed=seed, count=SOURCE_SAMPLES)
-    return calibrate_space(space, rows, platform.estimate_space(space, rows), device=platform.name)
+    rows = candidate_rows(space, seed=seed, count=PRIOR_NETWORKS)
+    return prior_from_networks(platform, [space.network(row) for row in rows.tolist()])
 
 
 def source_from_column(table: LatencyTable, column: str, *, seed: int = 0) -> CalibratedModel:

@@ -15,6 +15,7 @@ from annette.units import format_fraction, format_seconds
 
 if TYPE_CHECKING:
     from annette.calibration.calibrated import CalibratedModel
+    from annette.calibration.prior import Prior
     from annette.evaluation.latency_table import LatencyTable
 
 __all__ = ["calibrate"]
@@ -140,17 +141,17 @@ def _network_rows(
     return names, values, device
 
 
-def _source(name: str, table: LatencyTable) -> CalibratedModel:
+def _source(name: str, table: LatencyTable) -> CalibratedModel | Prior:
     """The source that a word means: a column of the table, a folder of a calibrated model, a platform."""
     import annette
     from annette.calibration.codec import is_calibrated, load_calibrated
-    from annette.calibration.sources import source_from_column, source_from_platform
+    from annette.calibration.sources import prior_from_platform, source_from_column
 
     if name in table.devices:
         return source_from_column(table, name)
     if is_calibrated(name):
         return load_calibrated(name)
-    return source_from_platform(annette.load(name), table.space)
+    return prior_from_platform(annette.load(name), table.space)
 
 
 def _print(model: CalibratedModel, following: str | None) -> None:

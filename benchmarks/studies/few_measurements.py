@@ -28,7 +28,7 @@ from annette.calibration.calibrated import CalibratedModel, Source
 from annette.calibration.design import CANDIDATES, candidate_rows, choose_rows, design_of
 from annette.calibration.features import COUNTS, Contents
 from annette.calibration.graphs import graph_views
-from annette.calibration.sources import SOURCE_SAMPLES
+from annette.calibration.sources import SOURCE_SAMPLES, prior_from_platform
 from annette.evaluation.metrics import spearman
 from annette.zoo.spaces.registry import open_space
 from annette.zoo.spaces.space import Encodings
@@ -83,10 +83,11 @@ class Table:
         """A model from these rows; sources are predictions of all rows over their mean."""
         graphs = {name: (self.references[name], self.contents[name].rows(rows)) for name in self.contents}
         helpers = [Source(model=_named(name), mean_s=1.0) for name in sources or {}]
-        columns = [values[rows] for values in (sources or {}).values()]
+        known = np.array([values[rows] for values in (sources or {}).values()]).T
         return calibrate_contents(
-            graphs, latency_s, device="device", space=self.space, sources=helpers, source_columns=columns
-        )
+            graphs, latency_s, device="device", space=self.space, sources=helpers,
+            source_columns=lambda _: known,
+        )  # fmt: skip
 
     def predict(
         self, model: CalibratedModel, rows: Ints, sources: dict[str, Floats] | None = None
@@ -334,7 +335,8 @@ def prior_of_simulator(table: Table, seeds: int) -> dict[str, Any]:
 
     latency_s = table.devices["zcu102"]
     known = np.flatnonzero(np.isfinite(latency_s))
-    predicted = annette.load("zcu102-dpu").estimate_space(open_space("mnasnet"), table.encodings)
+    platform, space = annette.load("zcu102-dpu"), open_space("mnasnet")
+    predicted = platform.estimate_space(space, table.encodings)
     gated = (table.encodings[:, 3::4] == 1).any(axis=1)[known]
     result: dict[str, Any] = {
         "0": {
@@ -342,15 +344,24 @@ def prior_of_simulator(table: Table, seeds: int) -> dict[str, Any]:
             "spearman_without_gates": spearman(latency_s[known][~gated], predicted[known][~gated]),
         }
     }
-    prior = {"zcu102-dpu": predicted / predicted.mean()}
+    prior = prior_from_platform(platform, space)
+    source = Source(model=prior, mean_s=prior.mean_s)
+    contents = table.contents["needed"]
+    columns = prior.columns(contents)
     for count in (5, 10, 20):
-        for key, helpers in (("alone", None), ("with simulator", prior)):
+        for key, sources in (("alone", ()), ("with simulator", (source,))):
             found = []
             for seed in range(seeds):
                 rows = sample(table, known, count, seed, designed=True)
                 test = known[~np.isin(known, rows)]
-                model = table.calibrate(rows, latency_s[rows], helpers)
-                found.append(figures(latency_s[test], table.predict(model, test, helpers)))
+                graphs = {"needed": (table.references["needed"], contents.rows(rows))}
+                model = calibrate_contents(
+                    graphs, latency_s[rows], device="zcu102", space="mnasnet", sources=sources,
+                    source_columns=lambda _, rows=rows: columns[rows],
+                )  # fmt: skip
+                beside = columns[test] if model.sources else columns[test, :0]
+                answer = model.predict_contents(contents.rows(test), beside)
+                found.append(figures(latency_s[test], (answer.latency_s, answer.low_s, answer.high_s)))
             result[f"{count} {key}"] = spread(found)
     return result
 
