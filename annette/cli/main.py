@@ -14,6 +14,7 @@ from annette import __version__
 from annette.cli import (
     benchmark,
     calibrate,
+    check,
     demo,
     estimate,
     evaluate,
@@ -45,9 +46,9 @@ app = typer.Typer(
 _INTERRUPTED = 130
 """What shells expect of a command ended by Ctrl-C; Typer answers the same."""
 for command in (
-    estimate.estimate, measure.measure, explain.explain, evaluate.evaluate, benchmark.benchmark, train.train,
-    suggest.suggest, calibrate.calibrate, show.show, listing.networks, listing.devices, listing.platforms,
-    demo.demo,
+    estimate.estimate, check.check, measure.measure, explain.explain, evaluate.evaluate, benchmark.benchmark,
+    train.train, suggest.suggest, calibrate.calibrate, show.show,
+    listing.networks, listing.devices, listing.platforms, demo.demo,
 ):  # fmt: skip
     app.command()(command)
 app.command("import")(import_table.import_table)

@@ -36,6 +36,7 @@ __all__ = [
     "check_model",
     "open_accelerator_argument",
     "open_network_argument",
+    "parse_quantity",
     "parse_settings",
     "parse_shapes",
     "require_writable",
@@ -161,6 +162,28 @@ def parse_settings(texts: Sequence[str]) -> dict[str, Setting]:
         except UsageError as err:
             raise UsageError(f"--set {text}: {err}") from err
     return found
+
+
+def parse_quantity(option: str, text: str | None, parse: Callable[[str], float]) -> float | None:
+    """The number that a person wrote with its unit, read by a parser of `annette.units`; ``None`` stays.
+
+    Raises
+    ------
+    UsageError
+        If it is none; names the option.
+
+    Examples
+    --------
+    >>> from annette.units import parse_seconds
+    >>> parse_quantity("--max-latency", "30ms", parse_seconds)
+    0.03
+    """
+    if text is None:
+        return None
+    try:
+        return parse(text)
+    except ValueError as err:
+        raise UsageError(f"{option}: {err}") from err
 
 
 def change_by_settings(accelerator: Accelerator, texts: Sequence[str] | None) -> Accelerator:
