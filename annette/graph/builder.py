@@ -164,6 +164,28 @@ class NetworkBuilder:
         self._layers.append(layer)
         return names
 
+    def add_unknown(
+        self, op_type: str, *inputs: str, shape: Sequence[int], domain: str, name: str | None = None
+    ) -> str:
+        """Add a layer of an operator that annette has no rule for, whose output has this shape.
+
+        Raises
+        ------
+        GraphError
+            If an input is not known, or the name is taken.
+        """
+        name = name or self._fresh(op_type.lower())
+        if name in self._layer_names:
+            raise GraphError(f"network {self._name!r}: two layers are named {name!r}")
+        unknown = [item for item in inputs if item not in self._tensors]
+        if unknown:
+            raise GraphError(f"layer {name!r}: nothing is known of its input {unknown[0]!r}")
+        output = self._tensor(Tensor(name=f"{name}:out", shape=tuple(shape)))
+        layer = Layer(name=name, op_type=op_type, domain=domain, inputs=inputs, outputs=(output,))
+        self._layer_names.add(name)
+        self._layers.append(layer)
+        return output
+
     def finish(self, *outputs: str) -> Network:
         """The network with these outputs; declared constants that nobody reads are left out."""
         used = {name for layer in self._layers for name in (*layer.inputs, *layer.outputs)}

@@ -125,7 +125,9 @@ def open_network(
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     batch: int | None = None,
 ) -> Network:
-    """The network that ``spec`` means: an ONNX file, ``zoo:NAME``, or ``zoo:NAME,width=0.5,resolution=160``.
+    """The network that ``spec`` means: a file, ``zoo:NAME``, or ``zoo:NAME,width=0.5,resolution=160``.
+
+    A file is an ONNX file, or a JSON graph of the original ANNETTE where its name ends in ``.json``.
 
     Parameters
     ----------
@@ -154,6 +156,14 @@ def open_network(
         return zoo_network(name, **parameters)
     if not Path(text).is_file():
         raise UsageError(_no_such_file(text))
+    if Path(text).suffix.lower() == ".json":
+        from annette.graph.annette_json import read_annette_json
+
+        if shapes:
+            raise UsageError(
+                f"{text}: shapes are for ONNX files; a JSON graph has its own, but for the batch"
+            )
+        return read_annette_json(text, batch=batch)
     from annette.graph.onnx_reader import read_onnx  # loads onnx, which zoo networks do without
 
     return read_onnx(text, shapes=shapes, batch=batch)
