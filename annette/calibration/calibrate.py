@@ -13,7 +13,7 @@ from annette.calibration.design import candidate_rows
 from annette.calibration.features import Contents, count_networks
 from annette.calibration.graphs import GRAPHS, graph_views
 from annette.calibration.intervals import fit_interval
-from annette.calibration.member import Population, fit_member
+from annette.calibration.member import Population, fit_member, population_of
 from annette.calibration.prior import Prior
 from annette.calibration.terms import FIXED, Terms, terms_of
 from annette.calibration.validation import held_out_log_errors, typical_error
@@ -219,7 +219,7 @@ def _plain_model(
         space=space,
         graph=graph,
         terms=fit.terms,
-        members=(fit_member(fit.samples, fit.terms, measured),),
+        members=(fit_member(fit.samples, measured),),
         weights=(1.0,),
         sources=(),
         interval=fit_interval(fit.samples.columns, measured, fit.errors),
@@ -233,8 +233,8 @@ def _with_sources(
     plain: CalibratedModel, fit: _Fit, measured: Floats, helpers: tuple[Source, ...], columns: Floats
 ) -> CalibratedModel:
     """The model with sources beside it, if that makes errors of samples left out smaller."""
-    samples = Population(contents=fit.samples.contents, columns=fit.samples.columns, sources=columns)
-    helped = held_out_log_errors(samples, fit.terms, measured)
+    samples = replace(fit.samples, sources=columns)
+    helped = held_out_log_errors(samples, measured)
     powers = np.array([typical_error(errors) for errors in (fit.errors, helped)])
     weights = (powers / powers.min()) ** -_SHARPNESS
     weights /= weights.sum()
@@ -250,7 +250,7 @@ def _with_sources(
     )
     return replace(
         plain,
-        members=(*plain.members, fit_member(samples, fit.terms, measured)),
+        members=(*plain.members, fit_member(samples, measured)),
         weights=(float(weights[0]), float(weights[1])),
         sources=helpers,
         interval=fit_interval(fit.samples.columns, measured, errors),
@@ -319,8 +319,6 @@ def _checked(latency_s: ArrayLike, count: int) -> Floats:
 def _fit(contents: Contents, population: Contents, measured: Floats) -> _Fit:
     """Samples in the terms of a population."""
     terms = terms_of(population)
-    samples = Population(
-        contents=contents, columns=terms.columns(contents), sources=np.empty((len(contents), 0))
-    )
-    errors = held_out_log_errors(samples, terms, measured)
+    samples = population_of(contents.used(), terms)
+    errors = held_out_log_errors(samples, measured)
     return _Fit(terms, samples, errors, terms.columns(population))

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from annette.calibration.features import Contents, count_networks
 from annette.calibration.graphs import open_view
 from annette.calibration.intervals import Interval
-from annette.calibration.member import Member, Population
+from annette.calibration.member import Member, population_of
 from annette.calibration.prior import PRIOR_COLUMNS, Prior
 from annette.calibration.terms import Terms
 from annette.errors import UsageError
@@ -137,10 +137,10 @@ class CalibratedModel:
 
         ``sources`` has `Source.columns` of each source side by side, shape (n_networks, n_columns).
         """
-        networks = Population(contents=contents, columns=self.terms.columns(contents), sources=sources)
+        networks = population_of(contents, self.terms, sources)
         log_s = np.zeros(len(contents))
         for member, weight in zip(self.members, self.weights, strict=True):
-            log_s += weight * np.log(member.predict_s(networks, self.terms))
+            log_s += weight * np.log(member.predict_s(networks))
         latency_s = np.exp(log_s)
         width = np.exp(self.interval.log_half_width(networks.columns, latency_s))
         return Prediction(latency_s=latency_s, low_s=latency_s / width, high_s=latency_s * width)

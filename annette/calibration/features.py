@@ -74,9 +74,14 @@ class KernelKinds:
     """Shape (n_kinds, len(AMOUNTS)), >= 0."""
     traits: Floats
     """Shape (n_kinds, len(TRAITS))."""
+    counts: Floats = field(init=False)
+    """The amounts in the columns of each kind's group, shape (n_kinds, len(COUNTS))."""
 
     def __post_init__(self) -> None:
-        for array in (self.groups, self.amounts, self.traits):
+        spread = np.zeros((len(self.groups), len(GROUPS), len(AMOUNTS)))
+        spread[np.arange(len(self.groups)), self.groups] = self.amounts
+        object.__setattr__(self, "counts", spread.reshape(len(self.groups), len(COUNTS)))
+        for array in (self.groups, self.amounts, self.traits, self.counts):
             array.setflags(write=False)
 
     def __len__(self) -> int:
@@ -89,13 +94,6 @@ class KernelKinds:
             groups=self.groups[places], amounts=self.amounts[places], traits=self.traits[places]
         )
 
-    @property
-    def counts(self) -> Floats:
-        """The amounts in the columns of each kind's group, shape (n_kinds, len(COUNTS))."""
-        spread = np.zeros((len(self), len(GROUPS), len(AMOUNTS)))
-        spread[np.arange(len(self)), self.groups] = self.amounts
-        return spread.reshape(len(self), len(COUNTS))
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Contents:
@@ -104,22 +102,25 @@ class Contents:
     kinds: KernelKinds
     times: Floats
     """Shape (n_networks, n_kinds), whole numbers >= 0."""
+    counts: Floats
+    """Shape (n_networks, len(COUNTS)): the sums over each network's kernels."""
 
     def __post_init__(self) -> None:
-        self.times.setflags(write=False)
+        for array in (self.times, self.counts):
+            array.setflags(write=False)
 
     def __len__(self) -> int:
         return len(self.times)
 
-    @property
-    def counts(self) -> Floats:
-        """Shape (n_networks, len(COUNTS)): the sums over each network's kernels."""
-        summed: Floats = self.times @ self.kinds.counts
-        return summed
-
     def rows(self, which: ArrayLike) -> Contents:
         """Some of the networks."""
-        return Contents(kinds=self.kinds, times=self.times[np.asarray(which)])
+        places = np.asarray(which)
+        return Contents(kinds=self.kinds, times=self.times[places], counts=self.counts[places])
+
+    def used(self) -> Contents:
+        """The same without kinds that no network has."""
+        places = np.flatnonzero(self.times.any(axis=0))
+        return Contents(kinds=self.kinds.some(places), times=self.times[:, places], counts=self.counts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -163,7 +164,8 @@ def count_networks(networks: Sequence[Network]) -> Contents:
     times = np.zeros((len(rows), len(book.numbers)))
     for row, numbers in enumerate(rows):
         np.add.at(times[row], numbers, 1.0)
-    return Contents(kinds=book.as_arrays(), times=times)
+    kinds = book.as_arrays()
+    return Contents(kinds=kinds, times=times, counts=times @ kinds.counts)
 
 
 def count_space(space: SearchSpace, encodings: ArrayLike, *, pruned: bool = False) -> Contents:
@@ -283,8 +285,9 @@ class _KnownPieces:
         per_piece = np.zeros((len(self._built.items), len(kinds)))
         for piece, (numbers, _) in enumerate(self._built.items):
             np.add.at(per_piece[piece], numbers, 1.0)
-        parts = [times @ per_piece[: times.shape[1]] for times in used]
-        return Contents(kinds=kinds, times=np.concatenate([np.empty((0, len(kinds))), *parts]))
+        parts = [of_pieces @ per_piece[: of_pieces.shape[1]] for of_pieces in used]
+        times = np.concatenate([np.empty((0, len(kinds))), *parts])
+        return Contents(kinds=kinds, times=times, counts=times @ kinds.counts)
 
     def times(self, rows: Encodings) -> Ints:
         """How often checked encodings have each piece met so far, shape (n, n_pieces)."""

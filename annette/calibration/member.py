@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from annette.calibration.features import Contents
 from annette.calibration.residual import Residual, correct, fit_residual
 from annette.calibration.terms import Terms, fit_costs
 
-__all__ = ["Member", "Population", "fit_member"]
+__all__ = ["Member", "Population", "fit_member", "population_of"]
 
 _BROAD = 0.15
 """Share of the time that is spread over all terms before kinds of kernels get theirs, so that a kind whose
@@ -30,18 +30,29 @@ class Population:
     contents: Contents
     columns: Floats
     """Shape (n_networks, n_terms): `Terms.columns` of the contents."""
+    per_kind: Floats
+    """Shape (n_kinds, n_terms): `Terms.per_kind` of the contents' kinds."""
     sources: Floats
     """Shape (n_networks, n_source_columns): what each source says over its mean."""
 
     def some(self, which: NDArray[np.int64] | NDArray[np.bool_]) -> Population:
         """Some of the networks."""
-        return Population(
-            contents=self.contents.rows(which), columns=self.columns[which], sources=self.sources[which]
+        return replace(
+            self,
+            contents=self.contents.rows(which),
+            columns=self.columns[which],
+            sources=self.sources[which],
         )
 
-    def without_sources(self) -> Population:
-        """The same networks as if there were no sources."""
-        return Population(contents=self.contents, columns=self.columns, sources=self.sources[:, :0])
+
+def population_of(contents: Contents, terms: Terms, sources: Floats | None = None) -> Population:
+    """Networks in the given terms, without sources by default."""
+    return Population(
+        contents=contents,
+        columns=terms.columns(contents),
+        per_kind=terms.per_kind(contents.kinds),
+        sources=np.empty((len(contents), 0)) if sources is None else sources,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -56,16 +67,19 @@ class Member:
     """Shape (n_terms,): by which kernels get their share of the time; 0 for what all networks pay."""
     residual: Residual
 
-    def predict_s(self, networks: Population, terms: Terms) -> Floats:
+    def predict_s(self, networks: Population) -> Floats:
         """Latencies, shape (n_networks,)."""
         base = _base_s(networks, self.costs, self.source_costs)
-        shares = _shares(networks.contents, terms, self.kind_costs, base)
+        shares = _shares(networks, self.kind_costs, base)
         found: Floats = base * correct(shares, self.residual.log_ratios(networks.contents.kinds))
         return found
 
 
-def fit_member(samples: Population, terms: Terms, latency_s: Floats) -> Member:
-    """Costs by non-negative least squares of the relative error, then the residual of kinds of kernels."""
+def fit_member(samples: Population, latency_s: Floats, alike: Floats | None = None) -> Member:
+    """Costs by non-negative least squares of the relative error, then the residual of kinds of kernels.
+
+    ``alike`` is `kernel_matrix` of the samples' kinds, where it is known already.
+    """
     n_terms = samples.columns.shape[1]
     fitted = fit_costs(np.hstack([samples.columns, _SOURCE_SIZE * samples.sources]), latency_s)
     costs, source_costs = fitted[:n_terms], fitted[n_terms:] * _SOURCE_SIZE
@@ -74,14 +88,14 @@ def fit_member(samples: Population, terms: Terms, latency_s: Floats) -> Member:
     kind_costs[0] = 0.0
     base = _base_s(samples, costs, source_costs)
     residual = fit_residual(
-        _shares(samples.contents, terms, kind_costs, base), np.log(latency_s / base), samples.contents.kinds
+        _shares(samples, kind_costs, base), np.log(latency_s / base), samples.contents.kinds, alike
     )
     return Member(costs=costs, source_costs=source_costs, kind_costs=kind_costs, residual=residual)
 
 
-def _shares(contents: Contents, terms: Terms, kind_costs: Floats, base: Floats) -> Floats:
+def _shares(networks: Population, kind_costs: Floats, base: Floats) -> Floats:
     """The share of each kind of kernel in each network's time, shape (n_networks, n_kinds)."""
-    shares: Floats = contents.times * (terms.per_kind(contents.kinds) @ kind_costs) / base[:, None]
+    shares: Floats = networks.contents.times * (networks.per_kind @ kind_costs) / base[:, None]
     return shares
 
 

@@ -18,7 +18,7 @@ PRIOR_COLUMNS = 1 + len(GROUPS)
 """The whole network, then the kernels of each group."""
 _GROUP_SIZE = 2.0
 """Columns of single groups count so much more than that of the whole: groups are rescaled rather than other
-terms added. Chosen on simulated devices whose groups are so many times as slow as those of a shipped platform;
+terms added. Chosen on simulated devices whose groups are some times as slow as those of a shipped platform;
 0.1 to 1 leave twice the error there."""
 
 Floats = NDArray[np.float64]

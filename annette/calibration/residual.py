@@ -82,7 +82,9 @@ def correct(shares: Floats, log_ratios: Floats) -> Floats:
     return factors
 
 
-def fit_residual(shares: Floats, log_ratio: Floats, kinds: KernelKinds) -> Residual:
+def fit_residual(
+    shares: Floats, log_ratio: Floats, kinds: KernelKinds, alike: Floats | None = None
+) -> Residual:
     """The process given what networks took over what their terms say.
 
     Spread and noise have the greatest posterior density on a grid.
@@ -95,6 +97,8 @@ def fit_residual(shares: Floats, log_ratio: Floats, kinds: KernelKinds) -> Resid
         ``log(measured / sum of terms)``.
     kinds : KernelKinds
         The kinds, of which those that no sample has are left out.
+    alike : ndarray of shape (n_kinds, n_kinds), optional
+        Their `kernel_matrix`, where it is known already.
 
     References
     ----------
@@ -102,7 +106,8 @@ def fit_residual(shares: Floats, log_ratio: Floats, kinds: KernelKinds) -> Resid
     """
     present = np.flatnonzero(shares.any(axis=0))
     anchors, shares = kinds.some(present), shares[:, present]
-    values, vectors = np.linalg.eigh(shares @ kernel_matrix(anchors, anchors) @ shares.T)
+    matrix = kernel_matrix(anchors, anchors) if alike is None else alike[np.ix_(present, present)]
+    values, vectors = np.linalg.eigh(shares @ matrix @ shares.T)
     rotated = vectors.T @ log_ratio
     spreads, noises = (grid.ravel() for grid in np.meshgrid(_SPREADS, _NOISES, indexing="ij"))
     variances = spreads[:, None] ** 2 * np.maximum(values, 0.0) + noises[:, None] ** 2

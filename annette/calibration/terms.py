@@ -52,7 +52,7 @@ class Terms:
 def terms_of(population: Contents) -> Terms:
     """The terms that differ between networks of a population; what is the same in all is part of `FIXED`."""
     counts = population.counts
-    varying = [place for place in range(len(COUNTS)) if np.ptp(counts[:, place]) > 0] if len(counts) else []
+    varying = np.flatnonzero(np.ptp(counts, axis=0) > 0).tolist() if len(counts) else []
     return Terms(
         names=(FIXED, *(COUNTS[place] for place in varying)),
         means=np.array([1.0, *counts[:, varying].mean(axis=0)]),

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annette.calibration.member import Population, fit_member
-from annette.calibration.terms import Terms
+from annette.calibration.residual import kernel_matrix
 
 __all__ = ["held_out_log_errors", "typical_error"]
 
@@ -19,17 +19,18 @@ _MOST_LOG_ERROR = 1.0
 Floats = NDArray[np.float64]
 
 
-def held_out_log_errors(samples: Population, terms: Terms, latency_s: Floats) -> Floats:
+def held_out_log_errors(samples: Population, latency_s: Floats) -> Floats:
     """``log(predicted / measured)`` of each sample by a member fitted without it, shape (n_samples,)."""
     count = len(latency_s)
     folds = (
         np.arange(count) if count <= LEAVE_ONE_OUT else np.random.default_rng(0).permutation(count) % _FOLDS
     )
+    alike = kernel_matrix(samples.contents.kinds, samples.contents.kinds)
     errors = np.zeros(count)
     for fold in range(int(folds.max()) + 1):
         held = folds == fold
-        member = fit_member(samples.some(~held), terms, latency_s[~held])
-        errors[held] = np.log(member.predict_s(samples.some(held), terms) / latency_s[held])
+        member = fit_member(samples.some(~held), latency_s[~held], alike)
+        errors[held] = np.log(member.predict_s(samples.some(held)) / latency_s[held])
     return errors
 
 
