@@ -1,5 +1,7 @@
 """The errors annette raises: few and typed, each one line: where, what was found, expected, what to do."""
 
+from __future__ import annotations
+
 __all__ = [
     "AnnetteError",
     "DeviceLostError",
@@ -10,11 +12,33 @@ __all__ = [
     "StoreError",
     "UsageError",
     "WorkerLostError",
+    "one_line",
 ]
+
+_MAX_LETTERS = 2000
+
+
+def one_line(text: str) -> str:
+    r"""The text with what cannot be printed as escapes, and its middle left out where it has no end.
+
+    Examples
+    --------
+    >>> print(one_line("layer 'a\nb': unknown"))
+    layer 'a\nb': unknown
+    """
+    if not text.isprintable():
+        text = "".join(item if item.isprintable() else repr(item)[1:-1] for item in text)
+    return text if len(text) <= _MAX_LETTERS else f"{text[:1000]} ... {text[-900:]}"
 
 
 class AnnetteError(Exception):
-    """Base of every error that annette raises on purpose; its text is one line meant for the user."""
+    """Base of every error that annette raises on purpose; its text is one line meant for the user.
+
+    That holds whatever the text quotes: names and values come out of files of strangers.
+    """
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class GraphError(AnnetteError, ValueError):

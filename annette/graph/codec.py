@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any, cast
 
 from annette.errors import GraphError
 from annette.graph.network import AttributeValue, Layer, Network, Scalar, Tensor
+from annette.graph.shapes import DataDependentShape, UnknownOperator, infer_outputs
 
 __all__ = ["SCHEMA_VERSION", "network_from_json", "network_to_json"]
 
@@ -68,12 +70,20 @@ def network_from_json(text: str) -> Network:
     Raises
     ------
     GraphError
-        If the text is no such JSON, its schema version is unknown, or the network is not sound.
+        If the text is no such JSON, its schema version is unknown, or the network is not sound: each layer
+        must be able to compute its outputs from its inputs, as a network that is read from ONNX can.
     """
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as err:
         raise GraphError(f"network: no JSON ({err}), expected what network_to_json writes") from err
+    network = _network(document)
+    for layer in network.layers:
+        _require_sound(layer, network.tensors)
+    return network
+
+
+def _network(document: Any) -> Network:
     if not isinstance(document, dict) or "schema_version" not in document:
         raise GraphError("network: a JSON text without schema_version, expected what network_to_json writes")
     version = document["schema_version"]
@@ -95,6 +105,27 @@ def network_from_json(text: str) -> Network:
         layers=tuple(_layer(item, index) for index, item in enumerate(_list(document["layers"], "layers"))),
         tensors=by_name,
     )
+
+
+def _require_sound(layer: Layer, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse a layer whose shape rule does not lead from its inputs to its outputs."""
+    try:
+        inferred = infer_outputs(layer, tensors)
+    except (DataDependentShape, UnknownOperator):
+        return
+    except (ArithmeticError, LookupError, TypeError, ValueError) as err:
+        if isinstance(err, GraphError):
+            raise
+        raise GraphError(
+            f"network: layer {layer.name!r}: its inputs or attributes make no sense ({err!r})"
+        ) from err
+    for tensor in inferred:
+        found = tensors[tensor.name]
+        if found.shape != tensor.shape:
+            raise GraphError(
+                f"network: layer {layer.name!r}: output {tensor.name!r} of shape {found.shape}, "
+                f"expected {tensor.shape}"
+            )
 
 
 def _number(value: Scalar) -> Any:
@@ -139,7 +170,7 @@ def _layer(item: Any, index: int) -> Layer:
         outputs=_texts(outputs, f"{where}.outputs"),
         attributes=tuple(
             (
-                key,
+                _encodable(key, where, "strict"),
                 cast(AttributeValue, _scalars(value, f"{where}.{key}"))
                 if isinstance(value, list)
                 else _scalar(value, f"{where}.{key}"),
@@ -156,8 +187,12 @@ def _scalars(value: Any, where: str) -> tuple[Scalar, ...]:
 def _scalar(value: Any, where: str) -> Scalar:
     if isinstance(value, dict) and value.keys() == {"float"} and str(value["float"]) in _NON_FINITE:
         return _NON_FINITE[str(value["float"])]
-    if isinstance(value, int | float | str):
+    if isinstance(value, int | float):
         return value
+    if isinstance(value, str):
+        return _encodable(
+            value, where, "surrogateescape"
+        )  # bytes that are not UTF-8 in an attribute of a file
     raise GraphError(f"network: {where} holds {value!r}, expected a number or a text")
 
 
@@ -177,6 +212,15 @@ def _list(value: Any, where: str) -> list[Any]:
 def _text(value: Any, where: str) -> str:
     if not isinstance(value, str):
         raise GraphError(f"network: {where} is {value!r:.80}, expected a text")
+    return _encodable(value, where, "strict")
+
+
+def _encodable(value: str, where: str, errors: str) -> str:
+    if not value.isascii():
+        try:
+            value.encode("utf-8", errors)
+        except UnicodeEncodeError as err:
+            raise GraphError(f"network: {where} is {value!a:.80}, expected a text in Unicode") from err
     return value
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from annette.errors import GraphError
+from annette.errors import GraphError, one_line
 from annette.graph.network import Network
 from annette.graph.onnx_graph import GraphReader
 from annette.graph.onnx_inputs import bind_inputs
@@ -56,7 +56,7 @@ def read_onnx(
     """
     where = Path(path).name or str(path)
     data = read_without_weights(path)
-    return _network(data, Path(path).stem, _one_line(where), shapes, batch)
+    return _network(data, Path(path).stem, one_line(where), shapes, batch)
 
 
 def network_from_onnx_bytes(
@@ -83,7 +83,7 @@ def network_from_onnx_bytes(
     >>> network_from_onnx_bytes(data, "one").id == network.id
     True
     """
-    where = _one_line(name)
+    where = one_line(name)
     return _network(strip_weights(data, where), name, where, shapes, batch)
 
 
@@ -93,7 +93,7 @@ def _network(
     try:
         return _read_model(_parse(data, where), name, where, shapes, batch)
     except GraphError as err:
-        text = _one_line(str(err))
+        text = one_line(str(err))
         raise GraphError(text if text.startswith(where) else f"{where}: {text}") from err
     except UnicodeDecodeError as err:
         raise GraphError(
@@ -101,13 +101,6 @@ def _network(
         ) from err
     except RecursionError as err:
         raise GraphError(f"{where}: it is nested too deeply, expected graphs at most 24 deep") from err
-
-
-def _one_line(text: str) -> str:
-    """The text with what cannot be printed (names come from the file) as escapes, and not without end."""
-    if not text.isprintable():
-        text = "".join(item if item.isprintable() else repr(item)[1:-1] for item in text)
-    return text if len(text) <= 2000 else f"{text[:1000]} ... {text[-900:]}"
 
 
 def _parse(data: bytes, where: str) -> ModelProto:
