@@ -13,6 +13,7 @@ from os import PathLike
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from annette.calibration.calibrated import CalibratedModel
     from annette.estimation.platform import Platform
 
 __all__ = ["__version__", "list_platforms", "load"]
@@ -20,8 +21,11 @@ __all__ = ["__version__", "list_platforms", "load"]
 __version__ = "0.1.0"
 
 
-def load(name_or_path: str | PathLike[str]) -> Platform:
-    """The trained platform of that name, or in that folder.
+def load(name_or_path: str | PathLike[str]) -> Platform | CalibratedModel:
+    """The trained platform of that name, or what is in that folder: a platform or a calibrated model.
+
+    Both have `estimate`, `estimate_many` and `estimate_space`, and stand in search loops. A calibrated model
+    (``annette calibrate``) knows no kernels: `annette.estimation.catalogue.load_platform` refuses it.
 
     Raises
     ------
@@ -30,8 +34,12 @@ def load(name_or_path: str | PathLike[str]) -> Platform:
     StoreError
         If it is damaged or of another schema version.
     """
-    from annette.estimation.catalogue import load_platform
+    from annette.estimation.catalogue import is_calibrated, load_platform
 
+    if is_calibrated(name_or_path):
+        from annette.calibration.codec import load_calibrated
+
+        return load_calibrated(name_or_path)
     return load_platform(name_or_path)
 
 

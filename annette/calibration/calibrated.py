@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from annette.calibration.answer import CalibratedEstimate
 from annette.calibration.features import Contents, count_networks
 from annette.calibration.graphs import open_view
 from annette.calibration.intervals import Interval
@@ -16,10 +17,14 @@ from annette.calibration.prior import PRIOR_COLUMNS, Prior
 from annette.calibration.terms import Terms
 from annette.errors import UsageError
 from annette.graph.network import Network
+from annette.parallel import require_jobs
 from annette.zoo.spaces.registry import open_space
-from annette.zoo.spaces.space import Encodings, SearchSpace
+from annette.zoo.spaces.space import Encoding, Encodings, SearchSpace
 
-__all__ = ["CalibratedModel", "Prediction", "Source"]
+__all__ = ["MODEL_NAME", "CalibratedModel", "Prediction", "Source"]
+
+MODEL_NAME = "calibrated"
+"""What the model is called where a platform has its layer models."""
 
 _CHUNK = 4096
 
@@ -108,8 +113,7 @@ class CalibratedModel:
         for start in range(0, len(rows), _CHUNK):
             chunk = rows[start : start + _CHUNK]
             contents = view.contents(chunk)
-            sources = [item.columns(space, chunk, contents) for item in self.sources]
-            parts.append(self.predict_contents(contents, np.hstack([np.empty((len(chunk), 0)), *sources])))
+            parts.append(self.predict_contents(contents, self._source_columns(space, chunk, contents)))
         return Prediction(
             latency_s=np.concatenate([np.empty(0), *(part.latency_s for part in parts)]),
             low_s=np.concatenate([np.empty(0), *(part.low_s for part in parts)]),
@@ -145,6 +149,101 @@ class CalibratedModel:
         width = np.exp(self.interval.log_half_width(networks.columns, latency_s))
         return Prediction(latency_s=latency_s, low_s=latency_s / width, high_s=latency_s * width)
 
+    @property
+    def name(self) -> str:
+        """The device's name, as of a platform."""
+        return self.device
+
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """The models that it predicts by: one, unlike a platform with its layer models."""
+        return (MODEL_NAME,)
+
+    def estimate(self, network: Network | str | Sequence[int]) -> CalibratedEstimate:
+        """Predict the latency of one network, with its 90 % interval and what the time goes into.
+
+        Parameters
+        ----------
+        network
+            Of a model of a search space an architecture: an encoding, or a text in the space's notation. Of a
+            model of networks a network, an ONNX file or ``zoo:NAME``.
+
+        Raises
+        ------
+        UsageError
+            For what is no architecture of the space, or a network where an architecture is expected.
+        GraphError
+            If a network cannot be read.
+        """
+        if self.space is None:
+            opened = _open_network(network)
+            name, contents = opened.name, count_networks([opened])
+            found, sources = self.predict_networks([opened]), np.empty((1, 0))
+        else:
+            space, row = self.open_space(), self._one_row(network)
+            name, contents = space.format(row), open_view(space, self.graph).contents([row])
+            found = self.predict_space(space, [row])
+            sources = self._source_columns(space, np.array([row]), contents)
+        return CalibratedEstimate(
+            network=name,
+            platform=self.device,
+            latency_s=float(found.latency_s[0]),
+            low_s=float(found.low_s[0]),
+            high_s=float(found.high_s[0]),
+            term_s=self._split(float(found.latency_s[0]), contents, sources),
+        )
+
+    def estimate_many(
+        self,
+        networks: Iterable[Network],
+        *,
+        model: str = MODEL_NAME,
+        target: str = "latency",
+        n_jobs: int = 1,
+        on_progress: Callable[[int, int | None], None] | None = None,
+    ) -> Floats:
+        """Seconds of each network, as `Platform.estimate_many` gives them.
+
+        Raises
+        ------
+        UsageError
+            As `predict_networks`, and for what it does not know: layer models, energy.
+        """
+        self._require_known(model, target, n_jobs)
+        latency_s = self.predict_networks(list(networks)).latency_s
+        if on_progress is not None:
+            on_progress(len(latency_s), len(latency_s))
+        return latency_s
+
+    def estimate_space(
+        self,
+        space: SearchSpace,
+        encodings: ArrayLike | Sequence[str],
+        *,
+        model: str = MODEL_NAME,
+        target: str = "latency",
+        n_jobs: int = 1,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> Floats:
+        """Seconds of each architecture of the space, as `Platform.estimate_space` gives them.
+
+        So that a calibrated model stands where a platform does, in `LatencyObjective` above all. Arrays are
+        quick enough for one process: ``n_jobs`` is checked and not needed.
+
+        Raises
+        ------
+        UsageError
+            As `predict_space`, and for what it does not know: layer models, energy.
+        """
+        self._require_known(model, target, n_jobs)
+        self._require_space(space)
+        array = np.asarray(encodings)
+        rows = space.parse_many(array.tolist()) if array.dtype.kind in "UO" and array.ndim == 1 else array
+        latency_s = self.predict_space(space, rows).latency_s
+        if on_progress is not None:
+            on_progress(len(latency_s), len(latency_s))
+        return latency_s
+
     def open_space(self) -> SearchSpace:
         """The search space that the model is of.
 
@@ -164,9 +263,72 @@ class CalibratedModel:
         pairs = sorted(zip(self.terms.names, costs / total, strict=True), key=lambda pair: -pair[1])
         return {name: float(share) for name, share in pairs if share > 0}
 
+    def _source_columns(self, space: SearchSpace, rows: Encodings, contents: Contents) -> Floats:
+        columns = [item.columns(space, rows, contents) for item in self.sources]
+        return np.hstack([np.empty((len(rows), 0)), *columns])
+
+    def _split(self, latency_s: float, contents: Contents, sources: Floats) -> dict[str, float]:
+        """The latency of one network by term, by the members' weights; of sources by their names."""
+        found: dict[str, float] = {}
+        columns = self.terms.columns(contents)[0]
+        for member, weight in zip(self.members, self.weights, strict=True):
+            own = dict(zip(self.terms.names, member.costs * columns, strict=True))
+            place = 0
+            for item in self.sources if len(member.source_costs) else ():
+                part = slice(place, place + item.width)
+                own[f"as {item.model.device}"] = float(member.source_costs[part] @ sources[0, part])
+                place += item.width
+            total = sum(own.values()) or 1.0
+            for name, value in own.items():
+                found[name] = found.get(name, 0.0) + weight * latency_s * float(value) / total
+        return dict(sorted(((key, value) for key, value in found.items() if value > 0), key=lambda x: -x[1]))
+
+    def _one_row(self, network: object) -> Encoding:
+        """The architecture that is meant."""
+        space = self.open_space()
+        if isinstance(network, str):
+            if network.startswith("zoo:") or network.endswith(".onnx"):
+                raise UsageError(
+                    f"{self.device}: was calibrated on {self.space}, found the network {network!r}, expected "
+                    "an architecture in the space's notation; calibrate with networks to predict networks"
+                )
+            return space.parse(network)
+        if not isinstance(network, Sequence | np.ndarray):
+            raise UsageError(
+                f"{self.device}: found {type(network).__name__}, expected an architecture of {self.space}"
+            )
+        found: Encoding = tuple(space.check([list(network)])[0].tolist())
+        return found
+
+    def _require_known(self, model: str, target: str, n_jobs: int) -> None:
+        """Check what a platform may be asked for: here there is one model, of latency."""
+        if model not in (
+            MODEL_NAME,
+            "mixed",
+        ):  # the second is what commands and objectives ask for by default
+            raise UsageError(
+                f"{self.device}: was calibrated from latencies of whole networks and has one model, found "
+                f"{model!r}; leave the layer model away"
+            )
+        if target != "latency":
+            raise UsageError(f"{self.device}: was calibrated from latencies, predicts no {target}")
+        require_jobs(n_jobs)
+
     def _require_space(self, space: SearchSpace) -> None:
         if self.space != space.name:
             raise UsageError(
                 f"{self.device}: was calibrated on {self.space or 'networks'}, found architectures of "
                 f"{space.name}"
             )
+
+
+def _open_network(network: object) -> Network:
+    if isinstance(network, Network):
+        return network
+    if not isinstance(network, str):
+        raise UsageError(
+            f"found {type(network).__name__}, expected a Network, the path of an ONNX file or zoo:NAME"
+        )
+    from annette.zoo.registry import open_network
+
+    return open_network(network)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from annette.cli.console import OutputFormat, note_line, print_json, print_line, print_table
+from annette.cli.calibrated import CALIBRATED_SCHEMA_VERSION, print_calibrated
+from annette.cli.console import OutputFormat, note_line, print_json, print_line
 from annette.cli.evaluate_recorded import TableUnit, UnitOption
 from annette.cli.options import FormatOption, open_network_argument
+from annette.cli.suggest import EMPTY_COLUMN
 from annette.errors import StoreError, UsageError
-from annette.units import format_fraction, format_seconds
 
 if TYPE_CHECKING:
     from annette.calibration.calibrated import CalibratedModel
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["calibrate"]
 
-_SCHEMA_VERSION = 1
 _NETWORK_COLUMN = "network"
 
 
@@ -51,7 +52,12 @@ def calibrate(
         ),
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Write the model into this folder.")
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="Write the model into this folder, which also names the device where the table does not.",
+        ),
     ] = None,
     unit: UnitOption = TableUnit.SECONDS,
     output: FormatOption = OutputFormat.TABLE,
@@ -66,6 +72,8 @@ def calibrate(
     Example: annette calibrate ten.csv --space nasbench201 -o my-phone
     """
     model, following = _calibrate(latencies, space, column, sources or [], unit)
+    if folder is not None and model.device == EMPTY_COLUMN:
+        model = replace(model, device=folder.resolve().name)
     if folder is not None:
         from annette.calibration.codec import save_calibrated
 
@@ -74,10 +82,12 @@ def calibrate(
     if output is OutputFormat.JSON:
         from annette.calibration.codec import to_document
 
-        document = {"schema_version": _SCHEMA_VERSION, **to_document(model)}
+        document = {"schema_version": CALIBRATED_SCHEMA_VERSION, **to_document(model)}
         print_json({**document, "term_shares": model.term_shares(), "next": following})
         return
-    _print(model, following)
+    print_calibrated(model)
+    if following is not None:
+        print_line(f"- the next network to time, which would tell the most: {following}")
 
 
 def _calibrate(
@@ -143,27 +153,12 @@ def _network_rows(
 
 def _source(name: str, table: LatencyTable) -> CalibratedModel | Prior:
     """The source that a word means: a column of the table, a folder of a calibrated model, a platform."""
-    import annette
-    from annette.calibration.codec import is_calibrated, load_calibrated
+    from annette.calibration.codec import load_calibrated
     from annette.calibration.sources import prior_from_platform, source_from_column
+    from annette.estimation.catalogue import is_calibrated, load_platform
 
     if name in table.devices:
         return source_from_column(table, name)
     if is_calibrated(name):
         return load_calibrated(name)
-    return prior_from_platform(annette.load(name), table.space)
-
-
-def _print(model: CalibratedModel, following: str | None) -> None:
-    where = model.space or "networks"
-    print_line(f"{model.device}: calibrated by {model.samples} latencies of {where}", bold=True)
-    print_line(f"error of latencies that were left out: {format_fraction(model.held_out_error)}\n")
-    mean_s = float(model.members[0].costs.sum())
-    shares = [item for item in model.term_shares().items() if item[1] >= 0.005]
-    rows = [(name, format_fraction(share), format_seconds(share * mean_s)) for name, share in shares]
-    print_table(("term", "share", "in the mean network"), rows)
-    print_line()
-    for note in model.notes:
-        print_line(f"- {note}")
-    if following is not None:
-        print_line(f"- the next network to time, which would tell the most: {following}")
+    return prior_from_platform(load_platform(name), table.space)

@@ -68,8 +68,8 @@ def check(
 
     Example: annette check zoo:resnet18 --platform zcu102-dpu --max-latency 30ms
     """
-    import annette
     from annette.estimation.budget import AT_LEAST, Budget, check_budget
+    from annette.estimation.catalogue import load_platform
 
     check_model(model)
     if max_latency is None and max_energy is None:
@@ -87,7 +87,7 @@ def check(
         upper_end=upper_end,
     )
     graph = open_network_argument(network, shape, batch)
-    answer = check_budget(annette.load(platform).estimate(graph, model=model), budget)
+    answer = check_budget(load_platform(platform).estimate(graph, model=model), budget)
     if output is OutputFormat.JSON:
         print_json(answer.to_dict())
     else:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from annette.cli.calibrated import estimate_calibrated
 from annette.cli.console import OutputFormat, print_json, print_line
 from annette.cli.kernels import print_kernels
 from annette.cli.options import (
@@ -46,12 +47,17 @@ def estimate(
 
     Example: annette estimate zoo:resnet50 --platform zcu102-dpu
     """
-    import annette
+    from annette.estimation.catalogue import is_calibrated, load_platform
     from annette.graph.work import network_work
 
     check_model(model)
+    if is_calibrated(platform):
+        estimate_calibrated(
+            network, platform, model=model, shapes=shape, batch=batch, show_all=show_all, output=output
+        )
+        return
     graph = open_network_argument(network, shape, batch)
-    answer = annette.load(platform).estimate(graph, model=model)
+    answer = load_platform(platform).estimate(graph, model=model)
     document: dict[str, Any] = answer.to_dict()
     if output is OutputFormat.JSON:
         print_json(document)

@@ -101,10 +101,10 @@ def evaluate(
 def _measured(
     platform: str, suite: Sequence[str], device: str | None, seed: int | None, jobs: int
 ) -> dict[str, object]:
-    import annette
+    from annette.estimation.catalogue import load_platform
     from annette.evaluation.suite import evaluate_suite
 
-    trained = annette.load(platform)
+    trained = load_platform(platform)
     with progress_bar(f"measuring {', '.join(suite)}") as on_progress:
         answer = evaluate_suite(
             trained,

@@ -20,9 +20,10 @@ MODEL_TITLES: Mapping[str, str] = MappingProxyType(
         "refined_roofline": "refined",
         "statistical": "statistical",
         "mixed": "mixed",
+        "calibrated": "calibrated",
     }
 )
-"""What tables call the layer models."""
+"""What tables call the layer models, and the one of a calibrated device."""
 
 
 def print_groups(document: Mapping[str, Any]) -> None:
@@ -55,7 +56,8 @@ def print_ranking(models: Mapping[str, Any]) -> None:
     if not found:
         return
     _print_choices(found)
-    _print_quartiles(found[MODEL_TITLES[_SHOWN_MODEL]])
+    shown = MODEL_TITLES[_SHOWN_MODEL] if MODEL_TITLES[_SHOWN_MODEL] in found else next(iter(found))
+    _print_quartiles(found[shown], shown)
 
 
 def _print_choices(found: Mapping[str, Mapping[str, Any]]) -> None:
@@ -85,8 +87,8 @@ def _print_choices(found: Mapping[str, Mapping[str, Any]]) -> None:
     print_line(f"front: of the {count} that no other beats in latency and {quality}")
 
 
-def _print_quartiles(ranking: Mapping[str, Any]) -> None:
-    print_line(f"\nby quartile of the measured latency, {_SHOWN_MODEL} model", bold=True)
+def _print_quartiles(ranking: Mapping[str, Any], title: str) -> None:
+    print_line(f"\nby quartile of the measured latency, {title} model", bold=True)
     rows = [
         (
             f"{format_seconds(item['from_s'])} to {format_seconds(item['to_s'])}",

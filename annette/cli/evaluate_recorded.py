@@ -127,12 +127,13 @@ def print_table_evaluation(document: Mapping[str, Any]) -> None:
         "ranks are what counts where the platform is of another device; scaled: times the one factor, the "
         "median of recorded / predicted"
     )
-    factor = document["models"]["mixed"]["scale_factor"]
+    models = document["models"]
+    factor = models.get("mixed", next(iter(models.values())))["scale_factor"]
     if _is_unit(factor):
         print_line(f"a factor of {factor:.3g} is about that between two units: is --unit what the table has?")
     if document["missing"]:
         print_line(f"left out: {format_number(document['missing'], 'network')} without a recorded value")
-    print_ranking(document["models"])
+    print_ranking(models)
 
 
 def _is_unit(factor: float) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from annette.cli.calibrated import show_calibrated
 from annette.cli.console import OutputFormat, print_json, print_line, print_table
 from annette.cli.options import BatchOption, FormatOption, ShapeOption, open_network_argument
 from annette.errors import UsageError
@@ -47,7 +48,7 @@ def show(
 
     Examples: annette show zcu102-dpu; annette show zoo:resnet18; annette show simulator:ncs2
     """
-    import annette
+    from annette.estimation.catalogue import is_calibrated, load_platform
 
     if what.startswith("simulator:"):
         if shape or batch is not None:
@@ -65,7 +66,10 @@ def show(
     else:
         if shape or batch is not None:
             raise UsageError(f"{what}: --shape and --batch are for networks, this names a platform")
-        platform = annette.load(what)
+        if is_calibrated(what):
+            show_calibrated(what, output)
+            return
+        platform = load_platform(what)
         if output is OutputFormat.JSON:
             print_json(platform_document(platform))
         else:

@@ -15,7 +15,10 @@ from annette.cli.options import SeedOption, open_network_argument
 from annette.errors import UsageError
 from annette.units import format_count
 
-__all__ = ["suggest"]
+__all__ = ["EMPTY_COLUMN", "suggest"]
+
+EMPTY_COLUMN = "latency"
+"""What the column to fill in is called: no device's name."""
 
 _SCHEMA_VERSION = 1
 
@@ -75,7 +78,7 @@ def suggest(
     elif output is _Form.CSV:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(
-            [(label, "latency"), *((name, "") for name, _ in rows)]
+            [(label, EMPTY_COLUMN), *((name, "") for name, _ in rows)]
         )
         print_line(text.getvalue().rstrip("\n"))
     else:

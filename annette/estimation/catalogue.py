@@ -13,7 +13,21 @@ from annette.resources import resource_folder
 from annette.store.bundle import MANIFEST_NAME
 from annette.store.strict_json import parse_strict_json, shorten
 
-__all__ = ["list_platforms", "load_platform"]
+__all__ = ["CALIBRATED_FILE", "is_calibrated", "list_platforms", "load_platform"]
+
+CALIBRATED_FILE = "calibrated.json"
+"""In the folder of a device that was calibrated from latencies of whole networks."""
+
+
+def is_calibrated(name_or_path: str | PathLike[str]) -> bool:
+    """Whether a name or a path means a folder that ``annette calibrate`` wrote.
+
+    As for `load_platform`, a name that ships with annette means the platform that ships.
+    """
+    text = str(name_or_path)
+    if is_platform_name(text) and (resource_folder("trained_models") / text / MANIFEST_NAME).is_file():
+        return False
+    return os.path.isfile(os.path.join(name_or_path, CALIBRATED_FILE))
 
 
 def load_platform(name_or_path: str | PathLike[str]) -> Platform:
@@ -25,11 +39,18 @@ def load_platform(name_or_path: str | PathLike[str]) -> Platform:
     Raises
     ------
     UsageError
-        If there is neither; the message names the nearest.
+        If there is neither; the message names the nearest. Also for a folder that ``annette calibrate``
+        wrote: it is no platform, since it knows no kernels.
     StoreError
         If it is damaged or of another schema version.
     """
     text = str(name_or_path)
+    if is_calibrated(name_or_path):
+        raise UsageError(
+            f"{text}: was calibrated from latencies of whole networks and knows no kernels, expected a "
+            "platform that annette train wrote; annette estimate, annette evaluate --recorded-table and a "
+            "LatencyObjective take it"
+        )
     if is_platform_name(text):
         shipped = resource_folder("trained_models") / text
         if (shipped / MANIFEST_NAME).is_file():

@@ -27,6 +27,7 @@ __all__ = [
     "FinishedTrial",
     "LatencyConstraint",
     "LatencyObjective",
+    "SpaceEstimator",
     "SuggestingTrial",
     "evaluate_population",
 ]
@@ -42,6 +43,39 @@ One = Network | str | Encoding
 """One architecture."""
 Many = Encodings | Sequence[str] | Sequence[Network] | Sequence[Encoding]
 """Many architectures."""
+
+
+class SpaceEstimator(Protocol):
+    """What predicts the architectures of a space, as a platform does."""
+
+    @property
+    def name(self) -> str:
+        """Of the device."""
+        ...
+
+    @property
+    def model_names(self) -> Sequence[str]:
+        """What ``model`` may be."""
+        ...
+
+    def estimate_many(
+        self, networks: Sequence[Network], *, model: str, target: str, n_jobs: int
+    ) -> NDArray[np.float64]:
+        """As `Platform.estimate_many`."""
+        ...
+
+    def estimate_space(
+        self,
+        space: SearchSpace,
+        encodings: ArrayLike | Sequence[str],
+        *,
+        model: str,
+        target: str,
+        n_jobs: int,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> NDArray[np.float64]:
+        """As `Platform.estimate_space`."""
+        ...
 
 
 class SuggestingTrial(Protocol):
@@ -83,8 +117,8 @@ class LatencyObjective:
     (True, (5,))
     """
 
-    platform: Platform
-    """Gives the estimates."""
+    platform: Platform | SpaceEstimator
+    """Gives the estimates: a platform, or a model by ``annette calibrate``."""
     space: SearchSpace
     """Of the architectures. Keep it: what is learned about it is kept as long as it lives."""
     _: KW_ONLY
@@ -189,8 +223,8 @@ class LatencyConstraint:
     True
     """
 
-    platform: Platform
-    """Gives the estimates."""
+    platform: Platform | SpaceEstimator
+    """Gives the estimates: a platform, or a model by ``annette calibrate``."""
     space: SearchSpace
     """Of the architectures."""
     _: KW_ONLY
@@ -307,8 +341,12 @@ def _check(platform: Any, space: Any, model: Any, target: Any) -> None:
             f"platform: found {type(platform).__name__}, expected a Platform; annette.load gives one"
         )
     require_space(space)
-    require_model(model)
-    models_of(platform, target)
+    if hasattr(platform, "layer_models"):
+        require_model(model)
+        models_of(platform, target)
+    else:  # of no architecture it says at once what it cannot answer
+        empty = np.empty((0, len(space.choices)), dtype=np.int64)
+        platform.estimate_space(space, empty, model=model, target=target, n_jobs=1)
 
 
 def _plain(what: Any) -> Any:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from annette.errors import UsageError
 from annette.estimation.platform import Platform
+from annette.estimation.search import SpaceEstimator
 from annette.evaluation.latency_table import LatencyTable
 from annette.evaluation.predictions import PredictionTable
 from annette.evaluation.space_work import count_macs
@@ -92,7 +93,7 @@ class TableEvaluation:
 
 
 def evaluate_table(
-    platform: Platform,
+    platform: Platform | SpaceEstimator,
     table: LatencyTable,
     device: str,
     *,
@@ -104,8 +105,9 @@ def evaluate_table(
 
     Parameters
     ----------
-    platform : Platform
-        What predicts; of the same device or of another one.
+    platform : Platform or SpaceEstimator
+        What predicts; of the same device or of another one. What is no platform is asked by its
+        ``model_names``.
     table : LatencyTable
         As `read_latency_table` gives it.
     device : str
@@ -156,18 +158,25 @@ def evaluate_table(
 
 
 def _predict(
-    platform: Platform, space: SearchSpace, rows: Encodings, jobs: int, on_progress: OnProgress | None
+    platform: Platform | SpaceEstimator,
+    space: SearchSpace,
+    rows: Encodings,
+    jobs: int,
+    on_progress: OnProgress | None,
 ) -> dict[str, NDArray[np.float64]]:
     """The rows' seconds by layer model."""
     found, told = {}, -1
-    for number, model in enumerate(MODEL_NAMES):
+    names = MODEL_NAMES if isinstance(platform, Platform) else platform.model_names
+    for number, model in enumerate(names):
 
         def report(done: int, total: int | None, before: int = number * len(rows)) -> None:
             nonlocal told
             if on_progress is not None and before + done > told:
                 told = before + done
-                on_progress(told, len(MODEL_NAMES) * len(rows))
+                on_progress(told, len(names) * len(rows))
 
-        found[model] = platform.estimate_space(space, rows, model=model, n_jobs=jobs, on_progress=report)
+        found[model] = platform.estimate_space(
+            space, rows, model=model, target="latency", n_jobs=jobs, on_progress=report
+        )
         report(len(rows), len(rows))  # there may have been nothing to do: the answers are known
     return found

@@ -7,10 +7,16 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from annette.calibration.codec import load_calibrated
+import annette
+from annette.calibration.calibrate import calibrate_space
+from annette.calibration.codec import load_calibrated, save_calibrated
+from annette.calibration.design import suggest_architectures
 from annette.cli.main import exit_code
+from annette.errors import UsageError
+from annette.estimation.search import LatencyConstraint, LatencyObjective
 from annette.zoo.spaces.registry import open_space
 
 SPACE = open_space("nasbench201")
@@ -102,3 +108,69 @@ def test_mistakes_are_told_in_one_line(
     assert code in (1, 2)
     assert message in err
     assert err.strip().count("\n") == 0
+
+
+def test_a_saved_model_stands_where_a_platform_does(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    table, folder = _filled(capsys, tmp_path / "ten.csv"), str(tmp_path / "my-phone")
+    column = ("--device-column", "latency")
+    assert _run(capsys, "calibrate", str(table), *column, "--unit", "ms", "-o", folder)[0] == 0
+    arch = SPACE.format((3, 1, 2, 3, 0, 4))
+    document = json.loads(_run(capsys, "estimate", arch, "-p", folder, "--format", "json")[1])
+    low_s, high_s = document["interval_s"]
+    assert low_s < document["latency_s"] < high_s
+    assert sum(document["terms_s"].values()) == pytest.approx(document["latency_s"])
+    assert document["latency_s"] == annette.load(folder).estimate(arch).latency_s
+    code, out, _ = _run(capsys, "estimate", arch, "-p", folder)
+    assert code == 0
+    assert f"{arch} on my-phone: " in out
+    assert "my-phone: calibrated by 10 latencies" in _run(capsys, "show", folder)[1]
+    words = ("evaluate", "-p", folder, "--recorded-table", str(table), "--unit", "ms")
+    code, out, _ = _run(capsys, *words, *column)
+    assert code == 0
+    assert "calibrated" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("estimate", "zoo:lenet5"), "expected an architecture in the space's notation"),
+        (("estimate", "|none~0|"), "no architecture"),
+        (("estimate", "0", "--all"), "knows no kernels"),
+        (("estimate", "0", "--batch", "2"), "--shape and --batch are for networks"),
+        (("evaluate", "--suite", "classic12"), "knows no kernels, expected a platform"),
+        (("check", "zoo:lenet5", "--max-latency", "1ms"), "knows no kernels, expected a platform"),
+    ],
+)
+def test_what_a_saved_model_does_not_know_is_told_in_one_line(
+    capsys: pytest.CaptureFixture[str], saved: str, words: tuple[str, ...], message: str
+) -> None:
+    code, _, err = _run(capsys, *words, "-p", saved)
+    assert code == 2
+    assert message in err
+    assert err.strip().count("\n") == 0
+
+
+def test_search_loops_take_a_saved_model(saved: str) -> None:
+    model = annette.load(saved)
+    objective = LatencyObjective(model, SPACE)
+    rows = SPACE.sample(5, seed=0)
+    np.testing.assert_array_equal(objective(rows), model.estimate_space(SPACE, rows))
+    texts = [SPACE.format(row) for row in rows.tolist()]
+    np.testing.assert_array_equal(objective(texts), objective(rows))
+    assert LatencyConstraint(model, SPACE, budget_s=1.0)(rows[0]) < 0
+    with pytest.raises(UsageError, match="found architectures of fbnet"):
+        LatencyObjective(model, open_space("fbnet"))
+    with pytest.raises(UsageError, match="predicts no energy"):
+        LatencyObjective(model, SPACE, target="energy")
+    with pytest.raises(UsageError, match="has one model, found 'roofline'"):
+        LatencyObjective(model, SPACE, model="roofline")
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> str:
+    rows = suggest_architectures(SPACE, 6)
+    folder = tmp_path_factory.mktemp("models") / "toy"
+    save_calibrated(calibrate_space(SPACE, rows, 1e-3 + (rows == 3).sum(1) * 1e-3, device="toy"), folder)
+    return str(folder)
