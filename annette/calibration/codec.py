@@ -20,23 +20,25 @@ from annette.calibration.prior import Prior
 from annette.calibration.residual import Residual
 from annette.calibration.terms import FIXED, Terms
 from annette.errors import StoreError
+from annette.estimation.catalogue import CALIBRATED_FILE
+from annette.store.strict_json import parse_strict_json, shorten
 
 __all__ = [
     "SCHEMA_VERSION",
     "from_document",
-    "is_calibrated",
     "load_calibrated",
     "save_calibrated",
     "to_document",
 ]
 
 SCHEMA_VERSION = 1
-_FILE = "calibrated.json"
-
-
-def is_calibrated(folder: str | PathLike[str]) -> bool:
-    """Whether the folder holds a calibrated model."""
-    return (Path(folder) / _FILE).is_file()
+MAX_FILE_BYTES = 16 << 20
+"""A model of hundreds of latencies with three sources has less than a million."""
+MAX_SOURCES = 100
+_MAX_DEPTH = 8
+"""Sources that have sources."""
+_MOST = 1e15
+"""No number of a model is larger: seconds, mean amounts of terms, weights."""
 
 
 def save_calibrated(model: CalibratedModel, folder: str | PathLike[str]) -> None:
@@ -51,7 +53,9 @@ def save_calibrated(model: CalibratedModel, folder: str | PathLike[str]) -> None
     document = {"schema_version": SCHEMA_VERSION, **to_document(model)}
     try:
         path.mkdir(parents=True, exist_ok=True)
-        (path / _FILE).write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        (path / CALIBRATED_FILE).write_text(
+            json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8"
+        )
     except OSError as err:
         raise StoreError(f"{path}: cannot be written: {err.strerror or err}") from err
 
@@ -64,21 +68,32 @@ def load_calibrated(folder: str | PathLike[str]) -> CalibratedModel:
     StoreError
         If there is none, it is damaged, or of another schema version.
     """
-    path = Path(folder) / _FILE
+    path = Path(folder) / CALIBRATED_FILE
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
         raise StoreError(f"{path}: no such file, expected a model written by annette calibrate -o") from None
-    except (OSError, ValueError, RecursionError) as err:
-        raise StoreError(f"{path}: cannot be read as JSON, expected what annette calibrate wrote") from err
+    except OSError as err:
+        raise StoreError(f"{path}: cannot be read: {err.strerror or err}") from err
+    if len(content) > MAX_FILE_BYTES:
+        raise StoreError(f"{path}: larger than {MAX_FILE_BYTES} bytes, expected what annette calibrate wrote")
+    try:
+        document = parse_strict_json(content)
+    except ValueError as err:
+        raise StoreError(
+            f"{path}: cannot be read as JSON ({err}), expected what annette calibrate wrote"
+        ) from err
     if not isinstance(document, dict) or document.get("schema_version") != SCHEMA_VERSION:
         found = document.get("schema_version") if isinstance(document, dict) else type(document).__name__
-        raise StoreError(f"{path}: schema_version {found!r}, expected {SCHEMA_VERSION}; calibrate again")
+        raise StoreError(
+            f"{path}: schema_version {shorten(repr(found))}, expected {SCHEMA_VERSION}; calibrate again"
+        )
     try:
         return from_document(document)
-    except (KeyError, TypeError, ValueError, IndexError, RecursionError) as err:
-        if isinstance(err, StoreError):
-            raise StoreError(f"{path}: {err}") from err
+    except StoreError as err:
+        raise StoreError(f"{path}: {err}") from err
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as err:
         raise StoreError(f"{path}: damaged ({type(err).__name__}: {err}); calibrate again") from err
 
 
@@ -121,41 +136,59 @@ def from_document(document: Mapping[str, Any]) -> CalibratedModel:
     KeyError, TypeError, ValueError
         If a part is missing or of another kind.
     """
+    return _from_document(document, 0)
+
+
+def _from_document(document: Mapping[str, Any], depth: int) -> CalibratedModel:
+    _require(depth < _MAX_DEPTH, "sources", f"sources {depth} deep", "fewer")
     names = tuple(document["terms"]["names"])
     _require(names[:1] == (FIXED,) and set(names[1:]) <= set(COUNTS), "terms.names", names, "known terms")
     _require(document["graph"] in GRAPHS, "graph", document["graph"], f"one of {', '.join(GRAPHS)}")
-    terms = Terms(names=names, means=_array(document["terms"]["means"], (len(names),), "terms.means"))
-    sources = tuple(map(_source, document["sources"]))
+    _require(len(set(names)) == len(names), "terms.names", names, "each once")
+    means = _amounts(document["terms"]["means"], (len(names),), "terms.means")
+    _require(bool((means > 0).all()), "terms.means", means.min(), "numbers > 0")
+    terms = Terms(names=names, means=means)
+    _require(len(document["sources"]) <= MAX_SOURCES, "sources", len(document["sources"]), "fewer")
+    sources = tuple(_source(item, depth) for item in document["sources"])
     n_columns = sum(item.width for item in sources)
     members = []
     for place, item in enumerate(document["members"]):
         shape = (n_columns if len(item["source_costs_s"]) else 0,)
         members.append(
             Member(
-                costs=_array(item["costs_s"], (len(names),), f"members[{place}].costs_s"),
-                source_costs=_array(item["source_costs_s"], shape, f"members[{place}].source_costs_s"),
-                kind_costs=_array(item["kind_costs_s"], (len(names),), f"members[{place}].kind_costs_s"),
+                costs=_amounts(item["costs_s"], (len(names),), f"members[{place}].costs_s"),
+                source_costs=_amounts(item["source_costs_s"], shape, f"members[{place}].source_costs_s"),
+                kind_costs=_amounts(item["kind_costs_s"], (len(names),), f"members[{place}].kind_costs_s"),
                 residual=_residual(item["residual"]),
             )
         )
     _require(bool(members), "members", 0, "one or more")
-    interval = document["interval"]
+    weights = tuple(_amount(item["weight"], "members.weight") for item in document["members"])
+    _require(abs(sum(weights) - 1) < 1e-6, "members.weight", weights, "shares of the whole")
     return CalibratedModel(
         device=str(document["device"]),
         space=None if document["space"] is None else str(document["space"]),
         graph=document["graph"],
         terms=terms,
         members=tuple(members),
-        weights=tuple(float(item["weight"]) for item in document["members"]),
+        weights=weights,
         sources=sources,
-        interval=Interval(
-            quantile=float(interval["quantile"]),
-            spread=_array(interval["spread"], (len(names), len(names)), "interval.spread"),
-            unit_s=float(interval["unit_s"]),
-        ),
-        samples=int(document["samples"]),
-        held_out_error=float(document["held_out_error"]),
+        interval=_interval(document["interval"], len(names)),
+        samples=int(_amount(document["samples"], "samples")),
+        held_out_error=_amount(document["held_out_error"], "held_out_error"),
         notes=tuple(map(str, document["notes"])),
+    )
+
+
+def _interval(document: Mapping[str, Any], n_terms: int) -> Interval:
+    spread = _array(document["spread"], (n_terms, n_terms), "interval.spread")
+    least = float(np.linalg.eigvalsh((spread + spread.T) / 2).min())
+    is_sound = least >= -1e-6 * float(np.abs(spread).max())
+    _require(is_sound, "interval.spread", f"an eigenvalue of {least:.3g}", "none below 0")
+    return Interval(
+        quantile=_amount(document["quantile"], "interval.quantile"),
+        spread=spread,
+        unit_s=_amount(document["unit_s"], "interval.unit_s"),
     )
 
 
@@ -174,22 +207,22 @@ def _source_document(source: Source) -> dict[str, Any]:
     }
 
 
-def _source(document: Mapping[str, Any]) -> Source:
-    mean_s = float(document["mean_s"])
+def _source(document: Mapping[str, Any], depth: int) -> Source:
+    mean_s = _amount(document["mean_s"], "sources.mean_s")
+    _require(mean_s > 0, "sources.mean_s", mean_s, "a number > 0")
     if "platform" not in document:
-        return Source(model=from_document(document["model"]), mean_s=mean_s)
+        return Source(model=_from_document(document["model"], depth + 1), mean_s=mean_s)
     item = document["platform"]
     kinds, seconds = _kinds(item["kinds"], "latency_s")
     costs = [item["costs_s"][name] for name in COUNTS]
-    _require(mean_s > 0, "sources.mean_s", mean_s, "a number > 0")
     return Source(
         model=Prior(
             device=str(item["name"]),
-            fixed_s=float(item["fixed_s"]),
+            fixed_s=_amount(item["fixed_s"], "sources.fixed_s"),
             mean_s=mean_s,
             kinds=kinds,
             seconds=seconds,
-            costs=_array(costs, (len(COUNTS),), "sources.costs_s"),
+            costs=_amounts(costs, (len(COUNTS),), "sources.costs_s"),
         ),
         mean_s=mean_s,
     )
@@ -208,8 +241,8 @@ def _residual(document: Mapping[str, Any]) -> Residual:
     return Residual(
         anchors=anchors,
         weights=weights,
-        spread=float(document["spread"]),
-        noise=float(document["noise"]),
+        spread=_amount(document["spread"], "residual.spread"),
+        noise=_amount(document["noise"], "residual.noise"),
     )
 
 
@@ -234,7 +267,7 @@ def _kinds(items: Sequence[Mapping[str, Any]], label: str) -> tuple[KernelKinds,
     amounts, traits = ([[item[name] for name in names] for item in items] for names in (AMOUNTS, TRAITS))
     kinds = KernelKinds(
         groups=np.array([GROUPS.index(item["group"]) for item in items], dtype=np.int64),
-        amounts=_array(amounts, (count, len(AMOUNTS)), "kinds"),
+        amounts=_amounts(amounts, (count, len(AMOUNTS)), "kinds"),
         traits=_array(traits, (count, len(TRAITS)), "kinds"),
     )
     return kinds, _array([item[label] for item in items], (count,), "kinds")
@@ -244,10 +277,24 @@ def _array(values: Any, shape: tuple[int, ...], where: str) -> NDArray[np.float6
     array = np.array(values, dtype=np.float64)
     if not array.size and 0 in shape:
         array = array.reshape(shape)
-    _require(array.shape == shape and bool(np.isfinite(array).all()), where, array.shape, f"numbers, {shape}")
+    _require(array.shape == shape, where, array.shape, f"numbers, {shape}")
+    is_sane = bool((np.abs(array) <= _MOST).all())  # not a number is not sane either
+    _require(is_sane, where, f"numbers to {np.abs(array).max(initial=0.0)}", f"numbers up to {_MOST:g}")
     return array
+
+
+def _amounts(values: Any, shape: tuple[int, ...], where: str) -> NDArray[np.float64]:
+    array = _array(values, shape, where)
+    _require(bool((array >= 0).all()), where, array.min(initial=0.0), "numbers >= 0")
+    return array
+
+
+def _amount(value: Any, where: str) -> float:
+    is_sane = not isinstance(value, bool) and isinstance(value, int | float) and 0 <= value <= _MOST
+    _require(is_sane, where, value, f"a number from 0 to {_MOST:g}")
+    return float(value)
 
 
 def _require(holds: bool, where: str, found: object, expected: str) -> None:
     if not holds:
-        raise StoreError(f"{where}: found {found!r}, expected {expected}; calibrate again")
+        raise StoreError(f"{where}: found {shorten(repr(found))}, expected {expected}; calibrate again")

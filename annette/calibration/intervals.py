@@ -21,6 +21,10 @@ to 1."""
 Floats = NDArray[np.float64]
 
 
+_MOST_LOG = 20.0
+"""No interval is wider than a factor of exp(20) either way, which says that nothing is known."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Interval:
     """Half widths of intervals as logarithms."""
@@ -34,7 +38,8 @@ class Interval:
 
     def log_half_width(self, columns: Floats, predicted_s: Floats) -> Floats:
         """Of networks with these amounts and predictions, shape (n,); its exp is a factor."""
-        return self.quantile * np.sqrt(1.0 + self._leverage(columns, predicted_s))
+        leverage = np.maximum(self._leverage(columns, predicted_s), 0.0)  # below 0 by rounding only
+        return np.minimum(self.quantile * np.sqrt(1.0 + leverage), _MOST_LOG)
 
     def _leverage(self, columns: Floats, predicted_s: Floats) -> Floats:
         rows = columns * (self.unit_s / predicted_s)[:, None]

@@ -1,9 +1,9 @@
 """Fuzzes what annette reads: changed files of every kind, each in bounds of time and memory.
 
-``make fuzz`` runs it. Each target (a kind of input) gets a budget of seconds in a process of its own, which may take
-2 GB. What is found is written into the folder of findings, one file a fault, the smallest case of each; put it into
-tests/fuzz/corpus/TARGET/ under a name that says what it is, and the suite runs it for ever. ``--record`` writes
-benchmarks/results/fuzz.json.
+``make fuzz`` runs it. Each target (a kind of input) gets a budget of seconds in a process of its own, which
+may take 2 GB. What is found is written into the folder of findings, one file a fault, the smallest case of
+each; put it into tests/fuzz/corpus/TARGET/ under a name that says what it is, and the suite runs it for ever.
+``--record`` writes benchmarks/results/fuzz.json.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _worker(name: str, *, seed: int, seconds: float, kept: Path) -> tuple[list[d
 
 
 def _distinct(findings: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One finding a fault, the one with the smallest case, and how often it was found; the other cases are removed."""
+    """One finding a fault, that of the smallest case, and how often it was found; other cases are removed."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for item in findings:
         key = (item["kind"], item["where"] or item["text"][:60])
@@ -133,9 +133,8 @@ def main() -> int:
             flush=True,
         )
         for item in found["findings"]:
-            print(
-                f"  {item['times']} x {item['kind']} at {item['where']}: {item['text'][:200]}\n    {item['case']}"
-            )
+            shown = f"{item['times']} x {item['kind']} at {item['where']}: {item['text'][:200]}"
+            print(f"  {shown}\n    {item['case']}")
         return found
 
     names = options.targets or list(TARGETS)

@@ -260,7 +260,8 @@ def _attribute(rng: random.Random, model: Any, others: Sequence[bytes]) -> None:
     many = rng.choice((1, 2, 4, 4, 8, 100_000 if rng.random() < 0.02 else 3))
     value = rng.choice(
         (
-            rng.choice(NUMBERS), rng.choice(FLOATS), [rng.choice(NUMBERS)] * many, rng.choice(("", "SAME_UPPER", "x")),
+            rng.choice(NUMBERS), rng.choice(FLOATS), [rng.choice(NUMBERS)] * many, rng.choice(("",
+            "SAME_UPPER", "x")),
             [rng.choice(FLOATS)] * many, [rng.choice((-3, -1, 0, 1, 2, 3, 5))] * many, ["a"] * many,
         )
     )  # fmt: skip
@@ -272,9 +273,12 @@ def _attribute(rng: random.Random, model: Any, others: Sequence[bytes]) -> None:
 
 
 _ATTRIBUTES = (
-    "kernel_shape", "strides", "pads", "dilations", "group", "axis", "axes", "perm", "auto_pad", "alpha", "keepdims",
-    "ceil_mode", "output_shape", "output_padding", "to", "transA", "num_heads", "hidden_size", "direction", "layout",
-    "mode", "scales", "blocksize", "equation", "value", "value_ints", "num_outputs", "start", "end", "epsilon", "dtype",
+    "kernel_shape", "strides", "pads", "dilations", "group", "axis", "axes", "perm", "auto_pad", "alpha",
+    "keepdims",
+    "ceil_mode", "output_shape", "output_padding", "to", "transA", "num_heads", "hidden_size", "direction",
+    "layout",
+    "mode", "scales", "blocksize", "equation", "value", "value_ints", "num_outputs", "start", "end",
+    "epsilon", "dtype",
 )  # fmt: skip
 
 
@@ -373,7 +377,7 @@ def _nesting(rng: random.Random, model: Any, others: Sequence[bytes]) -> None:
         )
         names = [item.name for item in inner.output] or ["y"]
         source = [item.name for item in model.graph.input][:1] or ["x"]
-        node = helper.make_node(op_type, source, names, **{key: inner for key in keys[:1]})
+        node = helper.make_node(op_type, source, names, **dict.fromkeys(keys[:1], inner))
         inner = helper.make_graph([node], "nested", [], list(inner.output))
         if inner.ByteSize() > 1 << 20:
             break
@@ -409,6 +413,7 @@ def _graph_ends(rng: random.Random, model: Any, others: Sequence[bytes]) -> None
 
 
 _MODEL_CHANGES: Sequence[Callable[[random.Random, Any, Sequence[bytes]], None]] = (
-    _other_operator, _attribute, _attribute, _attribute, _wiring, _wiring, _nodes, _shapes, _shapes, _weights, _weights,
+    _other_operator, _attribute, _attribute, _attribute, _wiring, _wiring, _nodes, _shapes, _shapes,
+    _weights, _weights,
     _nesting, _model_fields, _graph_ends,
 )  # fmt: skip

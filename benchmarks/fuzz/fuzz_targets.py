@@ -1,10 +1,9 @@
-"""What is fuzzed: for each kind of input its sound examples, how they are changed, and how annette uses them."""
+"""What is fuzzed: for each kind of input sound examples, how they are changed, and how annette uses them."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
-import csv
 import io
 import json
 import random
@@ -278,7 +277,7 @@ def _write_platform(case: dict[str, Any], path: Path) -> None:
     try:
         content = json.loads(manifest)
         content.pop("files", None)
-    except (ValueError, AttributeError, RecursionError):
+    except (ValueError, AttributeError, RecursionError, TypeError):
         content = {}
     write_bundle(path, content, files)
     if "schema_version" in content and content["schema_version"] != 1:  # what `write_bundle` never writes
@@ -329,9 +328,12 @@ def _store_change(rng: random.Random, data: bytes, others: Sequence[bytes]) -> b
 
 
 _COLUMNS = [
-    *(("campaign", name) for name in ("device", "plan_name", "plan_seed", "plan_text", "plan_hash", "provenance")),
-    *(("tasks", name) for name in ("id", "category", "group_name", "tags", "network_id", "network", "ordinal")),
-    *(("measurements", name) for name in ("result", "error", "seed", "visits", "visit", "ordinal", "reference_s")),
+    *(("campaign", name) for name in ("device", "plan_name", "plan_seed", "plan_text", "plan_hash",
+    "provenance")),
+    *(("tasks", name) for name in ("id", "category", "group_name", "tags", "network_id", "network",
+    "ordinal")),
+    *(("measurements", name) for name in ("result", "error", "seed", "visits", "visit", "ordinal",
+    "reference_s")),
 ]  # fmt: skip
 
 
@@ -342,8 +344,10 @@ def _run_store(case: bytes, folder: Path) -> None:
     path = folder / "case.db"
     _write_store(json.loads(case), path)
     uses: list[Callable[[Any], object]] = [
-        lambda store: store.summary(), lambda store: list(store.records()), lambda store: list(store.visits()),
-        lambda store: store.noise(), lambda store: store.pending(), lambda store: store.export_parquet(folder / "out"),
+        lambda store: store.summary(), lambda store: list(store.records()),
+        lambda store: list(store.visits()),
+        lambda store: store.noise(), lambda store: store.pending(),
+        lambda store: store.export_parquet(folder / "out"),
         lambda store: store.export_campaign(folder / "again.parquet"),
     ]  # fmt: skip
     with CampaignStore.open(path) as store:
@@ -358,16 +362,18 @@ def _run_store(case: bytes, folder: Path) -> None:
 
 def _write_store(case: dict[str, Any], path: Path) -> None:
     shutil.copy(EXAMPLES / case["store"], path)
-    with contextlib.suppress(sqlite3.Error, OverflowError, UnicodeEncodeError):
-        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            connection.execute("PRAGMA journal_mode = DELETE")
-            connection.execute("PRAGMA ignore_check_constraints = ON")
-            for table, column, number, seed in case["rows"]:
-                query = f"SELECT rowid, {column} FROM {table} LIMIT 1 OFFSET ?"
-                row = connection.execute(query, (number if table != "campaign" else 0,)).fetchone()
-                if row is not None:
-                    value = _changed_value(random.Random(seed), row[1])
-                    connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (value, row[0]))
+    with (
+        contextlib.suppress(sqlite3.Error, OverflowError, UnicodeEncodeError),
+        contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection,
+    ):
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        for table, column, number, seed in case["rows"]:
+            query = f"SELECT rowid, {column} FROM {table} LIMIT 1 OFFSET ?"
+            row = connection.execute(query, (number if table != "campaign" else 0,)).fetchone()
+            if row is not None:
+                value = _changed_value(random.Random(seed), row[1])
+                connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (value, row[0]))
     data = bytearray(path.read_bytes())
     for place, text in case["bytes"]:
         piece = base64.b64decode(text)
@@ -462,7 +468,8 @@ def _answer_seeds(kept: Path) -> list[bytes]:
         "kernels": [*kernels, {"tensor": names[0], "values_s": [1e-4], "counters": {"bytes": 3}}],
     }
     documents: list[dict[str, Any]] = [
-        whole, moves, {"id": 7, "values_s": [1.0]}, {"id": 7, "error": "no TopK"}, {"hello": {"runtime": "x", "n": 1}},
+        whole, moves, {"id": 7, "values_s": [1.0]}, {"id": 7, "error": "no TopK"},
+        {"hello": {"runtime": "x", "n": 1}},
         {**whole, "kernels": kernels[1:], "eliminated_layers": names[:1]},
     ]  # fmt: skip
     return [json.dumps(document).encode() for document in documents]
@@ -585,7 +592,8 @@ def _profile_seeds(kept: Path) -> list[bytes]:
 XML_BOMBS = (
     b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">'
     b'<!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;"><!ENTITY d "&c;&c;&c;&c;&c;&c;&c;&c;&c;&c;">'
-    b'<!ENTITY e "&d;&d;&d;&d;&d;&d;&d;&d;&d;&d;&d;"><!ENTITY f "&e;&e;&e;&e;&e;&e;&e;&e;&e;&e;">]><net>&f;</net>',
+    b'<!ENTITY e "&d;&d;&d;&d;&d;&d;&d;&d;&d;&d;&d;">'
+    b'<!ENTITY f "&e;&e;&e;&e;&e;&e;&e;&e;&e;&e;">]><net>&f;</net>',
     b'<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><net>&a;</net>',
     b"<a>" * 50_000,
 )
@@ -636,10 +644,12 @@ def _run_latencies(case: bytes, folder: Path) -> None:
 
 def _scalesim_seeds(kept: Path) -> list[bytes]:
     return [
-        b"Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,\n"
+        b"Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, "
+        b"Strides,\n"
         b"Conv1, 224, 224, 7, 7, 3, 64, 2,\nFC,1,1,1,1,512,1000,1,\n",
         b"Layer,M,N,K,\na,10,20,30,\n",
-        b"[general]\nrun_name = x\n[architecture_presets]\nArrayHeight: 32\nArrayWidth: 32\nIfmapSramSzkB: 64\n"
+        b"[general]\nrun_name = x\n[architecture_presets]\n"
+        b"ArrayHeight: 32\nArrayWidth: 32\nIfmapSramSzkB: 64\n"
         b"FilterSramSzkB: 64\nOfmapSramSzkB: 64\nDataflow: ws\nBandwidth: 10\n",
     ]
 
@@ -667,15 +677,20 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("explain", "zoo:lenet5", "--device", "systolic-32x32-ws"),
     ("suggest", "zoo:lenet5", "-n", "1"), ("suggest", "--space", "nasbench201", "-n", "2", "--format", "csv"),
     ("calibrate", "missing.csv", "--space", "nasbench201"), ("train", "missing.db", "--output", "x"),
-    ("evaluate", "--platform", "nowhere", "--device", "ncs2"), ("import", "missing.csv", "--schema", "tflite-gpu"),
+    ("evaluate", "--platform", "nowhere", "--device", "ncs2"), ("import", "missing.csv", "--schema",
+    "tflite-gpu"),
     ("estimate", "missing.onnx", "--shape", "x=1,3,224,224", "--platform", "zcu102-dpu"),
     ("benchmark", "--device", "nothing", "--store", "missing/x.db", "--plan", "quick"),
 )  # fmt: skip
 WORDS = (
-    *TEXTS, "-1", "0", "1e999", "99999999999999999999", "zoo:", "zoo:lenet5,", "zoo:lenet5,width=nan", "zoo:vgg16,x",
-    "zoo:mobilenet_v2,width=1e9", "simulator:", "simulator:/etc/passwd", "replay:", "replay:x", "command:x", "mine:x",
-    "onnxruntime:x", "--format", "json", "--batch", "--shape", "--set", "clock_hz=", "=", "x=1", "clock_hz=nan",
-    "clock_hz=-1", "a.b.c=1", "x=1,3,,", "/", ".", "..", "/dev/null", "/dev/zero", "--help", "--version", "-", "--",
+    *TEXTS, "-1", "0", "1e999", "99999999999999999999", "zoo:", "zoo:lenet5,", "zoo:lenet5,width=nan",
+    "zoo:vgg16,x",
+    "zoo:mobilenet_v2,width=1e9", "simulator:", "simulator:/etc/passwd", "replay:", "replay:x", "command:x",
+    "mine:x",
+    "onnxruntime:x", "--format", "json", "--batch", "--shape", "--set", "clock_hz=", "=", "x=1",
+    "clock_hz=nan",
+    "clock_hz=-1", "a.b.c=1", "x=1,3,,", "/", ".", "..", "/dev/null", "/dev/zero", "--help", "--version",
+    "-", "--",
 )  # fmt: skip
 
 
@@ -727,7 +742,8 @@ TARGETS: dict[str, Target] = {
             run=_run_accelerator,
         ),
         Target(
-            name="plan", seeds=_files("benchmarks/plans/*.yaml", "tests/data/plans/*.yaml"), mutate=_yaml_change,
+            name="plan", seeds=_files("benchmarks/plans/*.yaml", "tests/data/plans/*.yaml"),
+            mutate=_yaml_change,
             run=_run_plan,
         ),
         Target(
@@ -735,21 +751,25 @@ TARGETS: dict[str, Target] = {
             mutate=_yaml_change, run=_run_schema,
         ),
         Target(
-            name="command", seeds=_files("benchmarks/examples/board.yaml"), mutate=_yaml_change, run=_run_command_file
+            name="command", seeds=_files("benchmarks/examples/board.yaml"), mutate=_yaml_change,
+            run=_run_command_file
         ),
         Target(name="suite", seeds=_files("data/suites/*.yaml"), mutate=_yaml_change, run=_run_suite),
         Target(name="platform", seeds=_platform_seeds, mutate=_platform_change, run=_run_platform),
         Target(
-            name="calibrated", seeds=_files("tests/data/schema/calibrated-*/calibrated.json"), mutate=_json_change,
+            name="calibrated", seeds=_files("tests/data/schema/calibrated-*/calibrated.json"),
+            mutate=_json_change,
             run=_run_calibrated,
         ),
         Target(name="store", seeds=_store_seeds, mutate=_store_change, run=_run_store),
         Target(name="recorded", seeds=_recorded_seeds, mutate=_recorded_change, run=_run_recorded),
         Target(
-            name="repeats", seeds=_files("tests/data/schema/repeats-*.json"), mutate=_json_change, run=_run_repeats
+            name="repeats", seeds=_files("tests/data/schema/repeats-*.json"), mutate=_json_change,
+            run=_run_repeats
         ),
         Target(name="answer", seeds=_answer_seeds, mutate=_json_change, run=_run_answer),
-        Target(name="kernels", seeds=_kernel_tables, mutate=_csv_change, run=_run_kernel_table),  # type: ignore[arg-type]
+        Target(name="kernels", seeds=_kernel_tables, mutate=_csv_change, run=_run_kernel_table),
+         # type: ignore[arg-type]
         Target(name="profile", seeds=_profile_seeds, mutate=_profile_change, run=_run_profile),
         Target(name="latencies", seeds=_latency_seeds, mutate=_csv_change, run=_run_latencies),
         Target(name="scalesim", seeds=_scalesim_seeds, mutate=_csv_change, run=_run_scalesim),

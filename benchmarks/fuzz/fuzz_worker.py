@@ -1,8 +1,8 @@
 """The process that fuzzes one target: mutates, runs, and judges each case within bounds of time and memory.
 
-A case is sound if it runs or raises an `AnnetteError` of one clear line. Found are: any other exception, a warning,
-a case of more than ten seconds, more memory than 2 GB, a file of external data that is opened, and (which the
-parent sees) a process that dies.
+A case is sound if it runs or raises an `AnnetteError` of one clear line. Found are: any other exception, a
+warning, a case of more than ten seconds, more memory than 2 GB, a file of external data that is opened, and
+(which the parent sees) a process that dies.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from types import FrameType
 from typing import Any
 
 from fuzz_mutations import EXTERNAL
-from fuzz_targets import ROOT, TARGETS, Target, Unclear, require_clear
+from fuzz_targets import ROOT, TARGETS, Target, require_clear
 
 __all__ = ["CASE_SECONDS", "MEMORY_BYTES", "Finding", "judge", "judge_corpus", "limit_memory"]
 

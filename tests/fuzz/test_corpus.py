@@ -1,7 +1,7 @@
-"""What fuzzing (make fuzz) once found, and inputs that are known to hurt readers: refused in one line or taken.
+"""What fuzzing (make fuzz) once found, and what is known to hurt readers: refused in one line, or taken.
 
-A case is ``corpus/TARGET/NAME``; what TARGET means stands in benchmarks/fuzz/fuzz_targets.py. All run in one process
-that may take 2 GB, ten seconds each.
+A case is ``corpus/TARGET/NAME``; what TARGET means stands in benchmarks/fuzz/fuzz_targets.py. All run in one
+process that may take 2 GB, ten seconds each.
 """
 
 from __future__ import annotations
