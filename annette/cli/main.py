@@ -23,6 +23,7 @@ from annette.cli import (
     import_table,
     listing,
     measure,
+    report,
     show,
     suggest,
     train,
@@ -47,7 +48,7 @@ _INTERRUPTED = 130
 """What shells expect of a command ended by Ctrl-C; Typer answers the same."""
 for command in (
     estimate.estimate, check.check, measure.measure, explain.explain, evaluate.evaluate, benchmark.benchmark,
-    train.train, suggest.suggest, calibrate.calibrate, show.show,
+    train.train, suggest.suggest, calibrate.calibrate, report.report, show.show,
     listing.networks, listing.devices, listing.platforms, demo.demo,
 ):  # fmt: skip
     app.command()(command)

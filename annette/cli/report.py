@@ -1,0 +1,188 @@
+"""``annette report``: one HTML file that shows an estimate, an evaluation or a campaign."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from annette.cli.console import stages
+from annette.cli.options import (
+    BatchOption,
+    ModelOption,
+    ShapeOption,
+    check_model,
+    open_accelerator_argument,
+    open_network_argument,
+    require_writable,
+    write_output,
+)
+from annette.errors import UsageError
+
+if TYPE_CHECKING:
+    from annette.estimation.estimate import Estimate
+    from annette.estimation.platform import Platform
+    from annette.graph.network import Network
+    from annette.hardware.accelerator import Accelerator
+
+__all__ = ["report", "write_estimate_page"]
+
+_MOST_BYTES = 256_000_000
+"""Of a JSON document; larger ones are refused before they are read."""
+_STORE_SUFFIXES = (".db", ".sqlite", ".parquet")
+
+
+def report(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="WHAT",
+            help="A network (zoo:NAME, an ONNX file) with --platform; a campaign's store (RUN.db, or its "
+            "Parquet file); or a file with what annette evaluate --format json printed.",
+        ),
+    ],
+    platform: Annotated[
+        str | None,
+        typer.Option(
+            "--platform",
+            "-p",
+            help="For a network: the trained platform, a name (see annette platforms) or a folder.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The file to write; an existing one is replaced.")
+    ] = Path("report.html"),
+    model: ModelOption = "mixed",
+    device: Annotated[
+        str | None,
+        typer.Option(
+            "--device",
+            "-d",
+            help="The description of the platform's device for the what-if sliders, as simulator:FILE.yaml, "
+            "where it is no preset.",
+        ),
+    ] = None,
+    shape: ShapeOption = None,
+    batch: BatchOption = None,
+) -> None:
+    """Write one HTML file that shows WHAT; it needs no network and no annette to be read.
+
+    Of a network: the estimate with verdict and interval, the graph of its kernels, timeline, roofline,
+    shares, coverage, and sliders for another clock, bandwidth or array where the platform's device is a
+    simulated one. Of an evaluation: predicted against measured, residuals and ranks of the four layer
+    models. Of a campaign: what was measured, how steady it was, and what failed.
+
+    Examples: annette report zoo:resnet50 --platform zcu102-dpu; annette report run.db -o run.html
+    """
+    check_model(model)
+    require_writable("--output", output)
+    kind = _kind(what, platform)
+    if kind == "network":
+        _report_network(what, platform, output, model=model, device=device, shapes=shape, batch=batch)
+        return
+    if platform is not None or device is not None or shape or batch is not None or model != "mixed":
+        name = "a campaign's store" if kind == "campaign" else "an evaluation"
+        raise UsageError(
+            f"{what}: is {name}; --platform, --model, --device, --shape and --batch are for networks"
+        )
+    document = _campaign_document(what) if kind == "campaign" else _evaluation_document(what)
+    _write(document, output)
+
+
+def write_estimate_page(
+    network: Network, platform: Platform, estimate: Estimate, output: Path, accelerator: Accelerator | None
+) -> None:
+    """Write the page of an estimate to ``output``, and say so on stderr."""
+    from annette.report.estimate_summary import summarise_estimate
+
+    with stages("report") as on_stage:
+        on_stage("simulating other clocks, bandwidths and arrays" if accelerator else "drawing")
+        document = summarise_estimate(network, platform, estimate, accelerator=accelerator)
+    _write(document, output)
+
+
+def _write(document: dict[str, Any], output: Path) -> None:
+    from annette.report.page import render_page
+
+    page = render_page(document)
+    write_output("--output", output, lambda: output.write_text(page, encoding="utf-8"))
+
+
+def _kind(what: str, platform: str | None) -> str:
+    """``network``, ``campaign`` or ``evaluation``."""
+    if what.startswith("zoo:"):
+        return "network"
+    path = Path(what)
+    if path.is_file():
+        if path.suffix.lower() in _STORE_SUFFIXES:
+            return "campaign"
+        if path.suffix.lower() == ".json" and platform is None:
+            return "evaluation"
+        return "network"
+    if path.suffix.lower() in (*_STORE_SUFFIXES, ".json", ".onnx") or platform is not None:
+        return "network"  # which says that there is no such file
+    raise UsageError(
+        f"{what}: nothing to report on; expected a network (zoo:NAME, an ONNX file) with --platform, a "
+        "campaign's store, or a JSON document of annette evaluate"
+    )
+
+
+def _report_network(
+    what: str,
+    platform: str | None,
+    output: Path,
+    *,
+    model: str,
+    device: str | None,
+    shapes: list[str] | None,
+    batch: int | None,
+) -> None:
+    from annette.estimation.catalogue import load_platform
+    from annette.report.device import describes, find_accelerator
+
+    graph = open_network_argument(what, shapes, batch)
+    if platform is None:
+        raise UsageError(
+            f"{what}: is a network; say on which platform by --platform (annette platforms lists them)"
+        )
+    trained = load_platform(platform)
+    accelerator = find_accelerator(trained.device)
+    if device is not None:
+        accelerator = open_accelerator_argument(device)
+        if not describes(accelerator, trained.device):
+            raise UsageError(
+                f"--device {device}: is another device than that of platform {trained.name}, which was "
+                f"trained on {trained.device.name}; expected its description, unchanged"
+            )
+    estimate = trained.estimate(graph, model=model)
+    write_estimate_page(graph, trained, estimate, output, accelerator)
+
+
+def _campaign_document(what: str) -> dict[str, Any]:
+    from annette.report.campaign_summary import summarise_campaign
+    from annette.store.campaign import CampaignStore
+
+    with stages(f"reading {Path(what).name}"), CampaignStore.open(what) as store:
+        return summarise_campaign(store)
+
+
+def _evaluation_document(what: str) -> dict[str, Any]:
+    from annette.report.evaluation_summary import is_evaluation, summarise_evaluation
+    from annette.store.strict_json import parse_strict_json
+
+    path = Path(what)
+    if path.stat().st_size > _MOST_BYTES:
+        raise UsageError(
+            f"{what}: {path.stat().st_size} bytes, expected a document of at most {_MOST_BYTES} bytes"
+        )
+    try:
+        document = parse_strict_json(path.read_bytes())
+    except ValueError as err:
+        raise UsageError(f"{what}: {err}; expected what annette evaluate --format json prints") from err
+    if not is_evaluation(document):
+        raise UsageError(
+            f"{what}: found no evaluation in it; expected what annette evaluate --format json prints, or "
+            "for a network --platform"
+        )
+    return summarise_evaluation(document, what)

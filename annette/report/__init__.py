@@ -1,0 +1,1 @@
+"""Reports: one self-contained HTML page of an estimate, an evaluation or a campaign."""

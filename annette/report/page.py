@@ -1,0 +1,94 @@
+"""Renders a document as one web page that needs nothing from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from annette import __version__
+from annette.errors import UsageError
+from annette.report.campaign_view import view_campaign
+from annette.report.estimate_view import view_estimate
+from annette.report.evaluation_view import view_evaluation
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+__all__ = ["KINDS", "render_page"]
+
+_FOLDER = Path(__file__).resolve().parent
+_SCRIPTS = MappingProxyType(
+    {
+        "estimate": ("page.js", "tables.js", "rows.js", "graph.js", "what_if.js"),
+        "evaluation": ("page.js", "tables.js", "choices.js"),
+        "campaign": ("page.js", "tables.js"),
+    }
+)
+_VIEWS: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = MappingProxyType(
+    {"estimate": view_estimate, "evaluation": view_evaluation, "campaign": view_campaign}
+)
+KINDS = tuple(_VIEWS)
+"""Kinds of documents that can be rendered."""
+
+
+def render_page(document: Mapping[str, Any]) -> str:
+    """The document as HTML: styles and scripts inside, nothing loaded; the same for the same document.
+
+    Parameters
+    ----------
+    document : mapping
+        Of `summarise_estimate`, `summarise_evaluation` or `summarise_campaign`.
+
+    Raises
+    ------
+    UsageError
+        For a document of another kind.
+
+    Examples
+    --------
+    >>> import annette
+    >>> from annette.report.estimate_summary import summarise_estimate
+    >>> from annette.zoo.registry import zoo_network
+    >>> platform, network = annette.load("zcu102-dpu"), zoo_network("lenet5")
+    >>> page = render_page(summarise_estimate(network, platform, platform.estimate(network)))
+    >>> page.startswith("<!doctype html>"), "http://" in page.replace("http://www.w3.org", "")
+    (True, False)
+    """
+    kind = str(document.get("kind"))
+    if kind not in _VIEWS:
+        raise UsageError(f"report of kind {kind!r}: not known, expected one of {', '.join(KINDS)}")
+    view = _VIEWS[kind](document)
+    text = (
+        _environment()
+        .get_template(f"{kind}.html")
+        .render(
+            **view,
+            style=_asset("page.css"),
+            script=_asset(*_SCRIPTS[kind]),
+            version=__version__,
+        )
+    )
+    return f"{text.rstrip()}\n"
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
+        loader=FileSystemLoader(_FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _asset(*names: str) -> Any:
+    """Files of ours, put into the page as they are."""
+    from markupsafe import Markup
+
+    return Markup("\n".join((_FOLDER / "assets" / name).read_text(encoding="utf-8") for name in names))
