@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from annette.errors import HardwareError
+from annette.hardware.channel_blocks import ChannelBlocks
 from annette.hardware.checks import FieldFault, check_fields, quantity
 from annette.hardware.energy import AreaTable, EnergyTable, require_whole_tables
 from annette.hardware.kept_memory import KeptMemory
@@ -170,6 +171,8 @@ class VectorUnit:
     """Cycles to start a tile."""
     launch_s: float = quantity(at_least=0, at_most=_MAX_S)
     """Seconds to start a kernel."""
+    channel_blocks: ChannelBlocks | None = None
+    """How it takes whole maps; ``None``: as all else, cut anywhere."""
 
     def __post_init__(self) -> None:
         check_fields(self)

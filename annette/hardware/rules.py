@@ -26,14 +26,15 @@ UNITS = ("array", "vector", "host")
 FEATURES = (
     "batch", "groups", "in_channels", "out_channels", "in_h", "in_w", "out_h", "out_w",
     "kernel_h", "kernel_w", "stride_h", "stride_w", "dilation_h", "dilation_w",
-    "rank", "axis", "activation_inputs", "broadcasts", "channel_step", "inputs_from_kernels",
-    "output_elements", "weight_elements", "mode",
+    "rank", "axis", "activation_inputs", "broadcasts", "channel_factors", "channel_step",
+    "inputs_from_kernels", "output_elements", "weight_elements", "mode",
 )  # fmt: skip
 """What a condition may ask of a layer.
 
 The sizes of its geometry; ``rank`` of its first output; ``axis`` (counted from 0; -1 where it has none);
 ``activation_inputs`` (inputs that are no constants); ``broadcasts`` (1 if one of them differs in shape
-from the output, else 0); ``channel_step`` (greatest common divisor of their channel counts);
+from the output, else 0); ``channel_factors`` (1 if some do and each of those has one value a channel, as the
+gate of a squeeze-and-excitation, else 0); ``channel_step`` (greatest common divisor of their channel counts);
 ``inputs_from_kernels`` (1 if each of them is written by a kernel of the array or the vector unit, else 0);
 its elements; ``mode`` (a string).
 """

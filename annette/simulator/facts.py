@@ -13,7 +13,7 @@ from annette.graph.operands import operands
 from annette.graph.work import Work, layer_work
 from annette.hardware.rules import Condition
 
-__all__ = ["NetworkFacts"]
+__all__ = ["NetworkFacts", "has_channel_factors"]
 
 _GEOMETRY = frozenset(Geometry.__dataclass_fields__)
 _STATIC = frozenset({"Constant", "ConstantOfShape", "Shape", "Size", "Range"})
@@ -126,8 +126,17 @@ class NetworkFacts:
             tensor = layer.inputs[0]
 
 
+def has_channel_factors(inputs: Sequence[Tensor], output: Tensor) -> bool:
+    """Whether some inputs differ in shape from ``output``, and each of those has one value a channel."""
+    smaller = [item.shape for item in inputs if item.shape != output.shape]
+    factors = (*output.shape[:2], *[1] * (len(output.shape) - 2))
+    return len(output.shape) > 2 and bool(smaller) and all(shape == factors for shape in smaller)
+
+
 def _input_feature(name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> int:
     if name == "broadcasts":
         return int(any(item.shape != outputs[0].shape for item in inputs))
+    if name == "channel_factors":
+        return int(has_channel_factors(inputs, outputs[0]))
     channels = [item.shape[1] if len(item.shape) > 1 else 1 for item in inputs]
     return math.gcd(*channels)

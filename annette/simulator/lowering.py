@@ -9,8 +9,8 @@ from typing import NamedTuple
 from annette.errors import HardwareError
 from annette.graph.network import Layer, Tensor
 from annette.hardware.accelerator import ExternalMemory
-from annette.simulator.facts import NetworkFacts
-from annette.simulator.nests import ArrayNest, Stream
+from annette.simulator.facts import NetworkFacts, has_channel_factors
+from annette.simulator.nests import ArrayNest, ChannelMaps, Stream
 
 __all__ = ["MovedElements", "is_free_after_array", "lower_to_array", "lower_to_stream", "moved_elements"]
 
@@ -124,7 +124,20 @@ def lower_to_stream(facts: NetworkFacts, layers: Sequence[Layer], external: Exte
         run_elements=min(_run_elements(facts, layer, external) for layer in layers),
         padding=_padding(outputs, external),
         work=tuple(sorted(work.items())),
+        maps=_channel_maps(facts, layers[0]),
     )
+
+
+def _channel_maps(facts: NetworkFacts, layer: Layer) -> ChannelMaps | None:
+    """The maps that a global pool reads, or that a product with one factor a channel goes through."""
+    inputs, outputs = facts.operands(layer)[0], facts.outputs(layer)
+    are_whole = facts.family(layer) == "global_pool"
+    if not outputs or not inputs:
+        return None
+    if not are_whole and not (layer.op_type == "Mul" and has_channel_factors(inputs, outputs[0])):
+        return None
+    shape = (inputs[0] if are_whole else outputs[0]).shape
+    return ChannelMaps(images=shape[0], channels=shape[1], elements=math.prod(shape[2:]), are_whole=are_whole)
 
 
 def _outside(facts: NetworkFacts, layers: Sequence[Layer]) -> tuple[Tensor, ...]:

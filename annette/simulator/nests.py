@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from annette.simulator.accesses import Accesses
 
-__all__ = ["ArrayNest", "KernelTime", "Stream"]
+__all__ = ["ArrayNest", "ChannelMaps", "KernelTime", "Stream"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +69,19 @@ class ArrayNest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelMaps:
+    """The maps of a stream that treats each channel's map as one."""
+
+    images: int
+    channels: int
+    """Of one image."""
+    elements: int
+    """Of the map of one channel."""
+    are_whole: bool
+    """Whether a tile must hold whole maps: a pool over them, not a product with one factor for each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
     """A pass over tensors: so much in, so much out, so much to do on the way."""
 
@@ -84,6 +97,8 @@ class Stream:
     """Stored elements an element of the tensors; >= 1."""
     work: tuple[tuple[str, float], ...]
     """Amount of work by kind; kinds are the fields of `annette.hardware.accelerator.Rates`."""
+    maps: ChannelMaps | None = None
+    """``None``: it treats all elements alike."""
 
     @property
     def macs(self) -> int:

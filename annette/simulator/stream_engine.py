@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from annette.errors import HardwareError
 from annette.hardware.accelerator import ExternalMemory, Host, VectorUnit
@@ -25,6 +26,8 @@ __all__ = [
     "time_vector",
 ]
 
+Floats = NDArray[np.float64]
+
 _MOST_KNOWN = 16384
 """Streams of one unit whose times are kept."""
 
@@ -38,11 +41,13 @@ class StreamTiling:
     overlaps: bool
     """Whether two tiles fit, so that loads, work and stores overlap."""
     load_s: float
-    """Seconds on the bus to load all tiles."""
+    """Seconds on the bus to load all tiles, contiguous runs addressed one by one where they must be."""
     store_s: float
     """Seconds on the bus to store all tiles."""
     work_cycles: float
     """Cycles of the unit for all tiles, their starts not counted."""
+    block_cycles: float
+    """Cycles to start the instructions for all blocks of channels; 0 where it does not work in these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +64,8 @@ def time_vector(stream: Stream, machine: VectorMachine) -> KernelTime:
     """The time of ``stream`` on the vector unit with its fastest tiling, launch included.
 
     The stream is cut into equal tiles that are loaded, worked on and stored; the three overlap where two
-    tiles fit the unit's buffer, and follow each other where only one fits.
+    tiles fit the unit's buffer, and follow each other where only one fits. A unit that takes whole maps in
+    blocks of channels cuts a global pool between blocks, and inside one only where it alone does not fit.
 
     Raises
     ------
@@ -112,7 +118,8 @@ def _kernel_time(
     parts = {
         "compute": tiling.work_cycles / unit.clock_hz,
         "memory": tiling.load_s + tiling.store_s,
-        "overhead": unit.launch_s + float(tiling.tiles) * unit.tile_cycles / unit.clock_hz,
+        "overhead": unit.launch_s
+        + (float(tiling.tiles) * unit.tile_cycles + tiling.block_cycles) / unit.clock_hz,
     }
     return KernelTime(
         latency_s=unit.launch_s + pipeline_s,
@@ -154,13 +161,14 @@ def _fastest(streams: Sequence[Stream], machine: VectorMachine) -> list[tuple[St
         return []
     unit, external = machine.unit, machine.external
     table = np.array([_stream_row(stream, machine) for stream in streams], dtype=np.float64)
-    most, all_bytes, load_s, store_s, work_cycles = table.T[:, :, None]
+    most, all_bytes, contiguous_s, store_s, work_cycles, block_cycles, *maps = table.T[:, :, None]
     # A row a stream: the counts below one tile an element, and then that.
     tiles = np.minimum(np.append(_COUNTS[: int(np.searchsorted(_COUNTS, most.max()))], np.inf), most)
-    tile_bytes = all_bytes / tiles
+    tile_bytes = all_bytes / _tiles_of_bytes(tiles, maps[0])
+    load_s = contiguous_s + _run_seconds(tiles, *maps)
     overlapped = tile_bytes * np.where(tiles > 1, 2, 1) <= unit.buffer_bytes
     possible = tile_bytes <= unit.buffer_bytes
-    compute_s = work_cycles / (unit.clock_hz * tiles) + unit.tile_cycles / unit.clock_hz
+    compute_s = (work_cycles + block_cycles) / (unit.clock_hz * tiles) + unit.tile_cycles / unit.clock_hz
     fetch_s = load_s / tiles + external.latency_s
     put_s = store_s / tiles
     overlap_s = fetch_s + (tiles - 1) * np.maximum(compute_s, fetch_s + put_s) + compute_s + put_s
@@ -174,16 +182,35 @@ def _fastest(streams: Sequence[Stream], machine: VectorMachine) -> list[tuple[St
         tiling = StreamTiling(
             tiles=int(tiles[row, best]),
             overlaps=bool(overlapped[row, best]),
-            load_s=float(load_s[row, 0]),
+            load_s=float(load_s[row, best]),
             store_s=float(store_s[row, 0]),
             work_cycles=float(work_cycles[row, 0]),
+            block_cycles=float(block_cycles[row, 0]),
         )
         found.append((tiling, float(total_s[row, best])))
     return found
 
 
+def _tiles_of_bytes(tiles: Floats, blocks: Floats) -> Floats:
+    """Tiles that the largest holds one part in: whole maps are shared out in whole blocks of channels."""
+    whole = np.maximum(blocks, 1.0)
+    return np.where(tiles < whole, whole / np.ceil(whole / np.minimum(tiles, whole)), tiles)
+
+
+def _run_seconds(tiles: Floats, blocks: Floats, images: Floats, map_s: Floats) -> Floats:
+    """Seconds to address the runs of tiles that hold some channels of an image.
+
+    Each pixel is a run in every tile that has some of its channels; a tile of rows has those of one block.
+    """
+    return np.where(tiles > images, np.minimum(tiles, blocks), 0.0) * map_s
+
+
 def _stream_row(stream: Stream, machine: VectorMachine) -> tuple[float, ...]:
-    """Most tiles, bytes of all operands, seconds to load and to store them, and cycles."""
+    """What `_fastest` needs of a stream.
+
+    Most tiles, bytes of all operands, seconds to load and to store them, cycles of work and of starts of
+    blocks of channels; blocks that tiles hold whole, images, and seconds to address the pixels of a map.
+    """
     load, constants, store = _stream_bytes(stream, machine)
     external = machine.external
     factor = stream.padding * _burst_factor(
@@ -196,7 +223,22 @@ def _stream_row(stream: Stream, machine: VectorMachine) -> tuple[float, ...]:
         (load * factor + constants) / bandwidth,
         store * factor / bandwidth,
         _cycles(stream, machine.unit.rates),
+        *_block_row(stream, machine),
     )
+
+
+def _block_row(stream: Stream, machine: VectorMachine) -> tuple[float, float, float, float]:
+    """The last four entries of `_stream_row`; all 0 where the unit cuts the stream anywhere."""
+    maps, per_block = stream.maps, machine.unit.channel_blocks
+    if maps is None or per_block is None:
+        return 0.0, 0.0, 0.0, 0.0
+    blocks = maps.images * math.ceil(maps.channels / per_block.channels)
+    start_cycles = blocks * per_block.start_cycles
+    if not maps.are_whole:
+        return start_cycles, 0.0, 0.0, 0.0
+    is_strided = machine.external.layout == "channels_last"
+    map_cycles = maps.elements * per_block.run_cycles if is_strided else 0.0
+    return start_cycles, float(blocks), float(maps.images), map_cycles / machine.unit.clock_hz
 
 
 @lru_cache(maxsize=65536)

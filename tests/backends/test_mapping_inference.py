@@ -66,7 +66,7 @@ PAIRS = {
     "residual": conv_and(lambda build, x: build.add("Add", x, build.input("r", build.shape(x)))),
     "pool": conv_and(lambda build, x: build.max_pool(x, kernel=2, stride=2)),
 }
-FUSED = {"zcu102-dpu": {"relu", "norm", "residual", "pool"}, "ncs2": {"relu", "norm", "pool"}}
+FUSED = {"zcu102-dpu": {"relu", "norm", "residual", "pool", "sigmoid"}, "ncs2": {"relu", "norm", "pool"}}
 
 
 @pytest.mark.parametrize("preset", FUSED)

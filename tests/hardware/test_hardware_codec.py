@@ -27,7 +27,7 @@ from annette.hardware.codec import (
     load_accelerator,
 )
 
-CALIBRATION = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "calibrate_zcu102.json"
+RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
 PRESETS = [name for name, _ in list_accelerators()]
 
 
@@ -78,7 +78,10 @@ def test_the_presets_are_different_machines() -> None:
 
 
 def test_the_calibrated_preset_holds_what_the_recorded_study_found() -> None:
-    found = {item["name"]: item["found"] for item in json.loads(CALIBRATION.read_text())["parameters"]}
+    found = {
+        item["name"]: item["found"]
+        for item in json.loads((RESULTS / "calibrate_zcu102.json").read_text())["parameters"]
+    }
     dpu = load_accelerator("zcu102-dpu")
     assert found == {
         "clock_hz": dpu.clock_hz,
@@ -88,6 +91,17 @@ def test_the_calibrated_preset_holds_what_the_recorded_study_found() -> None:
         "tile_cycles": dpu.array.tile_cycles,
         "launch_s": dpu.array.launch_s,
     }
+
+
+def test_the_calibrated_gates_are_the_recorded_ones() -> None:
+    study = json.loads((RESULTS / "calibrate_zcu102_networks.json").read_text())
+    vector = load_accelerator("zcu102-dpu").vector
+    assert vector is not None
+    assert vector.channel_blocks is not None
+    assert vector.channel_blocks.start_cycles == study["parameters"]["start_cycles"]
+    assert vector.channel_blocks.run_cycles == study["parameters"]["run_cycles"]
+    assert study["held_out"]["after"]["all"]["spearman"] > 0.99
+    assert study["held_out"]["after"]["all"]["mape"] < study["held_out"]["before"]["all"]["mape"] / 5
 
 
 def test_the_id_follows_what_a_description_says_and_not_its_name() -> None:

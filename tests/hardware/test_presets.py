@@ -39,7 +39,7 @@ UNSUPPORTED = {
     "ethos-u55-256": "Erf", "ethos-u65-256": "Erf", "ethos-u65-512": "Erf", "eyeriss-v1": "MaxPool",
     "gemmini-16x16": "Sigmoid", "nvdla-full": "Softmax", "nvdla-large": "Softmax", "nvdla-medium": "Softmax",
     "nvdla-small-256": "Softmax", "nvdla-small": "Softmax", "systolic-32x32-ws": "Exp", "tpu-v1": "Softmax",
-    "ultratrail": "Softmax", "zcu102-dpu": "Sigmoid",
+    "ultratrail": "Softmax", "zcu102-dpu": "Tanh",
 }  # fmt: skip
 """An operator of each preset that has a host which the accelerator itself does not know."""
 

@@ -129,14 +129,38 @@ def test_what_is_drawn_anew_each_time_or_unknown_costs_something_though_it_reads
 
 def test_unsupported_layers_run_on_the_host_or_on_the_vector_cores() -> None:
     def body(b: NetworkBuilder, x: str) -> str:
-        return b.add("Mul", x, b.add("Sigmoid", b.conv(b.global_avg_pool(x), 32)))
+        return b.add("Mul", x, b.add("Sigmoid", x))
 
-    assert kernels("zcu102-dpu", body) == [
-        "vector: GlobalAveragePool", "array: Conv", "host: Sigmoid", "host: Mul",
+    assert kernels("zcu102-dpu", body) == ["host: Sigmoid", "vector: Mul"]
+    assert kernels("ncs2", body) == ["vector: Sigmoid", "vector: Mul"]
+
+
+@pytest.mark.parametrize("gate", ["Sigmoid", "HardSigmoid"])
+def test_a_squeeze_and_excitation_stays_on_the_device(gate: str) -> None:
+    def body(b: NetworkBuilder, x: str) -> str:
+        return b.add("Mul", x, b.add(gate, b.conv(b.global_avg_pool(x), 32)))
+
+    assert kernels("zcu102-dpu", body, (1, 32, 112, 112)) == [
+        "vector: GlobalAveragePool", f"array: Conv+{gate}", "vector: Mul",
     ]  # fmt: skip
     assert kernels("ncs2", body) == [
-        "vector: GlobalAveragePool", "array: Conv", "vector: Sigmoid", "vector: Mul",
+        "vector: GlobalAveragePool", "array: Conv", f"vector: {gate}", "vector: Mul",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("shape", "unit"),
+    [((1, 32, 1, 1), "vector"), ((1, 1, 28, 28), "host"), ((1, 1, 1, 1), "host"), ((1, 32, 28, 1), "host")],
+)
+def test_of_products_that_broadcast_those_with_one_factor_a_channel_run_on_the_device(
+    shape: tuple[int, ...], unit: str
+) -> None:
+    for order in (1, -1):
+        build = NetworkBuilder("product")
+        inputs = build.input("x", (1, 32, 28, 28)), build.input("y", shape)
+        network = build.finish(build.add("Mul", *inputs[::order]))
+        (kernel,) = compile_network(network, load_accelerator("zcu102-dpu")).kernels
+        assert kernel.unit == unit
 
 
 def test_matrix_products_of_two_activations_do_not_run_on_the_array() -> None:

@@ -72,7 +72,7 @@ def lower_stream(stream: Stream, unit: VectorUnit, accelerator: Accelerator) -> 
     bandwidth = external.bandwidth_bytes_per_s
     totals = (
         engine.cycles(tiling.load_s),
-        whole_cycles(tiling.work_cycles),
+        whole_cycles(tiling.work_cycles + tiling.block_cycles),
         engine.cycles(tiling.store_s),
     )
     tiles: list[Tile | Repeat] = []

@@ -116,7 +116,7 @@ def _with_counts(block: Block, count: int) -> Block:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(programs())
 def test_extrapolation_is_full_unrolling(program: Program) -> None:
     unrolled, extrapolated = unroll_program(program), evaluate_program(program)
@@ -128,7 +128,7 @@ def test_extrapolation_is_full_unrolling(program: Program) -> None:
     assert extrapolated.evaluated_instructions <= unrolled.instructions
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(programs(), st.data())
 def test_a_longer_latency_never_ends_earlier(program: Program, data: st.DataObject) -> None:
     machine = program.machine
@@ -144,7 +144,7 @@ def test_a_longer_latency_never_ends_earlier(program: Program, data: st.DataObje
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(programs(), st.data())
 def test_more_room_is_never_later(program: Program, data: st.DataObject) -> None:
     machine = program.machine
