@@ -22,7 +22,7 @@ from annette.benchmark.campaign import CampaignSummary, run_campaign
 from annette.benchmark.plan import CampaignPlan, plan_campaign
 from annette.errors import ModelError
 from annette.measurement import DeviceInfo
-from annette.models.layer_models import fit_layer_models
+from annette.models.layer_fit import fit_layer_models
 from annette.models.training import TrainingData, training_data
 from annette.store.campaign import CampaignStore
 from annette.store.records import Record, Task

@@ -17,7 +17,9 @@ from annette.graph.mapping import Mapping
 from annette.graph.network import Network
 from annette.measurement import DeviceInfo
 from annette.models.kernel_table import build_kernel_table
-from annette.models.layer_models import MODEL_NAMES, LayerModels, fit_layer_models
+from annette.models.layer_fit import fit_layer_models
+from annette.models.layer_models import MODEL_NAMES, LayerModels
+from annette.models.mapping_lessons import seen_mappings
 from annette.models.mapping_model import MappingModel, exact_kernels, fit_mapping_model
 from annette.models.network_overhead import MIN_NETWORKS, NetworkOverhead, fit_overhead, overhead_terms
 from annette.models.training import energy_data, training_data
@@ -88,7 +90,8 @@ def generate_platform(
         )
     observations, groups = _observations(measured)
     stage("learning the mapping")
-    mapping_model = fit_mapping_model(observations, groups=groups)
+    taught, taught_groups = seen_mappings(measured)
+    mapping_model = fit_mapping_model(taught, groups=taught_groups)
     stage("cross-validating the mapping")
     mapping_metrics = cross_validate_mapping(observations, groups)
     stage("fitting the layer models")
@@ -143,8 +146,8 @@ def network_overhead(
     index = table.network_index
     terms = {}
     for model in MODEL_NAMES:
-        sum_s = np.bincount(index, layer_models.predict_s(table, model), len(networks)).astype(np.float64)
-        terms[model] = overhead_terms(sum_s, table.values, index)
+        family_s = table.sums_by_family(layer_models.predict_s(table, model))
+        terms[model] = overhead_terms(family_s, table.family_names, table.values, index)
     return fit_overhead(terms, np.array([record.measurement.latency_s for record in whole]))
 
 

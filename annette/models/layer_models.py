@@ -1,12 +1,10 @@
-"""The four layer models of a device: fitted by a function, frozen, asked for whole tables at once."""
+"""The four layer models of a device, fitted and frozen: asked for whole tables at once, kept as files."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -14,24 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annette.errors import ModelError
-from annette.models.boosting import BoostedFit, BoostingGrid, fit_boosted
 from annette.models.data_sheet import DataSheet
 from annette.models.features import feature_matrix, feature_names
 from annette.models.forest import Forest, read_forest
 from annette.models.kernel_table import KernelTable
-from annette.models.layer_scores import score_families
-from annette.models.operator_forests import OPERATOR_KIND, operator_jobs, operator_key
-from annette.models.parameters import GENERIC_FAMILY, DeviceParameters, fit_parameters
+from annette.models.operator_forests import OPERATOR_KIND, operator_key
+from annette.models.parameters import GENERIC_FAMILY, DeviceParameters
 from annette.models.physics import PhysicalFit, Physics, physical_terms
-from annette.models.physics_fit import fit_physics
-from annette.models.ranges import RANGE_COLUMNS, FamilyRange, measure_ranges, outside_mask, unseen_mask
+from annette.models.ranges import RANGE_COLUMNS, FamilyRange, outside_mask, unseen_mask
 from annette.models.roofline import refined_terms, roofline_s
-from annette.models.stand_ins import StandIn, borrow_models, find_stand_ins
+from annette.models.stand_ins import StandIn, borrow_models
 from annette.models.target import ENERGY, LATENCY, Target
-from annette.models.training import TrainingData
 from annette.store.strict_json import parse_strict_json, shorten
 
-__all__ = ["MODEL_NAMES", "LayerModels", "fit_layer_models"]
+__all__ = ["MODEL_NAMES", "LayerModels"]
 
 MODEL_NAMES = ("roofline", "refined_roofline", "statistical", "mixed")
 """The layer models, from the plainest to the best."""
@@ -42,23 +36,6 @@ _MAX_FOREST_BYTES = 16 * 1024 * 1024
 
 _MAX_LOG_RATIO = 8.0
 """Forests are asked for log-ratios; beyond e**8 a file is damaged rather than a kernel that slow."""
-
-
-_GRIDS = MappingProxyType(
-    {
-        "mixed": BoostingGrid(),
-        "statistical": BoostingGrid(n_folds=3),
-        "generic": BoostingGrid(configurations=BoostingGrid().configurations[1:], max_rounds=120, n_folds=3),
-    }
-)
-"""What cross-validation chooses from; the generic model sees every row, so it tries less."""
-_PROCESSOR_GRID = BoostingGrid(
-    configurations=tuple(
-        replace(item, colsample=1.0, colsample_node=0.25) for item in BoostingGrid().configurations
-    )
-)
-"""The same for the mixed model of a processor. Its data sheet adds many features that say nearly the same:
-with a quarter of them at each split the trees lean on none of them alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -286,82 +263,6 @@ class LayerModels:
             if isinstance(err, ModelError):
                 raise
             raise ModelError(f"{INDEX_FILE}: {shorten(repr(err))}; train the platform again") from err
-
-
-def fit_layer_models(data: TrainingData, *, seed: int) -> LayerModels:
-    """The layer models of a device from its measured kernels; the same data and seed give the same files.
-
-    They predict the data's target, latency or energy.
-
-    Raises
-    ------
-    ModelError
-        Without rows.
-    """
-    parameters = fit_parameters(data)
-    table = data.table
-    physics = fit_physics(data, parameters)
-    terms = physical_terms(table, parameters, physics)
-    nameless_terms = physical_terms(table.without_families(), parameters, physics)
-    jobs = [("generic", GENERIC_FAMILY, np.arange(len(data)))]
-    for family in parameters.families[1:]:
-        rows = table.rows_of(family.family)
-        jobs.extend((kind, family.family, rows) for kind in ("mixed", "statistical"))
-    bases = {
-        "statistical": roofline_s(table, parameters),
-        "mixed": terms.total_s,
-        "generic": nameless_terms.total_s,
-    }
-    bases[OPERATOR_KIND] = bases["mixed"]
-    matrices: dict[str, NDArray[np.float32]] = {
-        kind: feature_matrix(kind, table, nameless_terms if kind == "generic" else terms, data.sheet)
-        for kind in _GRIDS
-    }
-    names: dict[str, tuple[str, ...]] = dict(feature_names(data.sheet))
-    matrices[OPERATOR_KIND], names[OPERATOR_KIND] = matrices["mixed"], names["mixed"]
-    weights = dict.fromkeys(_GRIDS, data.weights)
-    grids = dict(_GRIDS)
-    if not data.sheet.is_empty:
-        weights["mixed"] = weights[OPERATOR_KIND] = _share_weights(data)
-        grids["mixed"] = grids[OPERATOR_KIND] = _PROCESSOR_GRID
-        jobs.extend(operator_jobs(data, [item.family for item in parameters.families[1:]]))
-
-    def fit(job: tuple[str, str, NDArray[np.int64]]) -> BoostedFit:
-        kind, _, rows = job
-        counts = weights[kind]
-        target = np.log(data.cost[rows] / bases[kind][rows])
-        return fit_boosted(
-            matrices[kind][rows], target, data.groups[rows], names[kind], seed=seed, grid=grids[kind],
-            weights=None if counts is None else counts[rows] / counts[rows].mean(),
-        )  # fmt: skip
-
-    jobs.sort(key=lambda job: -len(job[2]))  # the longest first, so that the last worker ends early
-    with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8)) as pool:  # XGBoost lets go of the GIL
-        fits = dict(zip([job[:2] for job in jobs], pool.map(fit, jobs), strict=True))
-    models = LayerModels(
-        parameters=parameters,
-        physics=physics,
-        contents={key: found.content for key, found in fits.items()},
-        ranges=measure_ranges(table),
-        scores=score_families(data, parameters, bases, fits),
-    )
-    if data.sheet.is_empty:  # units of an accelerator differ too much to stand in for each other
-        return models
-    predict = models.predict_s if data.target is LATENCY else models.predict_j
-    generic_s = bases["generic"] * np.exp(fits["generic", GENERIC_FAMILY].held_out)
-    return replace(models, stand_ins=find_stand_ins(data, predict, parameters, generic_s))
-
-
-def _share_weights(data: TrainingData) -> NDArray[np.float64]:
-    """How much each kernel counts in the fit of a processor's mixed models, shape (n_kernels,).
-
-    A network's time is a sum, so that an error matters by the kernel's share of its network. With the root of
-    the share, long kernels count more and short ones are still learned from. So it is with energy.
-    """
-    network = data.table.network_index
-    total = np.bincount(network, data.cost, data.table.n_networks)
-    counts = np.ones(len(data)) if data.weights is None else data.weights
-    return np.asarray(counts * np.sqrt(data.cost / total[network]))
 
 
 def _distinct_rows(table: KernelTable) -> tuple[KernelTable, NDArray[np.int64] | None]:

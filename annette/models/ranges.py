@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from annette.errors import ModelError
 from annette.models.kernel_table import KernelTable
 
-__all__ = ["RANGE_COLUMNS", "FamilyRange", "measure_ranges", "outside_mask", "unseen_mask"]
+__all__ = ["RANGE_COLUMNS", "FamilyRange", "measure_ranges", "octaves_outside", "outside_mask", "unseen_mask"]
 
 RANGE_COLUMNS = (
     "batch", "groups", "in_channels", "out_channels", "out_h", "out_w", "kernel_h", "kernel_w",
@@ -84,6 +84,23 @@ def outside_mask(table: KernelTable, ranges: Mapping[str, FamilyRange]) -> NDArr
         outside = ((sizes < low) | (sizes > high)).any(axis=1)
         mask[rows] = outside | ~np.isin(table.column("operator")[rows], limits.operators)
     return mask
+
+
+def octaves_outside(table: KernelTable, ranges: Mapping[str, FamilyRange]) -> NDArray[np.float64]:
+    """How far each kernel lies outside its family's range, shape (n_kernels,), >= 0.
+
+    In factors of two, of the size that is farthest out; 0 inside, and for families that have no range.
+    """
+    octaves = np.zeros(len(table))
+    for key in table.family_names:
+        limits = ranges.get(key)
+        if limits is None:
+            continue
+        rows = table.rows_of(key)
+        sizes = np.log2(_sizes(table, rows) + 1.0)
+        low, high = np.log2(np.array(limits.lowest) + 1.0), np.log2(np.array(limits.highest) + 1.0)
+        octaves[rows] = np.maximum(np.maximum(sizes - high, low - sizes), 0.0).max(axis=1, initial=0.0)
+    return octaves
 
 
 def unseen_mask(table: KernelTable, ranges: Mapping[str, FamilyRange]) -> NDArray[np.bool_]:

@@ -36,7 +36,7 @@ from annette.evaluation.adaptive import family_needs, source_weights
 from annette.graph.network import Network
 from annette.measurement import DeviceInfo, Measurement
 from annette.models.kernel_table import build_kernel_table
-from annette.models.layer_models import fit_layer_models
+from annette.models.layer_fit import fit_layer_models
 from annette.models.training import training_data
 from annette.store.campaign import CampaignStore
 from annette.store.records import Record, Task

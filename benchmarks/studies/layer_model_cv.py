@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from annette.models.kernel_layout import OPERATORS
-from annette.models.layer_models import MODEL_NAMES, LayerModels, fit_layer_models
+from annette.models.layer_fit import fit_layer_models
+from annette.models.layer_models import MODEL_NAMES, LayerModels
 from annette.models.training import TrainingData, training_data
 from annette.store.campaign import CampaignStore
 from annette.units import format_seconds

@@ -19,7 +19,8 @@ from annette.graph.network import Network
 from annette.graph.work import layer_work
 from annette.measurement import ENERGY_COUNTER, DeviceInfo, KernelMeasurement, Measurement
 from annette.models.kernel_table import KernelTable, build_kernel_table
-from annette.models.layer_models import MODEL_NAMES, LayerModels, fit_layer_models
+from annette.models.layer_fit import fit_layer_models
+from annette.models.layer_models import MODEL_NAMES, LayerModels
 from annette.models.parameters import DeviceParameters
 from annette.models.target import ENERGY, LATENCY, target_of
 from annette.models.training import TrainingData, energy_data, training_data

@@ -19,7 +19,8 @@ from annette.graph.network import Network
 from annette.graph.work import layer_work
 from annette.measurement import DeviceInfo, KernelMeasurement, Measurement
 from annette.models.kernel_table import KernelTable, build_kernel_table, concatenate_tables
-from annette.models.layer_models import MODEL_NAMES, LayerModels, fit_layer_models
+from annette.models.layer_fit import fit_layer_models
+from annette.models.layer_models import MODEL_NAMES, LayerModels
 from annette.models.parameters import DeviceParameters, fit_parameters
 from annette.models.training import TrainingData, training_data
 from annette.store.campaign import Record, Task

@@ -19,7 +19,8 @@ from annette.measurement import DeviceInfo
 from annette.models.data_sheet import DataSheet
 from annette.models.features import FEATURE_NAMES, feature_matrix, feature_names
 from annette.models.kernel_table import KernelTable, build_kernel_table
-from annette.models.layer_models import INDEX_FILE, LayerModels, fit_layer_models
+from annette.models.layer_fit import fit_layer_models
+from annette.models.layer_models import INDEX_FILE, LayerModels
 from annette.models.operator_forests import OPERATOR_KIND
 from annette.models.physics import physical_terms
 from annette.models.stand_ins import find_stand_ins
