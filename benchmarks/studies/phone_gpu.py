@@ -25,7 +25,8 @@ from scipy.stats import spearmanr
 from annette.measurement import DeviceInfo
 from annette.models.generator import network_overhead
 from annette.models.kernel_table import build_kernel_table
-from annette.models.layer_models import MODEL_NAMES, fit_layer_models
+from annette.models.layer_fit import fit_layer_models
+from annette.models.layer_models import MODEL_NAMES
 from annette.models.mapping_model import fit_mapping_model
 from annette.models.network_overhead import NetworkOverhead, fit_overhead, overhead_terms
 from annette.models.training import training_data
