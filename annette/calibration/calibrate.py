@@ -214,15 +214,17 @@ def _plain_model(
     fit: _Fit, measured: Floats, *, device: str, space: str | None, graph: str, notes: tuple[str, ...]
 ) -> CalibratedModel:
     """A model without sources."""
+    member = fit_member(fit.samples, measured)
+    fitted = np.log(member.predict_s(fit.samples) / measured)
     return CalibratedModel(
         device=device,
         space=space,
         graph=graph,
         terms=fit.terms,
-        members=(fit_member(fit.samples, measured),),
+        members=(member,),
         weights=(1.0,),
         sources=(),
-        interval=fit_interval(fit.samples.columns, measured, fit.errors),
+        interval=fit_interval(fit.samples.columns, measured, fit.errors, fitted),
         samples=len(measured),
         held_out_error=typical_error(fit.errors),
         notes=(*notes, *_term_notes(fit)),
@@ -248,12 +250,15 @@ def _with_sources(
     note = (
         f"{names} {verb} {weights[1]:.0%}: errors of samples left out fall from {before:.1%} to {after:.1%}"
     )
+    members = (*plain.members, fit_member(samples, measured))
+    logs = [np.log(member.predict_s(samples) / measured) for member in members]
+    fitted = weights[0] * logs[0] + weights[1] * logs[1]
     return replace(
         plain,
-        members=(*plain.members, fit_member(samples, measured)),
+        members=members,
         weights=(float(weights[0]), float(weights[1])),
         sources=helpers,
-        interval=fit_interval(fit.samples.columns, measured, errors),
+        interval=fit_interval(fit.samples.columns, measured, errors, fitted),
         held_out_error=after,
         notes=(*plain.notes, note),
     )

@@ -2,8 +2,9 @@
 
     python benchmarks/studies/few_measurements.py [--seeds 50] [--space fbnet ...]
 
-Protocols: of NASFLAT (samples out of all architectures, judged on all others), of HELP (samples out of 900
-architectures, judged on 1,000 others, slowest and fastest tenth left out of both). Every table column is one
+Protocols: of NASFLAT (samples out of all architectures, judged on others), of HELP (samples out of 900
+architectures, judged on 1,000 others, slowest and fastest tenth left out of both), and the tasks that both
+published, with their source and test devices as far as the data has them. Every table column is one
 device; other chips of the same table are its sources in the rows that say so, each learned from 300 of
 its rows. Rows beside: multiply-accumulates alone, an oracle that is fitted to 600 architectures, and for
 NAS-Bench-201 a ceiling: cells with the same operations run the same kernels, so that what differs between
@@ -28,7 +29,7 @@ from annette.calibration.calibrated import CalibratedModel, Source
 from annette.calibration.design import CANDIDATES, candidate_rows, choose_rows, design_of
 from annette.calibration.features import COUNTS, Contents
 from annette.calibration.graphs import graph_views
-from annette.calibration.sources import SOURCE_SAMPLES, prior_from_platform
+from annette.calibration.sources import SOURCE_SAMPLES
 from annette.evaluation.metrics import spearman
 from annette.zoo.spaces.registry import open_space
 from annette.zoo.spaces.space import Encodings
@@ -37,6 +38,28 @@ DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "real"
 SPACES = ("nasbench201", "fbnet", "ofa", "mnasnet")
 FORMULAS = {("fbnet", "pixel3")}
 """Columns that are sums of block times: a sum of terms fits them by construction."""
+_HELP_SOURCES = (
+    "1080ti_1", "1080ti_32", "1080ti_256", "1080ti_64", "silver_4114", "silver_4210r", "samsung_a50",
+    "pixel3", "essential_ph_1", "samsung_s7",
+)  # fmt: skip
+TASKS: dict[str, dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
+    "nasbench201": {
+        "HELP, validation": (_HELP_SOURCES, ("titanx_1", "titanx_32", "titanx_256", "gold_6240")),
+        "N1": (("pixel3",), ("1080ti_1",)),
+    },
+    "fbnet": {
+        "FD, HELP": (_HELP_SOURCES, ("titanx_1", "titanx_32", "titanx_64", "gold_6240")),
+        "F1": (("essential_ph_1", "silver_4114"), ("samsung_a50", "samsung_s7")),
+        "F2": (("essential_ph_1", "gold_6240", "pixel3"), ("1080ti_1", "1080ti_32")),
+        "F3": (("essential_ph_1", "pixel3", "samsung_s7"), ("1080ti_1", "1080ti_32")),
+        "F4": (("1080ti_64", "silver_4210r", "gold_6240", "samsung_s7"), ("1080ti_1", "essential_ph_1")),
+    },
+    "ofa": {
+        "HELP": (("2080ti_1", "2080ti_32", "2080ti_64"), ("titan_rtx_1", "titan_rtx_32", "titan_rtx_64")),
+    },
+}
+"""Source and test devices of the tasks that HELP and NASFLAT published, as far as the data has both. The test
+devices of NASFLAT's task ND are not in it, nor are sources of N3 and N4."""
 WHOLE_MILLISECONDS = {"samsung_a50", "essential_ph_1", "samsung_s7"}
 ORACLE_SAMPLES = 600
 JUDGED = 1500
@@ -296,6 +319,41 @@ def help_protocol(table: Table, seeds: int, sources: dict[str, Floats]) -> dict[
     return result
 
 
+def published_tasks(table: Table, seeds: int, sources: dict[str, Floats]) -> dict[str, Any]:
+    """The published tasks: ten and twenty random samples, by themselves and with the task's sources."""
+    every = np.arange(len(table.encodings))
+    result: dict[str, Any] = {}
+    for task, (given, tested) in TASKS.get(table.space.partition(",")[0], {}).items():
+        helpers = {key: values for key, values in sources.items() if key in given}
+        entry: dict[str, Any] = {"sources": sorted(helpers), "devices": {}}
+        for name in tested:
+            latency_s, known = table.devices[name], np.isfinite(table.devices[name])
+            rows_of: dict[str, Any] = {}
+            for count in (10, 20):
+                for key, beside_it in (("random", None), ("random with sources", helpers)):
+                    found = []
+                    for seed in range(seeds):
+                        rows = sample(table, every, count, seed, designed=False)
+                        rows = rows[known[rows]]
+                        test = np.random.default_rng(1000 + seed).permutation(every)[:JUDGED]
+                        test = test[known[test] & ~np.isin(test, rows)]
+                        model = table.calibrate(rows, latency_s[rows], beside_it)
+                        found.append(figures(latency_s[test], table.predict(model, test, beside_it)))
+                    rows_of[f"{count} {key}"] = spread(found)
+            entry["devices"][name] = rows_of
+        keys = list(next(iter(entry["devices"].values())))
+        entry["mean"] = {
+            key: {
+                figure: mean_of(entry["devices"], key, figure, list(tested))
+                for figure in ("spearman", "mape")
+            }
+            for key in keys
+        }
+        result[task] = entry
+        print(table.space, task, entry["mean"], flush=True)
+    return result
+
+
 def show(space: str, name: str, entry: dict[str, Any]) -> None:
     """One line a device."""
     parts = []
@@ -326,43 +384,6 @@ def summary(space: str, devices: dict[str, Any]) -> dict[str, Any]:
                 figure: mean_of(devices, key, figure, names) for figure in ("spearman", "mape", "coverage")
             }
         result[title] = entry
-    return result
-
-
-def prior_of_simulator(table: Table, seeds: int) -> dict[str, Any]:
-    """The simulated ZCU102 as the source of the real one, at no, five, ten and twenty latencies."""
-    import annette
-
-    latency_s = table.devices["zcu102"]
-    known = np.flatnonzero(np.isfinite(latency_s))
-    platform, space = annette.load("zcu102-dpu"), open_space("mnasnet")
-    predicted = platform.estimate_space(space, table.encodings)
-    gated = (table.encodings[:, 3::4] == 1).any(axis=1)[known]
-    result: dict[str, Any] = {
-        "0": {
-            "spearman": spearman(latency_s[known], predicted[known]),
-            "spearman_without_gates": spearman(latency_s[known][~gated], predicted[known][~gated]),
-        }
-    }
-    prior = prior_from_platform(platform, space)
-    source = Source(model=prior, mean_s=prior.mean_s)
-    contents = table.contents["needed"]
-    columns = prior.columns(contents)
-    for count in (5, 10, 20):
-        for key, sources in (("alone", ()), ("with simulator", (source,))):
-            found = []
-            for seed in range(seeds):
-                rows = sample(table, known, count, seed, designed=True)
-                test = known[~np.isin(known, rows)]
-                graphs = {"needed": (table.references["needed"], contents.rows(rows))}
-                model = calibrate_contents(
-                    graphs, latency_s[rows], device="zcu102", space="mnasnet", sources=sources,
-                    source_columns=lambda _, rows=rows: columns[rows],
-                )  # fmt: skip
-                beside = columns[test] if model.sources else columns[test, :0]
-                answer = model.predict_contents(contents.rows(test), beside)
-                found.append(figures(latency_s[test], (answer.latency_s, answer.low_s, answer.high_s)))
-            result[f"{count} {key}"] = spread(found)
     return result
 
 
@@ -424,8 +445,8 @@ def main() -> None:
         result[space] = {"devices": devices, "summary": summary(space, devices)}
         if space in ("nasbench201", "fbnet"):
             result[space]["help_protocol"] = help_protocol(table, arguments.seeds, sources)
-        if space == "mnasnet":
-            result[space]["simulator_as_prior"] = prior_of_simulator(table, arguments.seeds)
+        if space in TASKS:
+            result[space]["tasks"] = published_tasks(table, arguments.seeds, sources)
         print(space, result[space]["summary"], round(time.perf_counter() - start), "s", flush=True)
     document = {
         "seeds": arguments.seeds,

@@ -1,0 +1,150 @@
+"""How wide intervals of ten latencies must be: fitted on real devices, judged with each chip left out.
+
+    python benchmarks/studies/few_intervals.py [--seeds 8]
+
+The half width of a calibrated model of few samples is level * held_out ** a * fitted ** b (times how far
+out a network lies): held_out is the median error of samples left out, fitted the error of the samples
+themselves. Level and powers are fitted here, by ridge regression of the logarithm of the 90 % quantile of the
+true errors, one row a device and sort of sample, every space with the same weight; the level is then raised
+by a margin, since the two sizes differ from sample to sample. Each chip is left out in turn with all its
+columns in all spaces; coverage is that of the chip left out, and that of the numbers in the package. Needs
+the shared data; writes benchmarks/results/few_intervals.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from few_measurements import SPACES, Floats, Table, chip, read, sample
+from provenance import record
+
+from annette.calibration.intervals import (
+    FEW_FITTED,
+    FEW_HELD_OUT,
+    FEW_LEVEL,
+    fit_interval,
+    fitted_size,
+    held_out_size,
+)
+from annette.calibration.member import fit_member, population_of
+from annette.calibration.terms import terms_of
+from annette.calibration.validation import held_out_log_errors, typical_error
+
+SAMPLES = 10
+JUDGED = 500
+RIDGE = 0.05
+MARGIN = 0.35
+"""Of the logarithm of the level. Chosen out of 0.2 to 0.4 on the chips left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One calibration."""
+
+    space: str
+    device: str
+    designed: bool
+    sizes: tuple[float, float]
+    """Logarithms of `held_out_size` and `fitted_size`."""
+    errors: Floats
+    """Absolute log errors of other networks over how far out each lies, shape (n,)."""
+
+
+def one_run(table: Table, device: str, latency_s: Floats, seed: int, designed: bool) -> Run:
+    """Calibrate by one sample and judge the model by other networks."""
+    every = np.arange(len(table.encodings))
+    known = np.isfinite(latency_s)
+    rows = sample(table, every, SAMPLES, seed, designed=designed)
+    rows = rows[known[rows]]
+    test = np.random.default_rng(1000 + seed).permutation(every)[:JUDGED]
+    test = test[known[test] & ~np.isin(test, rows)]
+    found = {}
+    for name, contents in table.contents.items():
+        terms = terms_of(table.references[name])
+        samples = population_of(contents.rows(rows).used(), terms)
+        found[name] = terms, samples, held_out_log_errors(samples, latency_s[rows])
+    graph = min(found, key=lambda name: typical_error(found[name][2]))
+    terms, samples, held_out = found[graph]
+    member = fit_member(samples, latency_s[rows])
+    fitted = np.log(member.predict_s(samples) / latency_s[rows])
+    others = population_of(table.contents[graph].rows(test), terms)
+    predicted_s = member.predict_s(others)
+    interval = fit_interval(samples.columns, latency_s[rows], held_out, fitted)
+    outness = interval.log_half_width(others.columns, predicted_s) / interval.quantile
+    sizes = float(np.log(held_out_size(held_out))), float(np.log(fitted_size(fitted)))
+    return Run(table.space, device, designed, sizes, np.abs(np.log(predicted_s / latency_s[test])) / outness)
+
+
+def fit(runs: list[Run]) -> Floats:
+    """Logarithm of the level, and the two powers."""
+    keys = sorted({(run.space, run.device, run.designed) for run in runs})
+    groups = [[run for run in runs if (run.space, run.device, run.designed) == key] for key in keys]
+    sizes = np.array([np.mean([run.sizes for run in group], axis=0) for group in groups])
+    wanted = np.array([np.mean([np.log(np.quantile(run.errors, 0.9)) for run in group]) for group in groups])
+    spaces = [key[0] for key in keys]
+    weight = np.array([2 / np.sqrt(spaces.count(space)) for space in spaces])
+    centre = sizes.mean(axis=0)
+    design = np.column_stack([np.ones(len(sizes)), sizes - centre]) * weight[:, None]
+    penalty = RIDGE * np.diag([0.0, 1.0, 1.0])
+    found = np.linalg.solve(design.T @ design + penalty, design.T @ (wanted * weight))
+    return np.array([found[0] - centre @ found[1:] + MARGIN, *found[1:]])
+
+
+def coverage(runs: list[Run], numbers: Floats) -> float:
+    """Mean share of networks within the interval."""
+    widths = [np.exp(numbers[0] + np.dot(run.sizes, numbers[1:])) for run in runs]
+    return float(np.mean([(run.errors <= width).mean() for run, width in zip(runs, widths, strict=True)]))
+
+
+def main() -> None:
+    """Run the study."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=8)
+    arguments = parser.parse_args()
+    runs = []
+    for space in SPACES:
+        table = read(space)
+        for device, latency_s in table.devices.items():
+            for designed in (True, False):
+                runs += [one_run(table, device, latency_s, seed, designed) for seed in range(arguments.seeds)]
+    shipped = np.array([np.log(FEW_LEVEL), FEW_HELD_OUT, FEW_FITTED])
+    fitted = fit(runs)
+    devices: dict[str, dict[str, Any]] = {}
+    for left_out in sorted({chip(run.device) for run in runs}):
+        numbers = fit([run for run in runs if chip(run.device) != left_out])
+        for key in sorted({(run.space, run.device) for run in runs if chip(run.device) == left_out}):
+            entry: dict[str, Any] = {}
+            for title, designed in (("designed", True), ("random", False)):
+                own = [run for run in runs if (run.space, run.device, run.designed) == (*key, designed)]
+                entry[title] = round(coverage(own, numbers), 4)
+                entry[f"{title}, shipped numbers"] = round(coverage(own, shipped), 4)
+            devices["/".join(key)] = entry
+            print(key, entry, flush=True)
+    titles = next(iter(devices.values()))
+    summary = {}
+    for title in titles:
+        values = np.array([entry[title] for entry in devices.values()])
+        summary[title] = {
+            "devices": len(values),
+            "at least 85 %": int((values >= 0.85).sum()),
+            "85 to 97 %": int(((values >= 0.85) & (values <= 0.97)).sum()),
+            "least": float(values.min()),
+            "mean": round(float(values.mean()), 4),
+        }
+    print(summary, np.exp(fitted[0]), fitted[1:])
+    document = {
+        "seeds": arguments.seeds,
+        "samples": SAMPLES,
+        "fitted": {"level": round(float(np.exp(fitted[0])), 4), "powers": fitted[1:].round(4).tolist()},
+        "shipped": {"level": FEW_LEVEL, "powers": [FEW_HELD_OUT, FEW_FITTED]},
+        "summary": summary,
+        "coverage": devices,
+    }
+    print(record("few_intervals", document, seed=0))
+
+
+if __name__ == "__main__":
+    main()
