@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,7 +19,10 @@ from annette.cli.options import (
     ShapeOption,
     check_model,
     open_network_argument,
+    require_writable,
 )
+from annette.cli.report import write_estimate_page
+from annette.errors import UsageError
 from annette.units import (
     format_bytes,
     format_count,
@@ -41,6 +45,12 @@ def estimate(
     shape: ShapeOption = None,
     batch: BatchOption = None,
     show_all: Annotated[bool, typer.Option("--all", "-a", help="Print every kernel.")] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html", metavar="FILE", help="Also write the report, one HTML file (see annette report)."
+        ),
+    ] = None,
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Predict how long NETWORK runs, and what energy it takes if the platform knows, without the device.
@@ -51,13 +61,19 @@ def estimate(
     from annette.graph.work import network_work
 
     check_model(model)
+    require_writable("--html", html)
     if is_calibrated(platform):
+        if html is not None:
+            raise UsageError(f"--html: {platform} knows no kernels, and a report shows them; leave it away")
         estimate_calibrated(
             network, platform, model=model, shapes=shape, batch=batch, show_all=show_all, output=output
         )
         return
     graph = open_network_argument(network, shape, batch)
-    answer = load_platform(platform).estimate(graph, model=model)
+    trained = load_platform(platform)
+    answer = trained.estimate(graph, model=model)
+    if html is not None:
+        write_estimate_page(graph, trained, answer, html, option="--html")
     document: dict[str, Any] = answer.to_dict()
     if output is OutputFormat.JSON:
         print_json(document)

@@ -30,7 +30,9 @@ __all__ = ["report", "write_estimate_page"]
 
 _MOST_BYTES = 256_000_000
 """Of a JSON document; larger ones are refused before they are read."""
-_STORE_SUFFIXES = (".db", ".sqlite", ".parquet")
+_MOST_BLANKS = 64
+_STORES = (b"SQLite format 3\x00", b"PAR1")
+"""How stores begin, and campaigns that were written as Parquet."""
 
 
 def report(
@@ -91,41 +93,53 @@ def report(
 
 
 def write_estimate_page(
-    network: Network, platform: Platform, estimate: Estimate, output: Path, accelerator: Accelerator | None
+    network: Network,
+    platform: Platform,
+    estimate: Estimate,
+    output: Path,
+    *,
+    option: str = "--output",
+    accelerator: Accelerator | None = None,
 ) -> None:
-    """Write the page of an estimate to ``output``, and say so on stderr."""
+    """Write the page of an estimate to ``output``, and say so on stderr.
+
+    Without a description of the platform's device, it is looked for among the presets.
+    """
+    from annette.report.device import find_accelerator
     from annette.report.estimate_summary import summarise_estimate
+
+    accelerator = accelerator or find_accelerator(platform.device)
 
     with stages("report") as on_stage:
         on_stage("simulating other clocks, bandwidths and arrays" if accelerator else "drawing")
         document = summarise_estimate(network, platform, estimate, accelerator=accelerator)
-    _write(document, output)
+    _write(document, output, option)
 
 
-def _write(document: dict[str, Any], output: Path) -> None:
+def _write(document: dict[str, Any], output: Path, option: str = "--output") -> None:
     from annette.report.page import render_page
 
     page = render_page(document)
-    write_output("--output", output, lambda: output.write_text(page, encoding="utf-8"))
+    write_output(option, output, lambda: output.write_text(page, encoding="utf-8"))
 
 
 def _kind(what: str, platform: str | None) -> str:
-    """``network``, ``campaign`` or ``evaluation``."""
+    """``network``, ``campaign`` or ``evaluation``: by what stands at the beginning of the file."""
     if what.startswith("zoo:"):
         return "network"
     path = Path(what)
-    if path.is_file():
-        if path.suffix.lower() in _STORE_SUFFIXES:
-            return "campaign"
-        if path.suffix.lower() == ".json" and platform is None:
-            return "evaluation"
-        return "network"
-    if path.suffix.lower() in (*_STORE_SUFFIXES, ".json", ".onnx") or platform is not None:
-        return "network"  # which says that there is no such file
-    raise UsageError(
-        f"{what}: nothing to report on; expected a network (zoo:NAME, an ONNX file) with --platform, a "
-        "campaign's store, or a JSON document of annette evaluate"
-    )
+    if not path.is_file():
+        if platform is not None:
+            return "network"  # which says that there is none
+        raise UsageError(
+            f"{what}: no such file; expected a network (zoo:NAME, an ONNX file) with --platform, a campaign's "
+            "store, or a file with what annette evaluate --format json printed"
+        )
+    with path.open("rb") as file:
+        head = file.read(_MOST_BLANKS)
+    if head.startswith(_STORES):
+        return "campaign"
+    return "evaluation" if platform is None and head.lstrip().startswith(b"{") else "network"
 
 
 def _report_network(
@@ -139,7 +153,7 @@ def _report_network(
     batch: int | None,
 ) -> None:
     from annette.estimation.catalogue import load_platform
-    from annette.report.device import describes, find_accelerator
+    from annette.report.device import describes
 
     graph = open_network_argument(what, shapes, batch)
     if platform is None:
@@ -147,7 +161,7 @@ def _report_network(
             f"{what}: is a network; say on which platform by --platform (annette platforms lists them)"
         )
     trained = load_platform(platform)
-    accelerator = find_accelerator(trained.device)
+    accelerator = None
     if device is not None:
         accelerator = open_accelerator_argument(device)
         if not describes(accelerator, trained.device):
@@ -156,7 +170,7 @@ def _report_network(
                 f"trained on {trained.device.name}; expected its description, unchanged"
             )
     estimate = trained.estimate(graph, model=model)
-    write_estimate_page(graph, trained, estimate, output, accelerator)
+    write_estimate_page(graph, trained, estimate, output, accelerator=accelerator)
 
 
 def _campaign_document(what: str) -> dict[str, Any]:
