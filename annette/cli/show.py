@@ -136,13 +136,18 @@ def _print_overhead(platform: Platform) -> None:
     overhead = platform.overhead
     if overhead is None:
         return
-    constant, per_kernel, share, *_ = overhead.coefficients["mixed"]
+    constant, per_kernel, *_, share = overhead.coefficients["mixed"]
     print_line(
         f"\na network takes {share:.3g} times its kernels and {format_seconds(constant)} more, "
         f"{format_seconds(per_kernel)} a kernel and what moving its bytes costs: learned from "
         f"{overhead.n_networks} networks, error {format_fraction(overhead.error['mixed'])} on those "
         "(mixed model)"
     )
+    shares = sorted(overhead.shares.get("mixed", {}).items(), key=lambda item: (-item[1], item[0]))
+    if shares:
+        print_line(
+            "times its kernels, by family: " + ", ".join(f"{key} {value:.3g}" for key, value in shares)
+        )
 
 
 def _print_energy(platform: Platform) -> None:

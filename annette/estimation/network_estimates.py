@@ -141,7 +141,7 @@ class _Asked:
         whole_s = kernels_s
         if platform.overhead is not None:
             index = np.zeros(len(numbers), dtype=np.int64)
-            whole_s = float(_whole_s(platform, numbers, index, np.array([kernels_s]), model)[0])
+            whole_s = float(_whole_s(platform, numbers, index, latency_s, 1, model)[0])
         return Estimate(
             network=network.name,
             network_id=network.id,
@@ -165,15 +165,20 @@ def _whole_s(
     platform: Platform,
     numbers: NDArray[np.int64],
     index: NDArray[np.int64],
-    sum_s: NDArray[np.float64],
+    latency_s: NDArray[np.float64],
+    n_networks: int,
     model: str,
 ) -> NDArray[np.float64]:
-    """The networks' seconds from end to end, from the sums of their kernels' seconds."""
+    """The networks' seconds from end to end, from their kernels' seconds."""
     if platform.overhead is None:
-        return sum_s
-    return platform.overhead.network_s(
-        overhead_terms(sum_s, platform.memory.bank.rows(numbers), index), model
-    )
+        return sum_by_network(index, latency_s, n_networks)
+    bank = platform.memory.bank
+    keys = bank.families(numbers)
+    names = sorted(set(keys))
+    codes = {name: code for code, name in enumerate(names)}
+    place = index * len(names) + np.array([codes[key] for key in keys], dtype=np.int64)
+    family_s = sum_by_network(place, latency_s, n_networks * len(names)).reshape(n_networks, len(names))
+    return platform.overhead.network_s(overhead_terms(family_s, names, bank.rows(numbers), index), model)
 
 
 def _kernels_in(mapped: MappedNetwork, model: MappingModel) -> list[_Kernel]:
@@ -330,9 +335,10 @@ def _estimate_chunk(
         index = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
         numbers = np.concatenate([np.empty(0, dtype=np.int64), *parts])
         prices = memory.bank.prices(numbers, models_of(platform, target), model)
-        found = sum_by_network(index, prices, len(parts))
         if target == LATENCY.name:
-            found = _whole_s(platform, numbers, index, found, model)
+            found = _whole_s(platform, numbers, index, prices, len(parts), model)
+        else:
+            found = sum_by_network(index, prices, len(parts))
     return start, found
 
 

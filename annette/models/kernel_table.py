@@ -101,6 +101,13 @@ class KernelTable:
         found: NDArray[np.int64] = np.flatnonzero(self.family_index == self.family_names.index(family))
         return found
 
+    def sums_by_family(self, latency_s: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sums over each network's kernels of each family, shape (n_networks, n_families)."""
+        n_families = len(self.family_names)
+        place = self.network_index * n_families + self.family_index
+        sums = np.bincount(place, latency_s, self.n_networks * n_families)
+        return sums.astype(np.float64).reshape(self.n_networks, n_families)
+
     def without_families(self) -> KernelTable:
         """The same kernels as if no more were known of their families and operators than the unit."""
         values = self.values.copy()
