@@ -132,8 +132,8 @@ def _kind(what: str, platform: str | None) -> str:
         if platform is not None:
             return "network"  # which says that there is none
         raise UsageError(
-            f"{what}: no such file; expected a network (zoo:NAME, an ONNX file) with --platform, a campaign's "
-            "store, or a file with what annette evaluate --format json printed"
+            f"{what}: no such file; expected a network (zoo:NAME, an ONNX file) with --platform, a "
+            "campaign's store, or a file with what annette evaluate --format json printed"
         )
     with path.open("rb") as file:
         head = file.read(_MOST_BLANKS)

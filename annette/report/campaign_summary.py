@@ -33,13 +33,14 @@ def summarise_campaign(store: CampaignReader) -> dict[str, Any]:
     summary, noise, device = store.summary(), store.noise(), store.device
     networks, drift, kernels = [], [], Counter[tuple[str, str]]()
     seconds: dict[tuple[str, str], list[float]] = {}
+    counts = store.visit_counts()
     for task, visits in store.visits():
         good = [visit for visit in visits if visit.error is None]
         for visit in good:
             drift += _circumstances(visit)
         if not good:
             continue
-        networks.append(_network(task, good))
+        networks.append(_network(task, good, counts[task.id]))
         for item in good[0].kernels or ():
             key = _family(task, item.kernel.primary), item.kernel.unit
             kernels[key] += 1
@@ -88,7 +89,7 @@ def summarise_campaign(store: CampaignReader) -> dict[str, Any]:
     }
 
 
-def _network(task: Task, visits: Sequence[Measurement]) -> dict[str, Any]:
+def _network(task: Task, visits: Sequence[Measurement], count: int) -> dict[str, Any]:
     latencies = [visit.latency_s for visit in visits]
     runs = visits[0].values_s or ()
     spread = next((visit.spread_fraction for visit in visits if visit.spread_fraction is not None), None)
@@ -100,7 +101,7 @@ def _network(task: Task, visits: Sequence[Measurement]) -> dict[str, Any]:
         "category": task.category,
         "kind": _kind(task),
         "latency_s": min(latencies),
-        "visits": len(visits),
+        "visits": count,
         "spread_fraction": spread,
         "runs": len(runs),
         "run_spread_fraction": (max(runs) - min(runs)) / middle

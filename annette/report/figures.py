@@ -154,7 +154,7 @@ def histogram(values: Sequence[float], bins: int, *, is_logarithmic: bool) -> li
 
     Examples
     --------
-    >>> [count for _, _, count in histogram([1.0, 2.0, 3.0, 3.5], 2, is_logarithmic=False)]
+    >>> [count for _, _, count in histogram([1.0, 3.0, 3.2, 3.5], 2, is_logarithmic=False)]
     [1, 3]
     """
     if not values:
