@@ -25,6 +25,7 @@ from annette.cli import (
     measure,
     report,
     show,
+    store,
     suggest,
     train,
 )
@@ -54,6 +55,7 @@ for command in (
     app.command()(command)
 app.command("import")(import_table.import_table)
 app.add_typer(explore.explore)
+app.add_typer(store.store)
 
 
 def _print_version(wanted: bool) -> None:

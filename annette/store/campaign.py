@@ -23,7 +23,7 @@ from annette.store.database import (
 from annette.store.identity import device_difference
 from annette.store.provenance import current_environment
 from annette.store.reader import CampaignReader
-from annette.store.records import Category, Noise, PlanRecord, Record, StoreSummary, Task
+from annette.store.records import SALVAGED, Category, Noise, PlanRecord, Record, StoreSummary, Task
 from annette.store.rows import (
     insert_campaign,
     insert_measurement,
@@ -197,14 +197,25 @@ class CampaignStore(CampaignReader):
     def add_tasks(self, tasks: Sequence[Task]) -> None:
         """Keep the plan's tasks, all at once; a store that has them already stays as it is.
 
+        A store that was saved out of a damaged one may lack some of them; those are added in their places.
+
         Raises
         ------
         StoreError
             If a task is there twice, or the store holds other tasks.
         """
         ids = _distinct_ids(tasks, self.path)
-        stored = self._rows("SELECT id, appended FROM tasks ORDER BY ordinal")
+        stored = self._rows("SELECT id, appended, ordinal FROM tasks ORDER BY ordinal")
         if ids in ([row[0] for row in stored if not row[1]], [row[0] for row in stored]) and stored:
+            return
+        planned_ids = {row[2]: row[0] for row in stored if not row[1]}
+        if SALVAGED in self.provenance and all(
+            number < len(ids) and ids[number] == key for number, key in planned_ids.items()
+        ):
+            with self._transaction():
+                for number, task in enumerate(tasks):
+                    if number not in planned_ids:
+                        insert_tasks(self._connection, [task], first=number, is_appended=False)
             return
         if stored:
             planned = sum(not row[1] for row in stored)
@@ -224,12 +235,12 @@ class CampaignStore(CampaignReader):
             If a task is there twice, or the plan's own tasks have not been added yet.
         """
         _distinct_ids(tasks, self.path)
-        stored = {row[0] for row in self._rows("SELECT id FROM tasks")}
+        stored = {row[0]: row[1] for row in self._rows("SELECT id, ordinal FROM tasks")}
         if not stored:
             raise StoreError(f"store {self.path}: holds no tasks; add the plan's tasks first")
         new = [task for task in tasks if task.id not in stored]
         with self._transaction():
-            insert_tasks(self._connection, new, first=len(stored), is_appended=True)
+            insert_tasks(self._connection, new, first=max(stored.values()) + 1, is_appended=True)
 
     def record(self, task_id: str, measurement: Measurement) -> None:
         """Keep one measurement as the task's next visit, in a transaction of its own.

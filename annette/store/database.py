@@ -11,21 +11,29 @@ from pathlib import Path
 from annette.errors import StoreError
 
 __all__ = [
+    "OLDEST_READ",
     "SCHEMA_VERSION",
     "WriterLock",
     "connect_memory",
     "connect_reader",
     "connect_writer",
+    "schema_version",
     "store_errors",
 ]
 
-SCHEMA_VERSION = 2
-"""Version of the tables below, kept in ``PRAGMA user_version``."""
+SCHEMA_VERSION = 3
+"""Version of the tables below, kept in ``PRAGMA user_version``.
+
+1: one measurement a task. 2: several visits, appended tasks. 3: checksums of rows."""
+OLDEST_READ = 2
+"""Stores from this version on are read as they are, and brought to today's when they are written to; of older
+ones `annette.store.salvage.export_store` makes new ones."""
 
 _APPLICATION_ID = 0x414E4E45  # "ANNE": tells a campaign store from any other SQLite file
 
 # Of measurements: `visits` is how many visits the row stands for, more than one where they were combined
 # before they came here; `reference_s` and `load_fraction` are copies out of `result`, for a quick look.
+# SQLite finds damage of its pages' structure only, so rows have checksums; NULL in those of older versions.
 _SCHEMA = """
 CREATE TABLE campaign (
     id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -34,7 +42,8 @@ CREATE TABLE campaign (
     plan_seed INTEGER NOT NULL,
     plan_text TEXT NOT NULL,
     plan_hash TEXT NOT NULL,
-    provenance TEXT NOT NULL
+    provenance TEXT NOT NULL,
+    checksum INTEGER
 );
 CREATE TABLE tasks (
     ordinal INTEGER PRIMARY KEY,
@@ -55,6 +64,7 @@ CREATE TABLE measurements (
     seed INTEGER,
     reference_s REAL,
     load_fraction REAL,
+    checksum INTEGER,
     PRIMARY KEY (ordinal, visit),
     CHECK ((result IS NULL) <> (error IS NULL))
 );
@@ -62,7 +72,7 @@ CREATE TABLE measurements (
 
 _ADVICE = {
     "SQLITE_NOTADB": "it is not a campaign store; name another file",
-    "SQLITE_CORRUPT": "the file is damaged; restore a copy, or start a new store",
+    "SQLITE_CORRUPT": "the file is damaged; restore a copy, or save the rest with `annette store export`",
     "SQLITE_FULL": "the disk is full; free some space and run the same command again to continue",
     "SQLITE_CANTOPEN": "check that the folder exists and may be written",
     "SQLITE_READONLY": "the file or its folder may not be written; choose another place",
@@ -87,7 +97,9 @@ def store_errors(path: Path) -> Iterator[None]:
         code = getattr(err, "sqlite_errorname", "") or ""
         advice = next((text for name, text in _ADVICE.items() if code.startswith(name)), None)
         if advice is None:
-            advice = "the file is damaged or not a campaign store; restore a copy, or start a new store"
+            advice = (
+                "the file is damaged or not a campaign store; restore a copy, or try `annette store export`"
+            )
         raise StoreError(f"store {path}: {err}; {advice}") from err
 
 
@@ -125,8 +137,10 @@ class WriterLock:
         self._connection.close()
 
 
-def connect_reader(path: Path) -> sqlite3.Connection:
+def connect_reader(path: Path, *, oldest: int = OLDEST_READ) -> sqlite3.Connection:
     """A connection that reads the store at ``path``, also while another process writes it.
+
+    ``oldest`` is the first schema version that the caller can read.
 
     Raises
     ------
@@ -138,11 +152,16 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     with store_errors(path):
         connection = _open_read_only(path)
         try:
-            _check_identity(connection, path)
+            _check_identity(connection, path, oldest)
         except BaseException:
             connection.close()
             raise
     return connection
+
+
+def schema_version(connection: sqlite3.Connection) -> int:
+    """The version of the tables that the connection leads to."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def connect_writer(path: Path) -> tuple[WriterLock, sqlite3.Connection]:
@@ -193,6 +212,8 @@ def _open_writable(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA foreign_keys = ON")
         if empty:
             _create_tables(connection)
+        elif schema_version(connection) == 2:
+            _add_checksums(connection)
     except BaseException:
         connection.close()
         raise
@@ -210,6 +231,14 @@ def _create_tables(connection: sqlite3.Connection) -> None:
     connection.executescript(
         f"BEGIN IMMEDIATE; PRAGMA application_id = {_APPLICATION_ID};"
         f"PRAGMA user_version = {SCHEMA_VERSION}; {_SCHEMA} COMMIT;"
+    )
+
+
+def _add_checksums(connection: sqlite3.Connection) -> None:
+    """Bring a store of version 2 to 3; the rows that it has keep none."""
+    connection.executescript(
+        "BEGIN IMMEDIATE; ALTER TABLE campaign ADD COLUMN checksum INTEGER;"
+        "ALTER TABLE measurements ADD COLUMN checksum INTEGER; PRAGMA user_version = 3; COMMIT;"
     )
 
 
@@ -237,15 +266,15 @@ def _is_empty(connection: sqlite3.Connection) -> bool:
     return (tables, application) == (0, 0)
 
 
-def _check_identity(connection: sqlite3.Connection, path: Path) -> None:
+def _check_identity(connection: sqlite3.Connection, path: Path, oldest: int = OLDEST_READ) -> None:
     application = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    version = schema_version(connection)
     if application != _APPLICATION_ID:
         raise StoreError(f"store {path}: an SQLite file, but not a campaign store; name another file")
-    if version < SCHEMA_VERSION:
+    if version < oldest:
         raise StoreError(
             f"store {path}: written by an older annette (schema version {version}, expected "
-            f"{SCHEMA_VERSION}); measure again into a new store"
+            f"{SCHEMA_VERSION}); bring it to today's with `annette store export {path} NEW.db`"
         )
     if version > SCHEMA_VERSION:
         raise StoreError(

@@ -11,13 +11,23 @@ from typing import Any
 
 from annette.errors import StoreError
 from annette.measurement import DeviceInfo, Measurement
-from annette.store.codec import device_from_json, pairs_from_json
-from annette.store.database import store_errors
+from annette.store.database import schema_version, store_errors
 from annette.store.records import Noise, PlanRecord, Record, StoreSummary, Task
-from annette.store.rows import TASK_COLUMNS, StoredTask, read_measurement, read_task
+from annette.store.rows import (
+    CAMPAIGN_COLUMNS,
+    TASK_COLUMNS,
+    StoredTask,
+    read_campaign_row,
+    read_measurement,
+    read_task,
+    require_measurement_row,
+)
 from annette.store.visits import combine_visits
 
 __all__ = ["CampaignReader"]
+
+_MOST = 1e15
+"""No time and no load of a machine is greater."""
 
 
 class CampaignReader:
@@ -26,19 +36,17 @@ class CampaignReader:
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
         self._connection = connection
-        row = self._rows(
-            "SELECT device, plan_name, plan_seed, plan_text, plan_hash, provenance FROM campaign"
-        )
+        with store_errors(path):
+            self._checksum = "checksum" if schema_version(connection) >= 3 else "NULL"
+        row = self._rows(f"SELECT {CAMPAIGN_COLUMNS}, {self._checksum} FROM campaign")
         if not row:
             raise StoreError(
                 f"store {path}: it holds no campaign yet; run `annette benchmark --store {path}`"
             )
-        device, name, seed, text, plan_hash, provenance = row[0]
-        self.device: DeviceInfo = device_from_json(device)
-        self.plan = PlanRecord(name=name, seed=seed, text=text)
-        if self.plan.hash != plan_hash:
-            raise StoreError(f"store {path}: the plan does not match its hash; restore a copy of the file")
-        self.provenance: dict[str, str] = dict(pairs_from_json(provenance))
+        self.device: DeviceInfo
+        self.plan: PlanRecord
+        self.provenance: dict[str, str]
+        self.device, self.plan, self.provenance = read_campaign_row(f"store {path}", row[0][:-1], row[0][-1])
 
     def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         with store_errors(self.path):
@@ -112,7 +120,7 @@ class CampaignReader:
     ) -> Iterator[tuple[Task, int, tuple[Measurement, ...]]]:
         """Each task with a measurement, how many visits it has, and its measurements."""
         query = (
-            f"SELECT ordinal, {TASK_COLUMNS}, visits, result, error, seed "
+            f"SELECT ordinal, {TASK_COLUMNS}, visits, result, error, seed, visit, {self._checksum} "
             "FROM tasks JOIN measurements USING (ordinal) ORDER BY ordinal, visit"
         )
         with store_errors(self.path):
@@ -120,9 +128,13 @@ class CampaignReader:
                 rows = list(group)
                 if task_ids is not None and rows[0][1] not in task_ids:
                     continue
-                task = read_task(f"store {self.path}", *rows[0][1:7])
+                where = f"store {self.path}"
+                task = read_task(where, *rows[0][1:7])
+                for row in rows:
+                    require_measurement_row(where, row[0], row[11], row[7], row[8], row[9], row[10], row[12])
                 visits = tuple(
-                    read_measurement(*row[8:], network_id=task.network.id, device=self.device) for row in rows
+                    read_measurement(*row[8:11], network_id=task.network.id, device=self.device)
+                    for row in rows
                 )
                 yield task, sum(row[7] for row in rows), visits
 
@@ -166,7 +178,10 @@ class CampaignReader:
         )
 
     def _known(self, column: str) -> list[float]:
-        rows = self._rows(f"SELECT {column} FROM measurements WHERE {column} IS NOT NULL")
+        rows = self._rows(
+            f"SELECT {column} FROM measurements WHERE typeof({column}) IN ('real', 'integer') "
+            f"AND {column} BETWEEN 0 AND {_MOST}"
+        )
         return [float(row[0]) for row in rows]
 
     # Exporting ---------------------------------------------------------------------------------------

@@ -11,8 +11,20 @@ from typing import Literal
 from annette.graph.network import Network
 from annette.measurement import Measurement
 
-__all__ = ["TIMED_IN", "WHOLE_NETWORK", "Category", "Noise", "PlanRecord", "Record", "StoreSummary", "Task"]
+__all__ = [
+    "SALVAGED",
+    "TIMED_IN",
+    "WHOLE_NETWORK",
+    "Category",
+    "Noise",
+    "PlanRecord",
+    "Record",
+    "StoreSummary",
+    "Task",
+]
 
+SALVAGED = "salvaged"
+"""The provenance's name for what a store lacks that was saved out of a damaged one."""
 TIMED_IN = "timed_in"
 """The tag of kernels that were timed while a network ran, with the network's name."""
 WHOLE_NETWORK = "whole_network"

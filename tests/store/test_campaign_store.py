@@ -296,7 +296,7 @@ def test_a_store_of_another_schema_version_is_refused(path: Path) -> None:
     CampaignStore.create(path, device=DEVICE, plan=PLAN).close()
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 99")
-    assert "schema version 99, expected 2" in _refusal(path)
+    assert "schema version 99, expected 3" in _refusal(path)
 
 
 def test_nothing_is_written_beside_a_file_that_is_no_store(tmp_path: Path) -> None:

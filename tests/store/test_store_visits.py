@@ -180,11 +180,11 @@ def test_another_machine_version_or_option_is_refused_by_name(
     assert "\n" not in text
 
 
-def test_a_store_of_an_older_annette_says_to_measure_again(store: CampaignStore) -> None:
+def test_a_store_of_an_older_annette_says_how_to_bring_it_to_todays(store: CampaignStore) -> None:
     store.close()
     with contextlib.closing(sqlite3.connect(store.path)) as connection:
         connection.execute("PRAGMA user_version = 1")
-    with pytest.raises(StoreError, match=r"written by an older annette.*measure again"):
+    with pytest.raises(StoreError, match=r"written by an older annette.*`annette store export .* NEW.db`"):
         CampaignStore.open(store.path)
 
 
