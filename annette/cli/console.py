@@ -16,6 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.progress import TimeRemainingColumn as RemainingColumn
 from rich.table import Table
 
+from annette.errors import one_line
+
 __all__ = [
     "OnProgress",
     "OutputFormat",
@@ -70,7 +72,7 @@ def print_line(text: str = "", *, bold: bool = False) -> None:
 
 def error_line(text: str) -> None:
     """One line on stderr that says what went wrong."""
-    line = " ".join(text.split())
+    line = one_line(" ".join(text.split()))
     _console(stderr=True).print(f"[red]error:[/red] {_printable(line)}", soft_wrap=True)
 
 

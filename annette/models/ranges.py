@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,10 @@ class FamilyRange:
     def __post_init__(self) -> None:
         if not len(self.lowest) == len(self.highest) == len(RANGE_COLUMNS):
             raise ModelError(f"range: {len(self.lowest)} sizes, expected {len(RANGE_COLUMNS)}")
+        if not all(map(math.isfinite, (*self.lowest, *self.highest, *self.operators))):
+            raise ModelError(
+                "range: a size that is not finite, expected finite ones; train the platform again"
+            )
 
     def to_json(self) -> dict[str, list[float]]:
         """Plain values for a JSON file."""

@@ -91,6 +91,8 @@ def _window(kernel: TableKernel) -> tuple[tuple[int, int], tuple[int, int], Shap
     if len(sizes) != 2:
         raise GraphError(f"input shape {kernel.input_shape}: expected batch, channels, height and width")
     out = kernel.output_shape[2:] if kernel.output_shape is not None else None
+    if out is not None and len(out) != 2:
+        raise GraphError(f"output shape {kernel.output_shape}: expected batch, channels, height and width")
     stride = kernel.stride
     if stride is None:
         stride = (
