@@ -6,13 +6,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: help demo test lint format clean platforms results
+.PHONY: help demo test lint format clean docs platforms results
 
 help:
 	@echo "make demo       set up, benchmark a simulated device, train a platform, predict twelve networks"
 	@echo "make test       set up, then lint, types and all tests"
 	@echo "make lint       ruff and mypy --strict"
 	@echo "make format     ruff format and safe fixes"
+	@echo "make docs       build the documentation site (site/), links checked"
 	@echo "make platforms  retrain the shipped platforms (trained_models/)"
 	@echo "make results    rerun the accuracy and speed studies (benchmarks/results/)"
 	@echo "make clean      remove .venv and what the demo wrote"
@@ -46,6 +47,15 @@ format: $(VENV)/.annette-test
 test: lint
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
+$(VENV)/.annette-docs: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	@touch $@
+
+# Hooks make pages from the CLI, docstrings and recorded results; --strict makes a dead link or anchor an error.
+docs: $(VENV)/.annette-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "the site is in site/: open site/index.html; to search it too: $(BIN)/python -m http.server -d site"
+
 platforms: $(VENV)/.annette-test
 	$(BIN)/python benchmarks/studies/train_platforms.py --jobs $(JOBS)
 
@@ -55,4 +65,4 @@ results: $(VENV)/.annette-test
 	$(BIN)/python benchmarks/studies/readme_tables.py
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo site

@@ -17,6 +17,17 @@ from real_cpu_tables import overview_table
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 RESULT = ROOT / "benchmarks" / "results" / "accuracy.json"
+SHORT_PROCESSORS = {
+    "real_cpu": "AMD EPYC, ONNX Runtime",
+    "real_cpu_quick": "the same, small campaign",
+    "real_cpu_openvino": "AMD EPYC, OpenVINO",
+}
+SHORT_GROUPS = {"networks": "real networks", "fresh": "held-out networks", "ten": "real networks"}
+SHORT_SUITES = {
+    "classic12": "12 networks of 2014 to 2018",
+    "modern12": "12 others, transformers among them",
+    "nasbench101-500": "500 cells of NAS-Bench-101",
+}
 MODELS = {
     "roofline": "roofline",
     "refined_roofline": "refined",
@@ -40,6 +51,29 @@ def accuracy_table(document: dict[str, Any]) -> str:
                 f"{suite['mapping_accuracy']:.1%}",
             ]
             lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def short_table(accuracy: dict[str, Any], processors: dict[str, dict[str, Any]]) -> str:
+    """What a reader of the README wants to know of the default model, real devices first."""
+    head = ("device", "networks", "mean error", "measured again", "within 10 %", "Spearman")
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+
+    def row(device: str, networks: str, figures: dict[str, Any], repeat: dict[str, Any] | None = None) -> str:
+        again = "-" if repeat is None else f"{repeat['mape']:.1%}"
+        near, rank = f"{figures['within_10_percent']:.0%}", f"{figures['spearman']:.3f}"
+        return f"| {device} | {networks} | {figures['mape']:.1%} | {again} | {near} | {rank} |"
+
+    for study, title in SHORT_PROCESSORS.items():
+        for group, words in SHORT_GROUPS.items():
+            entry = processors[study]["groups"].get(group)
+            if entry is not None:
+                figures = entry["learned"]["mixed"]
+                lines.append(row(title, f"{figures['networks']} {words}", figures, entry["repeat"]))
+    for platform, entry in accuracy["platforms"].items():
+        for name, words in SHORT_SUITES.items():
+            figures = entry["suites"][name]["models"]["mixed"]
+            lines.append(row(f"`{platform}`, simulated", words, figures))
     return "\n".join(lines)
 
 
@@ -121,7 +155,11 @@ def _tables() -> dict[Path, dict[str, str]]:
 
     processors = {path.stem: load(path.stem) for path in RESULT.parent.glob("real_cpu*.json")}
     return {
-        README: {"accuracy": accuracy_table(load("accuracy")), "real_cpu": overview_table(processors)},
+        README: {"short": short_table(load("accuracy"), processors)},
+        ROOT / "docs" / "accuracy.md": {
+            "accuracy": accuracy_table(load("accuracy")),
+            "real_cpu": overview_table(processors),
+        },
         ROOT / "docs" / "evaluation.md": {"fidelity": fidelity_table(load("nas_fidelity"))},
         ROOT / "docs" / "search.md": {"speed": speed_table(load("nas_speed"))},
     }

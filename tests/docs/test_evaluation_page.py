@@ -14,7 +14,7 @@ from annette.cli.main import exit_code
 from annette.zoo.spaces.registry import open_space
 from annette.zoo.suites import iterate_members
 
-PAGE = (Path(__file__).resolve().parents[1] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
 COMMANDS = re.findall(r"^annette (.*)$", PAGE, flags=re.MULTILINE)
 

@@ -13,10 +13,10 @@ from annette.cli.main import exit_code
 from annette.tables.importing import read_table
 from annette.tables.schema import SHAPES, SIZES, list_schemas, read_schema
 
-sys.path.insert(0, str(Path(__file__).parent / "tables"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tables"))
 import made_table
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "kernel_tables.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^\$ (.*)$", PAGE, flags=re.MULTILINE)
 
