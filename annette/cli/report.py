@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from annette.cli.console import stages
+from annette.cli.console import print_line, stages
 from annette.cli.options import (
     BatchOption,
     ModelOption,
@@ -89,6 +89,7 @@ def report(
             f"{what}: is {name}; --platform, --model, --device, --shape and --batch are for networks"
         )
     document = _campaign_document(what) if kind == "campaign" else _evaluation_document(what)
+    _print_headline(document)
     _write(document, output)
 
 
@@ -100,8 +101,8 @@ def write_estimate_page(
     *,
     option: str = "--output",
     accelerator: Accelerator | None = None,
-) -> None:
-    """Write the page of an estimate to ``output``, and say so on stderr.
+) -> dict[str, Any]:
+    """Write the page of an estimate to ``output``, say so on stderr, and give the document behind it.
 
     Without a description of the platform's device, it is looked for among the presets.
     """
@@ -114,6 +115,13 @@ def write_estimate_page(
         on_stage("simulating other clocks, bandwidths and arrays" if accelerator else "drawing")
         document = summarise_estimate(network, platform, estimate, accelerator=accelerator)
     _write(document, output, option)
+    return document
+
+
+def _print_headline(document: dict[str, Any]) -> None:
+    from annette.report.page import headline
+
+    print_line(headline(document), bold=True)
 
 
 def _write(document: dict[str, Any], output: Path, option: str = "--output") -> None:
@@ -170,7 +178,7 @@ def _report_network(
                 f"trained on {trained.device.name}; expected its description, unchanged"
             )
     estimate = trained.estimate(graph, model=model)
-    write_estimate_page(graph, trained, estimate, output, accelerator=accelerator)
+    _print_headline(write_estimate_page(graph, trained, estimate, output, accelerator=accelerator))
 
 
 def _campaign_document(what: str) -> dict[str, Any]:

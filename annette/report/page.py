@@ -13,12 +13,14 @@ from annette.errors import UsageError
 from annette.report.campaign_view import view_campaign
 from annette.report.estimate_view import view_estimate
 from annette.report.evaluation_view import view_evaluation
+from annette.report.rows import limit
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["KINDS", "render_page"]
+__all__ = ["KINDS", "headline", "render_page"]
 
+_MOST_LETTERS = 160
 _FOLDER = Path(__file__).resolve().parent
 _SCRIPTS = MappingProxyType(
     {
@@ -57,9 +59,7 @@ def render_page(document: Mapping[str, Any]) -> str:
     >>> page.startswith("<!doctype html>"), "http://" in page.replace("http://www.w3.org", "")
     (True, False)
     """
-    kind = str(document.get("kind"))
-    if kind not in _VIEWS:
-        raise UsageError(f"report of kind {kind!r}: not known, expected one of {', '.join(KINDS)}")
+    kind = _require_kind(document)
     view = _VIEWS[kind](document)
     text = (
         _environment()
@@ -72,6 +72,26 @@ def render_page(document: Mapping[str, Any]) -> str:
         )
     )
     return f"{text.rstrip()}\n"
+
+
+def headline(document: Mapping[str, Any]) -> str:
+    """What the page says first, in a line.
+
+    Raises
+    ------
+    UsageError
+        For a document of another kind.
+    """
+    view = _VIEWS[_require_kind(document)](document)
+    first = ", ".join(f"{name} {value}" for name, value, _ in view["facts"][:2])
+    return f"{limit(view['title'], _MOST_LETTERS)}: {first}"
+
+
+def _require_kind(document: Mapping[str, Any]) -> str:
+    kind = str(document.get("kind"))
+    if kind not in _VIEWS:
+        raise UsageError(f"report of kind {kind!r}: not known, expected one of {', '.join(KINDS)}")
+    return kind
 
 
 @lru_cache(maxsize=1)
