@@ -6,6 +6,7 @@ import json
 import re
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,14 @@ RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
 PRESETS = [name for name, _ in list_accelerators()]
 
 
+@cache
+def preset_text(name: str) -> str:
+    return json.dumps(yaml.safe_load(accelerator_to_yaml(load_accelerator(name))))
+
+
 def preset_data(name: str = "zcu102-dpu") -> dict[str, Any]:
     """A preset as plain values, to be damaged."""
-    data = yaml.safe_load(accelerator_to_yaml(load_accelerator(name)))
+    data = json.loads(preset_text(name))
     assert isinstance(data, dict)
     return data
 

@@ -161,7 +161,7 @@ def tile_programs(draw: st.DrawFn) -> Program:
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(tile_programs())
 def test_events_give_the_same_cycles(program: Program) -> None:
     model = EventModel(program)
@@ -203,7 +203,7 @@ def loose_programs(draw: st.DrawFn) -> Program:
     return Program(machine=machine, body=(Loop(count=draw(st.integers(1, 8)), body=(inner, *items[2:])),))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(loose_programs())
 def test_events_give_the_same_cycles_for_any_units(program: Program) -> None:
     model = EventModel(program)
