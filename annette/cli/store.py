@@ -82,8 +82,8 @@ store = typer.Typer(
     invoke_without_command=True,
     rich_markup_mode=None,
 )
-for command in (check, export):
-    store.command()(command)
+store.command()(check)
+store.command()(export)
 
 
 @store.callback()

@@ -340,9 +340,16 @@ _COLUMNS = [
 def _run_store(case: bytes, folder: Path) -> None:
     from annette.errors import AnnetteError
     from annette.store.campaign import CampaignStore
+    from annette.store.salvage import check_store, export_store
 
     path = folder / "case.db"
     _write_store(json.loads(case), path)
+    try:
+        saved = folder / "saved.db"
+        if check_store(path) != export_store(path, saved) or not check_store(saved).is_sound:
+            raise Unclear("what was saved is damaged, or not what was found")
+    except AnnetteError as err:
+        require_clear(str(err))
     uses: list[Callable[[Any], object]] = [
         lambda store: store.summary(), lambda store: list(store.records()),
         lambda store: list(store.visits()),
@@ -429,12 +436,12 @@ def _recorded_change(rng: random.Random, data: bytes, others: Sequence[bytes]) -
     try:
         schema = table.schema.with_metadata({b"annette_campaign": header})
         changed = pyarrow.Table.from_pylist(rows, schema=schema)
-    except (pyarrow.ArrowException, OverflowError, TypeError, ValueError):
+        sink = io.BytesIO()
+        compression = rng.choice(("none", "none", "zstd"))
+        pyarrow.parquet.write_table(changed, sink, compression=compression, use_dictionary=rng.random() < 0.2)
+        return sink.getvalue()
+    except (pyarrow.ArrowException, OverflowError, TypeError, ValueError):  # what Parquet cannot hold
         return mutate_bytes(rng, data)
-    sink = io.BytesIO()
-    compression = rng.choice(("none", "none", "zstd"))
-    pyarrow.parquet.write_table(changed, sink, compression=compression, use_dictionary=rng.random() < 0.2)
-    return sink.getvalue()
 
 
 def _run_recorded(case: bytes, folder: Path) -> None:
