@@ -33,6 +33,7 @@ OWN_TEST = {
     "search.md": "tests/docs/test_search_page.py",
     "evaluation.md": "tests/docs/test_evaluation_page.py",
     "kernel_tables.md": "tests/docs/test_kernel_tables_page.py",
+    "reports.md": "tests/docs/test_reports_page.py",
 }
 """Pages whose blocks need more than a place to run in."""
 PAGES = [name for name in all_pages() if name not in OWN_TEST]
