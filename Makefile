@@ -44,8 +44,9 @@ format: $(VENV)/.annette-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# One thread in each of the processes: two with two threads each would stand in each other's way.
 test: lint
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 $(VENV)/.annette-docs: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'

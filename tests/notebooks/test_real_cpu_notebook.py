@@ -6,6 +6,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -96,6 +97,30 @@ def test_the_notebook_runs_on_recorded_data(folder: Path) -> None:
     assert len(pictures) == 5
 
 
+def _thin(source: Path, target: Path, step: int) -> None:
+    """Every ``step``-th network of a recorded campaign; its visits are one already."""
+    target.parent.mkdir(exist_ok=True)
+    with CampaignStore.open(source) as whole:
+        visited = list(whole.visits())[::step]
+        device = replace(whole.device, visits=1)
+        with CampaignStore.create(target.with_suffix(".db"), device=device, plan=whole.plan) as thin:
+            thin.add_tasks([task for task, _ in visited])
+            for task, visits in visited:
+                for visit in visits:
+                    thin.record(task.id, replace(visit, device=device))
+            thin.export_campaign(target)
+
+
+@pytest.mark.skipif(not RECORDED.is_dir(), reason="no recorded campaign in data/real-cpu")
+def test_the_notebook_runs_on_a_part_of_the_recorded_campaign_of_a_real_cpu(tmp_path: Path) -> None:
+    _thin(RECORDED / "campaign.parquet", tmp_path / "campaign.parquet", 20)
+    _thin(RECORDED / "evaluation.parquet", tmp_path / "evaluation.parquet", 6)
+    (tmp_path / "repeats.json").write_bytes((RECORDED / "repeats.json").read_bytes())
+    notebook = _load(ROOT / "notebooks" / "execute.py").execute(NOTEBOOK, data=tmp_path)
+    assert all(output.output_type != "error" for cell in notebook.cells for output in cell.get("outputs", ()))
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not RECORDED.is_dir(), reason="no recorded campaign in data/real-cpu")
 def test_the_notebook_runs_on_the_recorded_campaign_of_a_real_cpu() -> None:
     notebook = _load(ROOT / "notebooks" / "execute.py").execute(NOTEBOOK)
