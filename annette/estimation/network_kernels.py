@@ -91,12 +91,11 @@ class _Reading:
 
     @cached_property
     def _reader(self) -> KernelReader:
-        walk, by_dtypes = self._mapped.walk, self._device.activation_bytes is None
-        # without dtypes a row does not depend on what other kernels are
-        mapping = self._model.mapping_of(walk, self._mapped.execution if by_dtypes else ())
-        return KernelReader(walk.view.network, mapping, self._device)
+        return KernelReader.of_walk(self._mapped.walk, self._device)
 
     def __call__(self, item: int | Kernel) -> tuple[str, Sequence[float]]:
         """The family key and the row of a kernel."""
-        kernel = self._model.kernel_of(self._mapped.walk, item)
-        return self._reader.family_key(kernel), self._reader.row(kernel)
+        if isinstance(item, Kernel):
+            return self._reader.family_key(item), self._reader.row(item)
+        walk = self._mapped.walk
+        return self._reader.read(walk.kernels[item].layers, self._model.primary(walk, item), walk.unit(item))

@@ -10,7 +10,6 @@ inputs are weights; and which inputs are the same tensor.
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections.abc import Iterator
 from functools import cached_property
@@ -76,22 +75,8 @@ class LayerKind:
         return self._work
 
 
-class _TensorKinds(dict[Any, int]):
-    """Numbers of what tensors are without their names; a number is never given twice."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._numbers = itertools.count()
-
-    def __missing__(self, key: Any) -> int:
-        if len(self) >= MAX_KINDS:
-            self.clear()
-        return self.setdefault(key, next(self._numbers))
-
-
-_describe = attrgetter("shape", "dtype", "is_constant", "value", "stored_dtype")
+_kind = attrgetter("kind")
 _layer_parts = attrgetter("signature", "inputs", "outputs")
-_TENSOR_KINDS = _TensorKinds()
 _KINDS: dict[Any, LayerKind] = {}
 _LOCK = threading.Lock()
 
@@ -129,8 +114,7 @@ class NetworkKinds:
 
 def _tensor_kinds(network: Network) -> dict[str, int]:
     tensors = network.tensors
-    described = map(_TENSOR_KINDS.__getitem__, map(_describe, tensors.values()))
-    numbers = dict(zip(tensors, described, strict=True))
+    numbers = dict(zip(tensors, map(_kind, tensors.values()), strict=True))
     numbers[""] = _OMITTED
     if any(layer.op_type in WEIGHT_KEEPING for layer in network.layers):
         for name in network.weights:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 from collections.abc import Iterable, Mapping
@@ -45,6 +46,25 @@ MAX_ELEMENTS = 1 << 40
 """A tensor with more elements than this is a mistake in the file, not a network (2**40 = 1 T elements)."""
 
 
+class _TensorKinds(dict[Any, int]):
+    """Numbers of what tensors are without their names; a number is never given twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._numbers = itertools.count()
+
+    def __missing__(self, key: Any) -> int:
+        if len(self) >= MAX_TENSOR_KINDS:
+            self.clear()
+        return self.setdefault(key, next(self._numbers))
+
+
+TENSOR_KINDS = _TensorKinds()
+"""By shape, dtype, constness, contents and stored dtype: `Tensor.kind`."""
+MAX_TENSOR_KINDS = 1 << 16
+"""Descriptions that are remembered; when there are more, all are forgotten, and met as new ones."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tensor:
     """What is known of a tensor: its name, shape and dtype, and the contents where shapes depend on them.
@@ -67,6 +87,10 @@ class Tensor:
     """Row-major contents of a small constant that shapes depend on; ``None`` means not known."""
     stored_dtype: str | None = None
     """The narrower dtype of a quantised weight that counts as ``dtype`` once dequantised; else ``None``."""
+    size: int = field(init=False, repr=False, compare=False)
+    """Number of elements."""
+    kind: int = field(init=False, repr=False, compare=False)
+    """A number for all but the name, equal for tensors that are alike, in one process."""
 
     def __post_init__(self) -> None:
         for dtype in (self.dtype, self.stored_dtype or self.dtype):
@@ -81,6 +105,7 @@ class Tensor:
         for size in self.shape:
             if not isinstance(size, int) or size < 0:
                 raise GraphError(f"tensor {self.name!r}: shape {self.shape}, expected dimensions >= 0")
+        object.__setattr__(self, "size", math.prod(self.shape))
         if self.size > MAX_ELEMENTS:
             raise GraphError(
                 f"tensor {self.name!r}: shape {self.shape} has more than {MAX_ELEMENTS} elements; "
@@ -93,11 +118,12 @@ class Tensor:
                     f"expected {self.size}"
                 )
             _require_scalars(self.value, f"tensor {self.name!r}: its value")
+        description = self.shape, self.dtype, self.is_constant, self.value, self.stored_dtype
+        object.__setattr__(self, "kind", TENSOR_KINDS[description])
 
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return math.prod(self.shape)
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = self.name, self.shape, self.dtype, self.is_constant, self.value, self.stored_dtype
+        return _tensor, state  # numbers of kinds are those of one process
 
     @property
     def size_bytes(self) -> int:
@@ -107,6 +133,19 @@ class Tensor:
     def bytes_of(self, elements: int) -> int:
         """Bytes of so many of the tensor's elements."""
         return (elements * ELEMENT_BITS[self.stored_dtype or self.dtype] + 7) // 8
+
+
+def _tensor(
+    name: str,
+    shape: tuple[int, ...],
+    dtype: str,
+    is_constant: bool,
+    value: tuple[Scalar, ...] | None,
+    stored_dtype: str | None,
+) -> Tensor:
+    return Tensor(
+        name=name, shape=shape, dtype=dtype, is_constant=is_constant, value=value, stored_dtype=stored_dtype
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,10 +6,11 @@ into names and numbers it is pickled in a fifth of the time; it was checked when
 
 from __future__ import annotations
 
+import math
 from types import MappingProxyType
 from typing import Any
 
-from annette.graph.network import Layer, Network, Tensor
+from annette.graph.network import TENSOR_KINDS, Layer, Network, Tensor
 
 __all__ = ["pack", "unpack"]
 
@@ -59,6 +60,7 @@ def unpack(state: tuple[Any, ...]) -> Network:
         _set(layer, "_lookup", like._lookup)
         found.append(layer)
     by_name = {}
+    like_these = [(math.prod(item[0]), TENSOR_KINDS[item]) for item in descriptions]
     for tensor_name, number in tensors:
         tensor = by_name[tensor_name] = object.__new__(Tensor)
         shape, dtype, is_constant, value, stored_dtype = descriptions[number]
@@ -68,6 +70,9 @@ def unpack(state: tuple[Any, ...]) -> Network:
         _set(tensor, "is_constant", is_constant)
         _set(tensor, "value", value)
         _set(tensor, "stored_dtype", stored_dtype)
+        size, kind = like_these[number]
+        _set(tensor, "size", size)
+        _set(tensor, "kind", kind)
     network = object.__new__(Network)
     _set(network, "name", name)
     _set(network, "inputs", inputs)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from annette.graph.network import Layer, Network, Tensor
 from annette.graph.operators import REDUCTIONS
 
-__all__ = ["DOMAINS", "operands", "parameter_tensors"]
+__all__ = ["DOMAINS", "operands", "parameter_tensors", "roles"]
 
 DOMAINS = frozenset({"", "ai.onnx", "com.microsoft"})
 """Operator domains whose operator types mean what ONNX and ONNX Runtime say."""
@@ -52,33 +52,43 @@ _NOT_LEARNED_DTYPES = frozenset({"int64", "uint64", "bool", "string", "opaque"})
 _NONE: frozenset[int] = frozenset()
 
 
-def operands(network: Network, layer: Layer) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """The activations and the weights that ``layer`` reads as data, each tensor once.
-
-    Settings such as the shape of a Reshape belong to neither.
-    """
-    settings = _SETTINGS.get(layer.op_type, _NONE) if layer.domain in DOMAINS else _NONE
-    activations: dict[str, Tensor] = {}
-    weights: dict[str, Tensor] = {}
-    for index, name in enumerate(layer.inputs):
-        if name and index not in settings:
-            (weights if name in network.weights else activations)[name] = network.tensors[name]
-    return tuple(activations.values()), tuple(weights.values())
+Tensors = tuple[Tensor, ...]
 
 
-def parameter_tensors(network: Network, layer: Layer) -> tuple[Tensor, ...]:
-    """The constants of ``layer`` that training learns, each once.
+def roles(network: Network, layer: Layer) -> tuple[Tensors, Tensors, Tensors]:
+    """The activations and the weights that ``layer`` reads as data, and the weights that training learns.
 
-    Left out: settings, scalars, indices and booleans, quantisation scales and zero points, and the running
-    mean and variance of a BatchNormalization, which published parameter counts leave out, too.
+    Each tensor is there once. Settings such as the shape of a Reshape belong to none. Learned are constants
+    but scalars, indices and booleans, quantisation scales and zero points, and the running mean and variance
+    of a BatchNormalization, which published parameter counts leave out, too.
     """
     known = layer.domain in DOMAINS
     settings = _SETTINGS.get(layer.op_type, _NONE) if known else _NONE
     others = _NOT_LEARNED.get(layer.op_type, _NONE) if known else _NONE
-    found: dict[str, Tensor] = {}
+    tensors, kept = network.tensors, network.weights
+    activations: dict[str, Tensor] = {}
+    weights: dict[str, Tensor] = {}
+    learned: dict[str, Tensor] = {}
     for index, name in enumerate(layer.inputs):
-        if name and index not in settings and index not in others:
-            tensor = network.tensors[name]
-            if tensor.is_constant and tensor.shape and tensor.dtype not in _NOT_LEARNED_DTYPES:
-                found[name] = tensor
-    return tuple(found.values())
+        if not name or index in settings:
+            continue
+        tensor = tensors[name]
+        if name not in kept:
+            activations[name] = tensor
+            continue
+        weights[name] = tensor
+        is_data = tensor.shape and tensor.dtype not in _NOT_LEARNED_DTYPES
+        if is_data and tensor.is_constant and index not in others:
+            learned[name] = tensor
+    return tuple(activations.values()), tuple(weights.values()), tuple(learned.values())
+
+
+def operands(network: Network, layer: Layer) -> tuple[Tensors, Tensors]:
+    """The activations and the weights that ``layer`` reads as data, as `roles` tells them."""
+    activations, weights, _ = roles(network, layer)
+    return activations, weights
+
+
+def parameter_tensors(network: Network, layer: Layer) -> Tensors:
+    """The constants of ``layer`` that training learns, as `roles` tells them."""
+    return roles(network, layer)[2]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from annette.graph.network import Layer, Network, Tensor
-from annette.graph.operands import DOMAINS, operands, parameter_tensors
+from annette.graph.operands import DOMAINS, parameter_tensors, roles
 from annette.graph.work_matrices import MATRIX_COUNTS
 from annette.graph.work_rules import COUNTS, Count
 
@@ -76,14 +76,14 @@ def layer_work(network: Network, layer: Layer) -> Work:
     if rule is not None and outputs:
         macs, ops = rule(layer, [tensors[name] if name else None for name in layer.inputs], outputs)
     limit = outputs[0].size if known and layer.op_type in _ROW_READERS and outputs else None
-    activations, weights = operands(network, layer)
+    activations, weights, learned = roles(network, layer)
     input_elements, input_bytes = _traffic(activations, limit)
     weight_elements, weight_bytes = _traffic(weights, limit)
     output_elements, output_bytes = _traffic(outputs, None)
     return Work(
         macs=macs,
         ops=ops,
-        params=sum([tensor.size for tensor in parameter_tensors(network, layer)]) if weights else 0,
+        params=sum([tensor.size for tensor in learned]),
         input_elements=input_elements,
         weight_elements=weight_elements,
         output_elements=output_elements,

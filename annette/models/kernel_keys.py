@@ -36,7 +36,10 @@ class KernelKeys:
         inlined = self._inlined_dequantizers() if self._by_dtypes else frozenset()
         self._inlined = inlined
         self._is_plain = not walk.vanished and not inlined
-        self._sources: dict[str, str] = {}
+        layers = view.layers
+        hidden = (name for number in (*walk.vanished, *inlined) for name in layers[number].outputs)
+        self._sources = dict.fromkeys(hidden, "")
+        """By tensor that no kernel hands out what is stored instead, once it was asked for."""
 
     def key(self, kernel: int, primary: int, unit: str) -> Any:
         """The key of a kernel of layers."""
@@ -63,36 +66,33 @@ class KernelKeys:
         return kind, unit, tuple([self._tensor_kinds[name] for name in sources]), written
 
     def _merged(self, kernel: int, layers: list[int], primary: int, unit: str) -> Any:
-        kinds, reads, is_plain = self._kinds, self._reads, self._is_plain
+        kinds, reads, items, hidden = self._kinds, self._reads, self._layers, self._sources
+        by_dtypes = self._by_dtypes and not self._is_plain
         places: dict[str, int] = {}
         aliases: dict[str, int] = {}
         key: list[Any] = [unit, layers.index(primary)]
         for number in layers:
             key.append(kinds[number])
             for name in reads[number]:
-                if not is_plain:
+                if name in hidden:
                     source = self.source(name)
                     if source != name:  # which tensor is stored instead, and of which the kernel reads
                         key.append((self._tensor_kinds[source], aliases.setdefault(name, len(aliases))))
                         name = source
-                place = places.get(name)
-                if place is None:
-                    place = places[name] = len(places)
-                key.append(place)
-            for name in self._layers[number].outputs:
+                key.append(places.setdefault(name, len(places)))
+            outputs = items[number].outputs
+            for name in outputs:
                 places[name] = len(places)
                 key.append(self._leaves(name, kernel))
-            if not is_plain and self._by_dtypes:
-                key.extend(self._written(self._layers[number].outputs))
+            if by_dtypes:
+                key.extend(self._written(outputs))
                 key.append(number in self._inlined)
         return tuple(key)
 
     def source(self, name: str) -> str:
         """The tensor behind ``name`` where layers vanish; as `KernelReader.source`."""
-        if self._is_plain:
-            return name
-        found = self._sources.get(name)
-        if found is None:
+        found = self._sources.get(name, name)
+        if not found:
             found = self._sources[name] = self._look_behind(name)
         return found
 
@@ -122,10 +122,8 @@ class KernelKeys:
     def _leaves(self, name: str, kernel: int) -> bool:
         """Whether anything outside the kernel reads ``name``, also through layers that vanish."""
         view, kernel_of = self._walk.view, self._walk.kernel_of
-        if name in view.output_names:
-            return True
         readers = view.readers_of.get(name)
-        if readers is None:
+        if readers is None or name in view.output_names:
             return True
         for reader in readers:
             other = kernel_of[reader]

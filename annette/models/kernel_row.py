@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from collections.abc import Mapping as MappingType
 from types import MappingProxyType
+from typing import NamedTuple
 
 from annette.graph.geometry import tensor_geometry
 from annette.graph.mapping import Kernel, Mapping
-from annette.graph.network import Layer, Network, Tensor
+from annette.graph.network import Network, Tensor
 from annette.graph.work import Work
 from annette.measurement import DeviceInfo
 from annette.models.kernel_layout import layout_columns
+from annette.models.mapping_walk import GraphView, Walk
 
 __all__ = ["ARRAY_FAMILIES", "COLUMNS", "GEOMETRY_COLUMNS", "UNITS", "KernelReader", "is_processor"]
 
@@ -83,11 +86,11 @@ _PROCESSOR_FAMILIES = MappingProxyType({"Transpose": "transpose"})
 _QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear"})
 _GELU_PARTS = frozenset({"Div", "Erf", "Add", "Mul"})
 _FUSED_COLUMNS = ("fused_relu", "fused_smooth", "fused_add", "fused_mul", "fused_norm", "fused_other")
+_NOTHING_FUSED = (0.0,) * (len(_FUSED_COLUMNS) + 4)
 _POOLS = frozenset({"MaxPool", "AveragePool", "LpPool", "GlobalAveragePool", "GlobalMaxPool"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Traffic:
+class _Traffic(NamedTuple):
     """Activations that enter and leave a kernel."""
 
     input_elements: int
@@ -109,15 +112,39 @@ class KernelReader:
     """Reads the kernels of one network under one mapping."""
 
     def __init__(self, network: Network, mapping: Mapping, device: DeviceInfo) -> None:
-        self._network = network
-        self._kinds = network.kinds
-        self._eliminated = frozenset(mapping.eliminated_layers)
+        view = GraphView(network, frozenset())
+        self._number_of = {layer.name: number for number, layer in enumerate(network.layers)}
+        kernels = (list(map(self._number, kernel.layers)) for kernel in mapping.kernels)
+        gone = [self._number_of[name] for name in mapping.eliminated_layers if name in self._number_of]
+        # of a network that somebody wrote by hand a constant may be computed, and who reads it counts
+        is_odd = True in [kind.makes_constants for kind in view.kinds]
+        readers = _all_readers(network) if is_odd else view.readers_of
+        self._begin(view, readers, device, gone, kernels)
+
+    @classmethod
+    def of_walk(cls, walk: Walk, device: DeviceInfo) -> KernelReader:
+        """The reader of the kernels that a walk has led to, which `read` takes by the numbers of layers."""
+        found = object.__new__(cls)
+        kernels = (state.layers for state in walk.kernels)
+        found._begin(walk.view, walk.view.readers_of, device, walk.vanished, kernels)
+        return found
+
+    def _begin(
+        self,
+        view: GraphView,
+        readers_of: MappingType[str, Sequence[int]],
+        device: DeviceInfo,
+        vanished: Iterable[int],
+        kernels: Iterable[Sequence[int]],
+    ) -> None:
+        self._view, self._network, self._readers_of = view, view.network, readers_of
+        self._vanished = frozenset(vanished)
         self._activation_bytes = device.activation_bytes
         self._weight_bytes = device.weight_bytes
         self._is_processor = is_processor(device)
-        self._inlined: frozenset[str] = frozenset()
+        self._inlined: frozenset[int] = frozenset()
         if device.activation_bytes is None:  # only then the tensors' dtypes count
-            self._inlined = self._inlined_dequantizers(mapping)
+            self._inlined = self._inlined_dequantizers(kernels)
 
     def family_key(self, kernel: Kernel) -> str:
         """The primary layer's family, with ``@unit`` where the unit is not the family's usual one.
@@ -127,28 +154,48 @@ class KernelReader:
         """
         if kernel.is_move:
             return f"move@{kernel.unit}"
-        primary = self._gelu(kernel) or self._network.layer(kernel.primary)
-        family = self._kinds.of(primary).family(self._network, primary)
-        if self._is_processor:
-            family = _PROCESSOR_FAMILIES.get(primary.op_type, family)
-        usual = "array" if family in ARRAY_FAMILIES else "vector"
-        return family if kernel.unit == usual else f"{family}@{kernel.unit}"
+        layers, primary = self._numbers(kernel)
+        gelu = self._gelu(layers)
+        return self._family_key(primary if gelu is None else gelu, kernel.unit)
 
     def row(self, kernel: Kernel) -> tuple[float, ...]:
         """The kernel's numbers in the order of `COLUMNS`."""
-        network = self._network
         if kernel.tensor is not None:
-            return self._move_row(network.tensors[kernel.tensor])
-        gelu = self._gelu(kernel)
-        primary = gelu or network.layer(kernel.primary)
-        layers = (primary,) if len(kernel.layers) == 1 else tuple(map(network.layer, kernel.layers))
-        geometry = self._kinds.of(primary).geometry(network, primary)
-        works = [self._kinds.of(layer).work(network, layer) for layer in layers]
-        traffic = self._alone(works[0], primary) if len(layers) == 1 else self._merged(layers, primary)
+            return self._move_row(self._network.tensors[kernel.tensor])
+        layers, primary = self._numbers(kernel)
+        return self._row(layers, primary, kernel.unit, self._gelu(layers))
+
+    def read(self, layers: Sequence[int], primary: int, unit: str) -> tuple[str, tuple[float, ...]]:
+        """Family key and row of a kernel that is no move, given its layers by their numbers."""
+        gelu = self._gelu(layers)
+        return self._family_key(primary if gelu is None else gelu, unit), self._row(
+            layers, primary, unit, gelu
+        )
+
+    def _numbers(self, kernel: Kernel) -> tuple[list[int], int]:
+        return list(map(self._number, kernel.layers)), self._number(kernel.primary)
+
+    def _number(self, name: str) -> int:
+        found = self._number_of.get(name)
+        return self._number_of[self._network.layer(name).name] if found is None else found  # says the name
+
+    def _family_key(self, primary: int, unit: str) -> str:
+        view = self._view
+        family = view.family(primary)
+        if self._is_processor:
+            family = _PROCESSOR_FAMILIES.get(view.layers[primary].op_type, family)
+        usual = "array" if family in ARRAY_FAMILIES else "vector"
+        return family if unit == usual else f"{family}@{unit}"
+
+    def _row(self, layers: Sequence[int], primary: int, unit: str, gelu: int | None) -> tuple[float, ...]:
+        network, view = self._network, self._view
+        primary = primary if gelu is None else gelu
+        traffic = self._alone(primary) if len(layers) == 1 else self._merged(layers, primary)
         if gelu is not None:  # counts as the one layer that it could be written as
-            layers, works = (gelu,), [self._kinds.of(gelu).work(network, gelu)]
-            traffic = replace(traffic, extra_elements=0)
-        own = works[0] if len(works) == 1 else works[kernel.layers.index(primary.name)]
+            layers, traffic = (gelu,), traffic._replace(extra_elements=0)
+        geometry = view.geometry(primary)
+        works = [self._work(number) for number in layers]
+        own = works[0] if len(works) == 1 else works[layers.index(primary)]
         weight_elements = sum([work.weight_elements for work in works])
         if self._weight_bytes is None:
             weight_bytes = float(sum([work.weight_bytes for work in works]))
@@ -165,30 +212,35 @@ class KernelReader:
             geometry.batch * geometry.out_channels * geometry.out_h * geometry.out_w,
             traffic.skipped_bytes, traffic.extra_elements, traffic.n_inputs, traffic.n_outputs, len(layers),
         )  # fmt: skip
-        unit = _UNIT_CODE.get(kernel.unit, _OTHER_UNIT)
-        layout = layout_columns(network, primary, is_processor=self._is_processor, is_gelu=gelu is not None)
+        code = _UNIT_CODE.get(unit, _OTHER_UNIT)
+        layer = view.layers[primary]
+        layout = layout_columns(network, layer, is_processor=self._is_processor, is_gelu=gelu is not None)
         signed = self._signed_input(primary) if self._is_processor else 0.0
-        return (*values, *self._fused(layers, primary), *layout, signed, unit, *_OF_THE_TABLE)
+        return (*values, *self._fused(layers, primary), *layout, signed, code, *_OF_THE_TABLE)
 
-    def _signed_input(self, primary: Layer) -> float:
+    def _work(self, number: int) -> Work:
+        return self._view.kinds[number].work(self._network, self._view.layers[number])
+
+    def _signed_input(self, primary: int) -> float:
         """1 where the first activation that ``primary`` reads is stored as int8, else 0."""
-        network = self._network
-        first = next((item.name for item in network.activation_inputs(primary)), None)
-        return float(first is not None and network.tensors[self.source(first)].dtype == "int8")
+        reads = self._view.reads[primary]
+        return float(bool(reads) and self._view.tensors[self.source(reads[0])].dtype == "int8")
 
-    def _gelu(self, kernel: Kernel) -> Layer | None:
+    def _gelu(self, layers: Sequence[int]) -> int | None:
         """The layer Erf where a processor computes GELU at once, written as Div, Erf, Add, Mul, Mul."""
-        if not self._is_processor or len(kernel.layers) < 4:
+        if not self._is_processor or len(layers) < 4:
             return None
-        layers = [self._network.layer(name) for name in kernel.layers]
-        found = [layer for layer in layers if layer.op_type == "Erf"]
-        if len(found) != 1 or any(layer.op_type not in _GELU_PARTS for layer in layers):
+        items = [self._view.layers[number] for number in layers]
+        op_types = [layer.op_type for layer in items]
+        if op_types.count("Erf") != 1 or not _GELU_PARTS.issuperset(op_types):
             return None
-        made = {name for layer in layers for name in layer.outputs}
-        read = {name for layer in layers for name in layer.inputs if name} - made
+        made = {name for layer in items for name in layer.outputs}
+        read = {name for layer in items for name in layer.inputs if name} - made
         tensors = [self._network.tensors[name] for name in read]
         is_one = sum(not item.is_constant for item in tensors) == 1
-        return found[0] if is_one and all(item.size == 1 for item in tensors if item.is_constant) else None
+        if not is_one or any(item.size != 1 for item in tensors if item.is_constant):
+            return None
+        return layers[op_types.index("Erf")]
 
     def _move_row(self, tensor: Tensor) -> tuple[float, ...]:
         """The numbers of a move: the tensor enters and leaves, and no layer is at work."""
@@ -206,141 +258,150 @@ class KernelReader:
         )  # fmt: skip
         return tuple(float(known.get(name, 0.0)) for name in COLUMNS)
 
-    def _alone(self, work: Work, layer: Layer) -> _Traffic:
+    def _alone(self, number: int) -> _Traffic:
         """What a layer that is a kernel by itself reads and writes."""
-        tensors = self._network.tensors
+        view, work = self._view, self._work(number)
+        tensors, outputs = view.tensors, view.layers[number].outputs
         scale = self._activation_bytes
-        read = {name: tensors[name] for name in layer.inputs if name and not tensors[name].is_constant}
-        skipped = sum(tensor.size for tensor in read.values()) - work.input_elements
-        input_bytes, output_bytes = self._stored_bytes(work, layer, read) if scale is None else (0.0, 0.0)
+        read = {name: tensors[name] for name in view.reads[number]}
+        skipped = sum([tensor.size for tensor in read.values()]) - work.input_elements
+        input_bytes, output_bytes = 0.0, 0.0
+        if scale is None:
+            input_bytes, output_bytes = self._stored_bytes(work, outputs, read)
         per_element = scale if scale is not None else input_bytes / max(work.input_elements, 1)
         return _Traffic(
-            input_elements=work.input_elements,
-            skipped_bytes=max(skipped, 0) * per_element,
-            output_elements=work.output_elements,
-            input_bytes=input_bytes if scale is None else work.input_elements * scale,
-            output_bytes=output_bytes if scale is None else work.output_elements * scale,
-            extra_elements=0,
-            n_inputs=len(read),
-            n_outputs=sum(map(bool, layer.outputs)),
+            work.input_elements,
+            work.output_elements,
+            max(skipped, 0) * per_element,
+            input_bytes if scale is None else work.input_elements * scale,
+            output_bytes if scale is None else work.output_elements * scale,
+            0,
+            len(read),
+            sum(map(bool, outputs)),
         )
 
-    def _stored_bytes(self, work: Work, layer: Layer, read: dict[str, Tensor]) -> tuple[float, float]:
+    def _stored_bytes(
+        self, work: Work, outputs: tuple[str, ...], read: dict[str, Tensor]
+    ) -> tuple[float, float]:
         """Bytes that a lone layer reads and writes, in the dtypes beyond quantisers that are no work."""
         tensors = self._network.tensors
         input_bytes, output_bytes = float(work.input_bytes), float(work.output_bytes)
-        if self._eliminated or self._inlined:
+        if self._vanished or self._inlined:
             whole = sum(tensor.size_bytes for tensor in read.values())
             stored = sum(tensors[self.source(name)].bytes_of(tensor.size) for name, tensor in read.items())
             input_bytes *= stored / max(whole, 1)
-            written = [tensors[name] for name in layer.outputs if name]
+            written = [tensors[name] for name in outputs if name]
             output_bytes = float(sum(self._written(tensor).bytes_of(tensor.size) for tensor in written))
         return input_bytes, output_bytes
 
     def _written(self, tensor: Tensor) -> Tensor:
         """What is stored of a tensor: the quantised one where only a quantiser that is no work reads it."""
-        network = self._network
-        readers = network.consumers(tensor.name)
-        if len(readers) != 1 or tensor.name in network.outputs or self._activation_bytes is not None:
+        readers = self._readers_of.get(tensor.name, ())
+        if (
+            len(readers) != 1
+            or tensor.name in self._view.output_names
+            or self._activation_bytes is not None
+            or readers[0] not in self._vanished
+        ):
             return tensor
-        reader = readers[0]
-        if reader.op_type != "QuantizeLinear" or reader.name not in self._eliminated:
-            return tensor
-        return network.tensors[reader.outputs[0]]
+        reader = self._view.layers[readers[0]]
+        return self._network.tensors[reader.outputs[0]] if reader.op_type == "QuantizeLinear" else tensor
 
-    def _inlined_dequantizers(self, mapping: Mapping) -> frozenset[str]:
+    def _inlined_dequantizers(self, kernels: Iterable[Sequence[int]]) -> frozenset[int]:
         """The dequantisers that other work has taken in: each of their readers does their work by itself."""
-        found = set()
-        for kernel in mapping.kernels:
-            if len(kernel.layers) > 1:
-                layers = [self._network.layer(name) for name in kernel.layers]
-                if any(layer.op_type not in _QUANTIZERS for layer in layers):
-                    found |= {layer.name for layer in layers if layer.op_type == "DequantizeLinear"}
+        items = self._view.layers
+        found: set[int] = set()
+        for layers in kernels:
+            op_types = [items[number].op_type for number in layers] if len(layers) > 1 else []
+            if not _QUANTIZERS.issuperset(op_types):
+                pairs = zip(layers, op_types, strict=True)
+                found.update(number for number, op_type in pairs if op_type == "DequantizeLinear")
         return frozenset(found)
 
-    def _merged(self, layers: tuple[Layer, ...], primary: Layer) -> _Traffic:
+    def _merged(self, layers: Sequence[int], primary: int) -> _Traffic:
         """What enters and leaves layers merged into one kernel; what stays inside does not count."""
-        network = self._network
-        tensors = network.tensors
-        produced = {name for layer in layers for name in layer.outputs if name}
-        inside = {layer.name for layer in layers}
+        view = self._view
+        tensors, reads = view.tensors, view.reads
+        looks_through = bool(self._vanished or self._inlined)
+        produced = {name: number for number in layers for name in view.layers[number].outputs if name}
         own: set[str] = set()
         found: dict[str, Tensor] = {}
-        for layer in layers:
-            for name in layer.inputs:
-                if not name or tensors[name].is_constant:
-                    continue
-                source = self.source(name)
+        for number in layers:
+            for name in reads[number]:
+                source = self.source(name) if looks_through else name
                 if source not in produced:
                     found[source] = tensors[source]
-                    if layer is primary:
+                    if number == primary:
                         own.add(source)
-        leaving = [tensors[name] for name in sorted(produced) if self._leaves(name, inside)]
+        leaving = [tensors[name] for name in produced if self._leaves(name, layers)]
         if self._inlined:
-            taken_in = {name for layer in layers if layer.name in self._inlined for name in layer.outputs}
-            leaving = [tensor for tensor in leaving if tensor.name not in taken_in]
+            leaving = [tensor for tensor in leaving if produced[tensor.name] not in self._inlined]
         scale = self._activation_bytes
-        sizes = {name: tensor.size for name, tensor in found.items()}
-        input_elements = sum(sizes.values())
+        input_elements = sum([tensor.size for tensor in found.values()])
         output_elements = sum([tensor.size for tensor in leaving])
         if scale is None:
             input_bytes: float = sum([tensor.size_bytes for tensor in found.values()])
             output_bytes: float = sum([self._written(item).bytes_of(item.size) for item in leaving])
         else:
             input_bytes, output_bytes = input_elements * scale, output_elements * scale
+        extra = sum([tensor.size for name, tensor in found.items() if name not in own])
         return _Traffic(
-            input_elements=input_elements,
-            output_elements=output_elements,
-            skipped_bytes=0.0,
-            input_bytes=input_bytes,
-            output_bytes=output_bytes,
-            extra_elements=sum([size for name, size in sizes.items() if name not in own]),
-            n_inputs=len(found),
-            n_outputs=len(leaving),
+            input_elements, output_elements, 0.0, input_bytes, output_bytes, extra, len(found), len(leaving)
         )
 
     def source(self, name: str) -> str:
         """The tensor behind ``name`` when layers that vanish are looked through."""
-        network = self._network
-        while self._eliminated or self._inlined:
-            producer = network.producer(name)
-            if producer is None or not (producer.name in self._eliminated or producer.name in self._inlined):
+        view = self._view
+        while self._vanished or self._inlined:
+            producer = view.producer_of.get(name)
+            if producer is None or not (producer in self._vanished or producer in self._inlined):
                 return name
-            behind = network.activation_inputs(producer)
+            behind = view.reads[producer]
             if len(behind) != 1:
                 return name
-            name = behind[0].name
+            name = behind[0]
         return name
 
-    def _leaves(self, name: str, inside: set[str]) -> bool:
+    def _leaves(self, name: str, inside: Sequence[int]) -> bool:
         """Whether anything outside the kernel reads ``name``, also through layers that vanish."""
-        network = self._network
-        open_names = [name]
-        read = False
-        while open_names:
-            tensor = open_names.pop()
-            if tensor in network.outputs:
+        view = self._view
+        pending = [name]
+        is_read = False
+        while pending:
+            tensor = pending.pop()
+            if tensor in view.output_names:
                 return True
-            for consumer in network.consumers(tensor):
-                read = True
-                if consumer.name in self._eliminated:
-                    open_names.extend(filter(None, consumer.outputs))
-                elif consumer.name not in inside:
+            for reader in self._readers_of.get(tensor, ()):
+                is_read = True
+                if reader in self._vanished:
+                    pending.extend(filter(None, view.layers[reader].outputs))
+                elif reader not in inside:
                     return True
-        return not read
+        return not is_read
 
-    def _fused(self, layers: tuple[Layer, ...], primary: Layer) -> tuple[float, ...]:
+    def _fused(self, layers: Sequence[int], primary: int) -> tuple[float, ...]:
         """Counts of fused layers by kind, and the fused pool's window."""
         if len(layers) == 1:
-            return (0.0,) * (len(_FUSED_COLUMNS) + 4)
+            return _NOTHING_FUSED
+        view = self._view
         counts = dict.fromkeys(_FUSED_COLUMNS, 0.0)
         pool: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
-        for layer in layers:
-            if layer is primary:
+        for number in layers:
+            if number == primary:
                 continue
-            if layer.op_type in _POOLS:
-                geometry = self._kinds.of(layer).geometry(self._network, layer)
+            op_type = view.layers[number].op_type
+            if op_type in _POOLS:
+                geometry = view.geometry(number)
                 pool = (geometry.kernel_h, geometry.kernel_w, geometry.stride_h, geometry.stride_w)
             else:
-                counts[_FUSED.get(layer.op_type, "fused_other")] += 1.0
+                counts[_FUSED.get(op_type, "fused_other")] += 1.0
         return (*counts.values(), *pool)
+
+
+def _all_readers(network: Network) -> dict[str, list[int]]:
+    """The layers that read a tensor in any way, ascending, each once."""
+    found: dict[str, list[int]] = {}
+    for number, layer in enumerate(network.layers):
+        for name in dict.fromkeys(filter(None, layer.inputs)):
+            found.setdefault(name, []).append(number)
+    return found

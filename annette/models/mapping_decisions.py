@@ -7,7 +7,7 @@ these conditions are answered once; what is left of the tree asks for the graph 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import TypeVar
 
 from annette.graph.layer_kinds import MAX_KINDS, LayerKind
@@ -29,6 +29,8 @@ Decision = Condition | str | float
 label, or the chance of being merged."""
 
 _OF_KINDS = frozenset((*LAYER_FEATURES, *FEEDER_FEATURES, *PRIMARY_FEATURES))
+_OF_OPERATORS = frozenset({"layer", "producer"})
+"""Those of them that the operators of the kinds answer."""
 _OF_FAMILIES = "family:"
 """Begins the names of families among operators."""
 
@@ -62,15 +64,25 @@ def ready(tree: Tree, outcome: Callable[[Leaf], str | float]) -> Decision:
     return tree.feature, FEATURES[tree.feature], tree.word, tree.threshold, holds, fails
 
 
-def prune(decision: Decision, site: Site) -> Decision:
-    """What is left of a decision at all sites of layers of the same kinds."""
+def prune(decision: Decision, site: Site, answered: Container[str] = _OF_KINDS) -> Decision:
+    """What is left of a decision where ``answered`` features are what they are at ``site``.
+
+    By default those of layers by themselves: the rest holds at all sites of layers of the same kinds.
+    """
     if not isinstance(decision, tuple):
         return decision
     name, look, word, threshold, holds, fails = decision
-    if name in _OF_KINDS:
-        return prune(_next(decision, site), site)
-    holds, fails = prune(holds, site), prune(fails, site)
+    if name in answered:
+        return prune(_next(decision, site), site, answered)
+    holds, fails = prune(holds, site, answered), prune(fails, site, answered)
     return holds if holds == fails else (name, look, word, threshold, holds, fails)
+
+
+def _asks_kinds(decision: Decision) -> bool:
+    """Whether a condition looks at more of a layer by itself than its operator."""
+    if not isinstance(decision, tuple):
+        return False
+    return decision[0] in _OF_KINDS or _asks_kinds(decision[4]) or _asks_kinds(decision[5])
 
 
 def _label(leaf: Leaf) -> str:
@@ -100,6 +112,7 @@ class OwnDecisions:
         """``rules`` by operator or family; ``default`` is the label where nothing of its like was seen."""
         self._by_key = {key: ready(tree, _label) for key, tree in rules.items()}
         self._by_kind: dict[LayerKind, Decision] = {}
+        self._by_operator: dict[str, Decision] = {}
         self._default = default
         self.fixed = {
             key[0]: decision
@@ -119,9 +132,16 @@ class OwnDecisions:
         return str(decision)
 
     def _decision(self, kind: LayerKind, site: Site) -> Decision:
-        fixed = self.fixed.get(kind.operator)
-        if fixed is not None:
-            return fixed
+        operator = kind.operator
+        decision = self._by_operator.get(operator)
+        if decision is not None:
+            return decision
+        own = self._by_key.get((operator,))
+        if own is not None:
+            own = prune(own, site, _OF_OPERATORS)
+            if not _asks_kinds(own):
+                self._by_operator[operator] = own
+            return prune(own, site)
         found = (self._by_key[key] for key in own_keys(site) if key in self._by_key)
         return prune(next(found, self._default), site)
 
@@ -134,7 +154,7 @@ class MergeDecisions:
         self._by_key = {key: ready(tree, _merge_chance) for key, tree in rules.items()}
         self._producers = producers
         self._by_kinds: dict[tuple[LayerKind, LayerKind, LayerKind], Decision] = {}
-        self._by_operators: dict[tuple[str, str, str], Decision | None] = {}
+        self._by_operators: dict[tuple[str, str, str], tuple[Decision | None, bool]] = {}
         never = {key: isinstance(tree, Leaf) and tree.fraction(MERGED) <= 0.5 for key, tree in rules.items()}
         self._never = frozenset(key for key, is_never in never.items() if is_never)
 
@@ -161,10 +181,14 @@ class MergeDecisions:
     def _decision(self, kinds: tuple[LayerKind, LayerKind, LayerKind], site: Site) -> Decision:
         """The decision for these kinds: of a kernel's primary, of the layer, and of what feeds it."""
         operators = kinds[0].operator, kinds[1].operator, kinds[2].operator
-        try:
-            decision = self._by_operators[operators]
-        except KeyError:
-            decision = self._by_operators[operators] = self._of_operators(*operators)
+        found = self._by_operators.get(operators)
+        if found is None:
+            decision = self._of_operators(*operators)
+            decision = None if decision is None else prune(decision, site, _OF_OPERATORS)
+            found = self._by_operators[operators] = decision, decision is None or _asks_kinds(decision)
+        decision, asks_kinds = found
+        if not asks_kinds and decision is not None:
+            return decision
         if decision is None:
             keys = merge_keys(site, site.feeder if self._is_new_place(*operators) else None)
             decision = next((self._by_key[key] for key in keys if key in self._by_key), 0.0)

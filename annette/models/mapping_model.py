@@ -125,13 +125,15 @@ class MappingModel:
         view = GraphView(network, self.transparent)
         by_units, staying, vanishing = self._places_by_units, self._staying, self._vanishing
         walk = Walk(view, self.joins, self._unit, keeps_units=by_units)
-        reads, layer_sources, chance = view.reads, walk.layer_sources, self._merging.chance
+        reads, known, chance = view.reads, walk.known, self._merging.chance
         for number, op_type in enumerate(view.op_types):
-            sources = layer_sources(number)
+            names = reads[number]
+            is_simple = len(names) == 1
+            sources = known.get(names[0], ()) if is_simple else walk.layer_sources(number)
             if op_type not in staying and vanishing.label(walk, number) == VANISHES:
                 walk.vanish(number, sources)
                 continue
-            if len(sources) == 1 and len(reads[number]) == 1:  # most layers by far
+            if is_simple and len(sources) == 1:  # most layers by far
                 kernel, feeder = sources[0]
                 if chance(walk, number, kernel, feeder, 0) > 0.5:
                     walk.extend(number, kernel)

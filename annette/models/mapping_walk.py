@@ -11,6 +11,7 @@ import heapq
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import NamedTuple
 
 from annette.graph.geometry import Geometry
@@ -21,6 +22,8 @@ __all__ = ["GraphView", "KernelState", "Operand", "Site", "Walk", "usual_primary
 
 VIEW_OPERATORS = frozenset({"Identity", "Dropout", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 """Operators that move no element."""
+
+_ends = attrgetter("inputs", "outputs")
 
 Source = tuple[int, int]
 """Number of a kernel, and the number of the layer in it that computes the tensor."""
@@ -58,18 +61,23 @@ class GraphView:
         """The layers that read a tensor as an activation, ascending, each once."""
         self.producer_of: dict[str, int] = {}
         """The layer that computes a tensor."""
-        readers_of, producer_of = self.readers_of, self.producer_of
-        for number, (layer, kind) in enumerate(zip(self.layers, self.kinds, strict=True)):
-            inputs, places = layer.inputs, kind.activations
-            names = (inputs[places[0]],) if len(places) == 1 else tuple([inputs[place] for place in places])
-            self.reads.append(names)
-            for name in names:
-                readers = readers_of.get(name)
-                if readers is None:
+        reads, readers_of, producer_of = self.reads, self.readers_of, self.producer_of
+        ends = map(_ends, self.layers)
+        for number, ((inputs, outputs), kind) in enumerate(zip(ends, self.kinds, strict=True)):
+            places = kind.activations
+            if len(places) == 1:
+                name = inputs[places[0]]
+                reads.append((name,))
+                if name in readers_of:
+                    readers_of[name].append(number)
+                else:
                     readers_of[name] = [number]
-                elif readers[-1] != number:
-                    readers.append(number)
-            for name in layer.outputs:
+            else:
+                names = tuple([inputs[place] for place in places])
+                reads.append(names)
+                for name in dict.fromkeys(names):
+                    readers_of.setdefault(name, []).append(number)
+            for name in outputs:
                 if name:
                     producer_of[name] = number
         self._reached: dict[int, tuple[tuple[int, ...], bool]] = {}
@@ -201,7 +209,8 @@ class Walk:
         self.kernels: list[KernelState] = []
         self.kernel_of: list[int] = [-1] * len(view.layers)
         self.vanished: list[int] = []
-        self._sources: dict[str, tuple[Source, ...]] = {}
+        self.known: dict[str, tuple[Source, ...]] = {}
+        """What `sources_of` says of each tensor that a visited layer makes."""
         self._units: dict[int, tuple[int, str]] = {}
 
     def unit(self, kernel: int) -> str:
@@ -223,15 +232,15 @@ class Walk:
 
     def sources(self, operand: Operand) -> tuple[Source, ...]:
         """The kernels that compute an operand: one, none for a network input, several through a join."""
-        return self._sources.get(operand.tensor, ())
+        return self.known.get(operand.tensor, ())
 
     def sources_of(self, tensor: str) -> tuple[Source, ...]:
         """The same of a tensor by name."""
-        return self._sources.get(tensor, ())
+        return self.known.get(tensor, ())
 
     def layer_sources(self, number: int) -> tuple[Source, ...]:
         """The sources of all operands of a layer, each once, in order."""
-        reads, sources = self.view.reads[number], self._sources
+        reads, sources = self.view.reads[number], self.known
         if len(reads) == 1:
             return sources.get(reads[0], ())
         return tuple(dict.fromkeys([item for name in reads for item in sources.get(name, ())]))
@@ -241,7 +250,7 @@ class Walk:
 
         ``sources`` are those of the layer.
         """
-        reads, known, kernels = self.view.reads[number], self._sources, self.kernels
+        reads, known, kernels = self.view.reads[number], self.known, self.kernels
         if len(reads) == 1 and len(sources) == 1:
             kernel, feeder = sources[0]
             return [(kernel, feeder, 0)]
@@ -266,7 +275,7 @@ class Walk:
         """The layer is no work: who reads it reads its operands, whose sources the caller may have."""
         sources = self.layer_sources(number) if sources is None else sources
         for name in self.view.layers[number].outputs:
-            self._sources[name] = sources
+            self.known[name] = sources
         self.vanished.append(number)
 
     def open(self, number: int, sources: tuple[Source, ...] | None = None) -> int:
@@ -275,9 +284,10 @@ class Walk:
         for kernel, _ in self.layer_sources(number) if sources is None else sources:
             ancestors |= kernels[kernel].ancestors | 1 << kernel
         op_type = self.view.op_types[number]
+        opened = len(kernels)
         kernels.append(KernelState([number], number, op_type, ancestors, frozenset((op_type,))))
-        self._place(number, len(kernels) - 1)
-        return len(kernels) - 1
+        self._place(number, opened)
+        return opened
 
     def join(self, number: int, kernel: int, sources: tuple[Source, ...] | None = None) -> None:
         """The layer becomes part of a kernel."""
@@ -325,10 +335,10 @@ class Walk:
                 later.ancestors = (later.ancestors | state.ancestors | 1 << kernel) & ~(1 << other)
         for number in dissolved.layers:
             self.kernel_of[number] = kernel
-        for name, sources in self._sources.items():
+        for name, sources in self.known.items():
             if any(number == other for number, _ in sources):
                 moved = ((kernel if number == other else number, feeder) for number, feeder in sources)
-                self._sources[name] = tuple(moved)
+                self.known[name] = tuple(moved)
         dissolved.layers, dissolved.ancestors = [], 0
 
     def origins(self, tensor: str) -> tuple[str, ...]:
@@ -348,8 +358,9 @@ class Walk:
 
     def _place(self, number: int, kernel: int) -> None:
         self.kernel_of[number] = kernel
+        found = ((kernel, number),)
         for name in self.view.layers[number].outputs:
-            self._sources[name] = ((kernel, number),)
+            self.known[name] = found
 
     def order(self) -> Sequence[int]:
         """Kernel numbers in an order of execution: each after those it needs, else by primary layer."""
