@@ -39,10 +39,12 @@ def test_an_estimate_writes_the_same_page_beside_its_answer(capsys: pytest.Captu
 
 
 def test_an_evaluation_and_a_store_are_told_by_their_content(capsys: pytest.CaptureFixture[str]) -> None:
-    assert exit_code(["evaluate", "-p", "ncs2", "--suite", "nasbench201-3", "--format", "json"]) == 0
-    Path("answer").write_text(capsys.readouterr().out, encoding="utf-8")
+    networks = [{"name": f"n{place}", "measured_s": 0.1, "mixed_s": 0.1 + place} for place in range(3)]
+    document = {"suite": "mine", "models": {"mixed": {"mape": 0.1}}, "networks": networks}
+    Path("answer").write_text(json.dumps(document, indent=2), encoding="utf-8")
     assert exit_code(["report", "answer", "-o", "answer.html"]) == 0
-    assert Path("answer.html").read_text(encoding="utf-8").count("<circle") == 3 * 4 * 3
+    assert "networks 3, MAPE, mixed 10.0 %" in capsys.readouterr().out
+    assert Path("answer.html").read_text(encoding="utf-8").count("<circle") == 3 * 3
     device, plan = DeviceInfo(name="fake", backend="test"), PlanRecord(name="plan", seed=1, text="{}")
     with CampaignStore.create("run", device=device, plan=plan):
         pass

@@ -43,8 +43,15 @@ def test_the_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert int(capsys.readouterr().out.split()[-1]) > 10_000
 
 
-def test_the_figures_of_the_page_are_the_studys() -> None:
-    found = json.loads((ROOT / "benchmarks" / "results" / "report_speed.json").read_text(encoding="utf-8"))
+def test_the_figures_of_the_page_are_the_studies() -> None:
+    found, near = (
+        json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("report_speed", "what_if_accuracy")
+    )
+    assert (
+        f"off by {100 * near['mean_error']:.1f} % on the mean and by {100 * near['worst_error']:.1f} % at worst, "
+        f"that of a single kernel by {100 * near['worst_kernel_error']:.0f} % at worst"
+    ) in PAGE
     assert f"{found['kernels']:,} kernels gives a file of {found['page_bytes'] / 1e6:.1f} MB" in PAGE
     assert found["met"]
     assert found["open_s"] < 0.8
