@@ -10,7 +10,7 @@ import typer
 
 from annette.cli.calibrated import CALIBRATED_SCHEMA_VERSION, print_calibrated
 from annette.cli.console import OutputFormat, note_line, print_json, print_line
-from annette.cli.evaluate_recorded import TableUnit, UnitOption
+from annette.cli.evaluate_recorded import TableUnit, UnitOption, note_repeats
 from annette.cli.options import FormatOption, open_network_argument
 from annette.cli.suggest import EMPTY_COLUMN
 from annette.errors import StoreError, UsageError
@@ -109,6 +109,7 @@ def _calibrate(
             seconds = [value * UNITS[unit.value] for value in values]
             return calibrate_networks(networks, seconds, device=device), None
     table = read_latency_table(path, space=space, unit=unit.value)
+    note_repeats(table)
     device = _device_column(path, table.devices, column)
     known = table.latencies_s(device)
     rows = table.encodings[known.rows]

@@ -6,14 +6,17 @@ import math
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from annette.cli.console import print_line, print_table, progress_bar
+from annette.cli.console import note_line, print_line, print_table, progress_bar
 from annette.cli.evaluate_ranking import MODEL_TITLES, format_rank, print_ranking
 from annette.errors import UsageError
 from annette.units import format_fraction, format_number
+
+if TYPE_CHECKING:
+    from annette.evaluation.latency_table import LatencyTable
 
 __all__ = [
     "ColumnOption",
@@ -24,6 +27,7 @@ __all__ = [
     "UnitIfGiven",
     "UnitOption",
     "evaluate_recorded",
+    "note_repeats",
     "print_table_evaluation",
 ]
 
@@ -94,9 +98,17 @@ def evaluate_recorded(
     table = read_latency_table(path, space=space, unit=(unit or TableUnit.SECONDS).value)
     if column is None:
         raise UsageError(f"--device-column: which one of {', '.join(table.devices) or 'none'}?")
+    note_repeats(table)
     with progress_bar(f"predicting {path.name}") as on_progress:
         answer = evaluate_table(trained, table, column, quality=quality, jobs=jobs, on_progress=on_progress)
     return answer.to_dict()
+
+
+def note_repeats(table: LatencyTable) -> None:
+    """Say on stderr that rows were merged, if any were."""
+    if table.merged:
+        rows = format_number(table.merged, "row")
+        note_line(f"{rows} of {table.path} repeat an architecture: the mean of its numbers is taken")
 
 
 def print_table_evaluation(document: Mapping[str, Any]) -> None:

@@ -59,7 +59,7 @@ class SpaceEstimator(Protocol):
         ...
 
     def estimate_many(
-        self, networks: Sequence[Network], *, model: str, target: str, n_jobs: int
+        self, networks: Sequence[Network], *, model: str, target: str = "latency", n_jobs: int = 1
     ) -> NDArray[np.float64]:
         """As `Platform.estimate_many`."""
         ...
@@ -70,8 +70,8 @@ class SpaceEstimator(Protocol):
         encodings: ArrayLike | Sequence[str],
         *,
         model: str,
-        target: str,
-        n_jobs: int,
+        target: str = "latency",
+        n_jobs: int = 1,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> NDArray[np.float64]:
         """As `Platform.estimate_space`."""

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annette.errors import StoreError, UsageError
-from annette.evaluation.table_file import Cell, read_table
+from annette.evaluation.repeated_rows import distinct_rows
+from annette.evaluation.table_file import Cell, is_missing, number_in, read_table
 from annette.store.strict_json import shorten
 from annette.zoo.spaces.registry import list_spaces, open_space
 from annette.zoo.spaces.space import Encodings, SearchSpace
@@ -40,7 +41,6 @@ _FORMS: Sequence[tuple[str | None, tuple[str, ...], str]] = (
 _MOST_NAMED = 4
 _LABELS = frozenset(name for _, names, _ in _FORMS for name in names)
 """Columns that never hold latencies."""
-_MISSING = frozenset({"", "nan", "na", "n/a", "null", "none"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -69,11 +69,16 @@ class LatencyTable:
     encodings: Encodings
     """Shape (n_architectures, n_genes); all differ."""
     row_numbers: Sequence[int]
-    """Where each architecture stands in the file: 1 is the first row below the header, blank lines count."""
+    """Where each architecture stands first in the file: 1 is the first row below the header, blank lines
+    count."""
     unit: str
     """Of the latencies in the file: a key of `UNITS`."""
     cells: Mapping[str, Sequence[Cell]] = field(repr=False)
     """The other columns by name: those of devices, and whatever else the table has."""
+    merged: int = 0
+    """Rows that repeat the architecture of an earlier one: their numbers are in its mean."""
+    disagreements: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Columns whose numbers of one architecture are too different for a mean, and where."""
 
     def __len__(self) -> int:
         return len(self.encodings)
@@ -82,11 +87,11 @@ class LatencyTable:
     def devices(self) -> tuple[str, ...]:
         """The columns that may be latencies: their first cell that is not empty is a number."""
         firsts = {
-            name: next((cell for cell in cells if not _is_missing(cell)), None)
+            name: next((cell for cell in cells if not is_missing(cell)), None)
             for name, cells in self.cells.items()
         }
         return tuple(
-            name for name, first in firsts.items() if first is not None and _number(first) is not None
+            name for name, first in firsts.items() if first is not None and number_in(first) is not None
         )
 
     def numbers(self, column: str) -> NumberColumn:
@@ -97,17 +102,20 @@ class LatencyTable:
         UsageError
             If there is no such column.
         StoreError
-            If a cell is neither empty nor a finite number, or all are empty; the message names the row.
+            If a cell is neither empty nor a finite number, or all are empty, or two rows of the same
+            architecture are far apart; the message names the rows.
         """
         if column not in self.cells:
             raise UsageError(
                 f"{self.path}: no column {column!r}, expected one of {', '.join(self.devices) or 'none'}"
             )
+        if column in self.disagreements:
+            raise StoreError(f"{self.path}: {self.disagreements[column]}; keep one of them")
         rows, values = [], []
         for row, cell in enumerate(self.cells[column]):
-            if _is_missing(cell):
+            if is_missing(cell):
                 continue
-            value = _number(cell)
+            value = number_in(cell)
             if value is None or not math.isfinite(value):
                 raise StoreError(
                     f"{self.path}: row {self.row_numbers[row]}, column {column!r}: found "
@@ -147,7 +155,7 @@ def read_latency_table(
     Architectures stand in a column ``arch``, ``architecture`` or ``arch_str`` in the notation of their
     space; in ``op_idx_list`` for FBNet; in ``ks``, ``e``, ``d`` and ``r`` for Once-for-All; or else in
     ``index``, for NAS-Bench-201: no other space numbers them. Rows are counted from 1, blank ones too, the
-    header not.
+    header not. Rows of the same architecture become one with the means of their numbers.
 
     Parameters
     ----------
@@ -164,7 +172,7 @@ def read_latency_table(
     UsageError
         For an unknown space or unit, where the space cannot be told, or for a Parquet file without pyarrow.
     StoreError
-        If the file cannot be read, a row holds no architecture of the space, or two rows hold the same one.
+        If the file cannot be read, or a row holds no architecture of the space.
     """
     if unit not in UNITS:
         raise UsageError(f"unit {unit!r}, expected {', '.join(UNITS)}")
@@ -175,15 +183,19 @@ def read_latency_table(
     texts = _texts(columns, names, template, where, places)
     opened = _open_space(space, own_space, names, texts[0], where)
     encodings = _parse(opened, texts, where, places)
-    _require_distinct(encodings, texts, where, places)
+    cells = {name: column for name, column in columns.items() if name not in _LABELS}
+    distinct = distinct_rows(encodings, cells, places)
+    encodings = encodings[distinct.kept]
     encodings.setflags(write=False)
     return LatencyTable(
         path=where,
         space=opened,
         encodings=encodings,
-        row_numbers=places,
+        row_numbers=[places[row] for row in distinct.kept.tolist()],
         unit=unit,
-        cells=MappingProxyType({name: cells for name, cells in columns.items() if name not in _LABELS}),
+        cells=MappingProxyType(dict(distinct.cells)),
+        merged=distinct.merged,
+        disagreements=MappingProxyType(dict(distinct.disagreements)),
     )
 
 
@@ -265,31 +277,3 @@ def _parse(space: SearchSpace, texts: Sequence[str], where: str, places: Sequenc
             except UsageError as err:
                 raise StoreError(f"{where}: row {row}: {err}") from err
         raise
-
-
-def _require_distinct(encodings: Encodings, texts: Sequence[str], where: str, places: Sequence[int]) -> None:
-    _, first, inverse = np.unique(encodings, axis=0, return_index=True, return_inverse=True)
-    earlier = first[inverse.reshape(-1)]
-    again = np.flatnonzero(earlier != np.arange(len(encodings)))
-    if len(again):
-        row = int(again[0])
-        raise StoreError(
-            f"{where}: rows {places[earlier[row]]} and {places[row]} are the same architecture, "
-            f"{shorten(texts[row])}; keep one of them"
-        )
-
-
-def _is_missing(cell: Cell) -> bool:
-    if isinstance(cell, float):
-        return math.isnan(cell)
-    return cell is None or (isinstance(cell, str) and cell.strip().lower() in _MISSING)
-
-
-def _number(cell: Cell) -> float | None:
-    """The number in a cell; ``None`` if it holds anything else."""
-    if isinstance(cell, bool | list) or cell is None or (isinstance(cell, str) and "_" in cell):
-        return None
-    try:
-        return float(cell)
-    except (ValueError, TypeError, OverflowError):
-        return None

@@ -166,7 +166,7 @@ def _predict(
 ) -> dict[str, NDArray[np.float64]]:
     """The rows' seconds by layer model."""
     found, told = {}, -1
-    names = MODEL_NAMES if isinstance(platform, Platform) else platform.model_names
+    names = getattr(platform, "model_names", MODEL_NAMES)
     for number, model in enumerate(names):
 
         def report(done: int, total: int | None, before: int = number * len(rows)) -> None:
@@ -175,8 +175,6 @@ def _predict(
                 told = before + done
                 on_progress(told, len(names) * len(rows))
 
-        found[model] = platform.estimate_space(
-            space, rows, model=model, target="latency", n_jobs=jobs, on_progress=report
-        )
+        found[model] = platform.estimate_space(space, rows, model=model, n_jobs=jobs, on_progress=report)
         report(len(rows), len(rows))  # there may have been nothing to do: the answers are known
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,11 +14,12 @@ from pathlib import Path
 from annette.errors import AnnetteError, StoreError, UsageError
 from annette.store.strict_json import shorten
 
-__all__ = ["Cell", "TableFile", "read_columns", "read_table"]
+__all__ = ["Cell", "TableFile", "is_missing", "number_in", "read_columns", "read_table"]
 
 Cell = str | int | float | bool | None | list[object]
 """What one cell holds: text in a CSV file; empty ones are ``None``."""
 
+_MISSING = frozenset({"", "nan", "na", "n/a", "null", "none"})
 MAX_FILE_BYTES = 256 << 20
 """A file with all of NAS-Bench-101 on twenty devices has about half of that."""
 MAX_CONTENT_BYTES = 1 << 30
@@ -78,7 +80,7 @@ def read_table(path: str | PathLike[str]) -> TableFile:
             raise
         raise StoreError(f"{where}: {shorten(err.strerror or err)}; expected a table to read") from err
     if not len(table.row_numbers):
-        raise StoreError(f"{where}: no rows, expected one an architecture")
+        raise StoreError(f"{where}: no rows, expected at least one below the names of the columns")
     return table
 
 
@@ -174,3 +176,20 @@ def _checked_header(header: Sequence[str], where: str) -> tuple[str, ...]:
                 "other column has"
             )
     return tuple(header)
+
+
+def is_missing(cell: Cell) -> bool:
+    """Whether nothing was measured there."""
+    if isinstance(cell, float):
+        return math.isnan(cell)
+    return cell is None or (isinstance(cell, str) and cell.strip().lower() in _MISSING)
+
+
+def number_in(cell: Cell) -> float | None:
+    """The number in a cell; ``None`` if it holds anything else."""
+    if isinstance(cell, bool | list) or cell is None or (isinstance(cell, str) and "_" in cell):
+        return None
+    try:
+        return float(cell)
+    except (ValueError, TypeError, OverflowError):
+        return None

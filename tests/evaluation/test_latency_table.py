@@ -145,11 +145,9 @@ A, B, C = CELLS
         ("\narch,gpu", (f"{A},1", "", "", f"{B},1,2"), "row 4 has 3 cells, expected 2"),
         ("arch,gpu", ("", f"{A},1", "", f"{B.replace('conv', 'cnov')},1"), "row 4: .*'nor_cnov_3x3'"),
         ("arch,gpu", ("", f"{A},1", "", ",1"), "row 4 has no arch"),
-        ("arch,gpu", ("", f"{A},1", "", f"{B},1", f"{A},2"), "rows 2 and 5 are the same"),
         ("arch,gpu", (f"{A},1", f"{B},1,2"), "row 2 has 3 cells, expected 2"),
         ("arch,gpu", (f"{A},1", f"{B.replace('conv', 'cnov')},1"), "row 2: .*operation 'nor_cnov_3x3'"),
         ("arch,gpu", (f"{A},1", ",1"), "row 2 has no arch, expected an architecture"),
-        ("arch,gpu", (f"{A},1", f"{B},1", f"{A},2"), "rows 1 and 3 are the same architecture"),
         ("arch,gpu", ('"' + A,), "expected CSV in UTF-8"),
         ("arch,gpu", (f"{A}\0,1",), "NUL"),
     ],
@@ -162,6 +160,20 @@ def test_faults_are_named_with_their_place(
         read_latency_table(path, space="nasbench201")
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+def test_repeated_measurements_become_their_mean(tmp_path: Path) -> None:
+    rows = ("", f"{A},1,7,x", f"{B},2,8,y", f"{A},1.2,,z", f"{A},,9000,z")
+    table = read_latency_table(_write(tmp_path / "t.csv", "arch,gpu,run,note", *rows))
+    assert (len(table), table.merged) == (2, 2)
+    assert table.latencies_s("gpu").values.tolist() == [1.1, 2.0]
+    assert list(table.cells["note"]) == ["x", "y"]
+    assert list(table.row_numbers) == [2, 3]
+    with pytest.raises(
+        StoreError, match="rows 2 and 5 are the same architecture, with 7 and 9000 in"
+    ) as caught:
+        table.numbers("run")
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
