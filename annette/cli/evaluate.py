@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from annette.cli.completion import complete_suite
 from annette.cli.console import OutputFormat, print_json, print_line, print_table, progress_bar
 from annette.cli.evaluate_ranking import MODEL_TITLES, format_rank, print_groups, print_ranking
 from annette.cli.evaluate_recorded import (
@@ -38,6 +39,7 @@ def evaluate(
             "--suite",
             help="classic12, modern12, nasbench201-all, or SPACE-N: N random networks of a search space; may "
             "be repeated.",
+            autocompletion=complete_suite,
         ),
     ] = None,
     device: Annotated[
@@ -147,6 +149,7 @@ def print_evaluation(document: Mapping[str, Any]) -> None:
         if name in MODEL_TITLES
     ]
     print_table(("layer model", "MAPE", "bias", "within 10 %", "Spearman", "Kendall tau"), figures)
+    _print_intervals(document)
     print_groups(document)
     print_ranking(document["models"])
     _print_energy(document, models, most)
@@ -173,6 +176,31 @@ def _against(item: Mapping[str, Any], model: str) -> str:
     predicted, measured = item[f"{model}_s"], item["measured_s"]
     error = f"{100 * (predicted / measured - 1):+.1f} %" if measured > 0 else "-"
     return f"{format_seconds(predicted)} ({error})"
+
+
+def _print_intervals(document: Mapping[str, Any]) -> None:
+    """What the 90 % intervals of each layer model hold, of all networks and of each of several suites."""
+    rows = []
+    for name, title in MODEL_TITLES.items():
+        score = document["models"].get(name, {}).get("interval")
+        if score is not None:
+            kernels = document["models"][name]["kernel_coverage"]
+            rows.append(
+                (title, *_interval_cells(score), "-" if kernels is None else format_fraction(kernels))
+            )
+    groups = document.get("groups", {})
+    for group, part in groups.items() if len(groups) > 1 else ():
+        score = part["intervals"].get("mixed")
+        if score is not None:
+            rows.append((f"mixed, {group}", *_interval_cells(score), "-"))
+    if rows:
+        print_line()
+        head = ("networks inside", "median half-width", "kernels inside")
+        print_table(("90 % intervals", *head), rows)
+
+
+def _interval_cells(score: Mapping[str, Any]) -> tuple[str, str]:
+    return format_fraction(score["coverage"]), format_fraction(score["median_half_width"])
 
 
 def _print_energy(document: Mapping[str, Any], models: Sequence[str], most: int) -> None:

@@ -14,6 +14,7 @@ from annette.models.kernel_table import KernelTable
 from annette.models.target import LATENCY
 
 if TYPE_CHECKING:
+    from annette.models.intervals import ErrorSpread
     from annette.models.layer_models import LayerModels
 
 __all__ = ["KernelBank", "KernelFlags"]
@@ -21,6 +22,8 @@ __all__ = ["KernelBank", "KernelFlags"]
 Numbers = NDArray[np.int64]
 _Item = TypeVar("_Item")
 _LEAST_CAPACITY = 256
+_SPREAD = "spread"
+"""Of the latency, beside the two targets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,21 +134,33 @@ class KernelBank:
 
     def prices(self, numbers: Numbers, models: LayerModels, model: str) -> NDArray[np.float64]:
         """Seconds or joules of the rows, as ``models`` predict them, shape (n,)."""
-        key = model, models.target.name
+        missing = self._missing((model, models.target.name), numbers)
+        if len(missing):
+            predict = models.predict_s if models.target is LATENCY else models.predict_j
+            self._prices[model, models.target.name][missing] = predict(self.table(missing), model)
+        self.misses += len(missing)
+        self.hits += len(numbers) - len(missing)
+        return self._prices[model, models.target.name][numbers]
+
+    def spreads(
+        self, numbers: Numbers, models: LayerModels, model: str, spread: ErrorSpread
+    ) -> NDArray[np.float64]:
+        """How far off the seconds of the rows may be, as ``spread`` tells, shape (n,)."""
+        missing = self._missing((model, _SPREAD), numbers)
+        if len(missing):
+            latency_s = self.prices(missing, models, model)
+            found = spread.kernel_spread(self.table(missing), latency_s, models)
+            self._prices[model, _SPREAD][missing] = found
+        return self._prices[model, _SPREAD][numbers]
+
+    def _missing(self, key: tuple[str, str], numbers: Numbers) -> Numbers:
+        """The rows of which that number is not known yet, each once; there is room for it then."""
         known = self._prices.get(key)
         if known is None:
             known = self._prices[key] = np.full(len(self._values), np.nan)
         self._used[numbers] = self._tick
-        found = known[numbers]
-        is_missing = np.isnan(found)
-        missing = np.unique(numbers[is_missing]) if is_missing.any() else numbers[:0]
-        if len(missing):
-            predict = models.predict_s if models.target is LATENCY else models.predict_j
-            known[missing] = predict(self.table(missing), model)
-            found = known[numbers]
-        self.misses += len(missing)
-        self.hits += len(numbers) - len(missing)
-        return found
+        is_missing = np.isnan(known[numbers])
+        return np.unique(numbers[is_missing]) if is_missing.any() else numbers[:0]
 
     def flags(self, numbers: Numbers, models: LayerModels) -> list[KernelFlags]:
         """What ``models`` say of the rows beside their price; the same models each time."""

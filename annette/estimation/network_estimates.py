@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annette.errors import UsageError
-from annette.estimation.estimate import Coverage, Estimate, KernelEstimate
+from annette.estimation.bounds import kernel_bounds, network_bounds
+from annette.estimation.end_to_end import end_to_end_s
+from annette.estimation.estimate import Coverage, Estimate, Interval, KernelEstimate
 from annette.estimation.exact_sum import sum_by_network
 from annette.estimation.kernel_bank import KernelFlags
 from annette.estimation.network_kernels import KernelFinder, MappedNetwork
@@ -21,7 +23,6 @@ from annette.graph.network import Network
 from annette.graph.network_state import pack, unpack
 from annette.models.kernel_table import COLUMN_INDEX
 from annette.models.layer_models import MODEL_NAMES, LayerModels
-from annette.models.network_overhead import overhead_terms
 from annette.models.target import ENERGY, LATENCY
 from annette.parallel import require_jobs, run_as_done
 
@@ -142,6 +143,7 @@ class _Asked:
         if platform.overhead is not None:
             index = np.zeros(len(numbers), dtype=np.int64)
             whole_s = float(_whole_s(platform, numbers, index, latency_s, 1, model)[0])
+        interval, intervals = self._intervals(model, latency_s, whole_s)
         return Estimate(
             network=network.name,
             network_id=network.id,
@@ -149,12 +151,31 @@ class _Asked:
             device=platform.device.name,
             model=model,
             latency_s=whole_s,
+            interval=interval,
             overhead_s=None if platform.overhead is None else whole_s - kernels_s,
             energy_j=None if energy_j is None else _sum(energy_j),
-            kernels=_priced(kernels, latency_s, energy_j, flags, bank.rows(numbers)),
+            kernels=_priced(kernels, latency_s, energy_j, flags, bank.rows(numbers), intervals),
             eliminated_layers=gone,
             coverage=_coverage(kernels, latency_s, flags),
         )
+
+    def _intervals(
+        self, model: str, latency_s: NDArray[np.float64], whole_s: float
+    ) -> tuple[Interval | None, Sequence[Interval | None]]:
+        """The interval of the network, and those of its kernels."""
+        platform, (_, _, numbers) = self._platform, self._mapped
+        spread = None if platform.intervals is None else platform.intervals.models.get(model)
+        if spread is None or not len(numbers):
+            return None, [None] * len(numbers)
+        bank = platform.memory.bank
+        spreads = bank.spreads(numbers, platform.layer_models, model, spread)
+        index = np.zeros(len(numbers), dtype=np.int64)
+        (low,), (high,) = network_bounds(
+            spread, np.array([whole_s]), latency_s, spreads, bank.families(numbers), index
+        )
+        ends = zip(*(side.tolist() for side in kernel_bounds(spread, latency_s, spreads)), strict=True)
+        kernels = [Interval(low_s=below, high_s=above) for below, above in ends]
+        return Interval(low_s=float(low), high_s=float(high)), kernels
 
 
 def _sum(values: NDArray[np.float64]) -> float:
@@ -170,15 +191,10 @@ def _whole_s(
     model: str,
 ) -> NDArray[np.float64]:
     """The networks' seconds from end to end, from their kernels' seconds."""
-    if platform.overhead is None:
-        return sum_by_network(index, latency_s, n_networks)
     bank = platform.memory.bank
-    keys = bank.families(numbers)
-    names = sorted(set(keys))
-    codes = {name: code for code, name in enumerate(names)}
-    place = index * len(names) + np.array([codes[key] for key in keys], dtype=np.int64)
-    family_s = sum_by_network(place, latency_s, n_networks * len(names)).reshape(n_networks, len(names))
-    return platform.overhead.network_s(overhead_terms(family_s, names, bank.rows(numbers), index), model)
+    return end_to_end_s(
+        platform.overhead, latency_s, bank.families(numbers), bank.rows(numbers), index, n_networks, model
+    )
 
 
 def _kernels_in(mapped: MappedNetwork, model: MappingModel) -> list[_Kernel]:
@@ -222,6 +238,7 @@ def _priced(
     energy_j: NDArray[np.float64] | None,
     flags: Sequence[KernelFlags],
     rows: NDArray[np.float64],
+    intervals: Sequence[Interval | None],
 ) -> tuple[KernelEstimate, ...]:
     ops, moved = rows[:, _OPS].tolist(), rows[:, _MOVED].sum(axis=1).tolist()
     joules = itertools.repeat(None, len(latency_s)) if energy_j is None else energy_j.tolist()
@@ -238,9 +255,10 @@ def _priced(
             is_out_of_range=flag.is_out_of_range,
             ops=round(n_ops),
             memory_bytes=round(n_bytes),
+            interval=interval,
         )
-        for kernel, seconds, energy, flag, n_ops, n_bytes in zip(
-            kernels, latency_s.tolist(), joules, flags, ops, moved, strict=True
+        for kernel, seconds, energy, flag, n_ops, n_bytes, interval in zip(
+            kernels, latency_s.tolist(), joules, flags, ops, moved, intervals, strict=True
         )
     )
 
@@ -335,7 +353,7 @@ def _estimate_chunk(
         index = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
         numbers = np.concatenate([np.empty(0, dtype=np.int64), *parts])
         prices = memory.bank.prices(numbers, models_of(platform, target), model)
-        if target == LATENCY.name:
+        if target == LATENCY.name and platform.overhead is not None:
             found = _whole_s(platform, numbers, index, prices, len(parts), model)
         else:
             found = sum_by_network(index, prices, len(parts))

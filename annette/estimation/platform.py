@@ -26,6 +26,7 @@ from annette.graph.mapping import Mapping
 from annette.graph.network import Network
 from annette.measurement import DeviceInfo
 from annette.models.generator import PlatformParts
+from annette.models.intervals import INTERVALS_FILE, Intervals
 from annette.models.layer_models import MODEL_NAMES, LayerModels
 from annette.models.mapping_model import MappingModel
 from annette.models.network_overhead import NetworkOverhead
@@ -76,6 +77,8 @@ class Platform:
     """Predict joules for kernels; ``None``: the campaign carried no energy."""
     overhead: NetworkOverhead | None = None
     """What a network takes beyond its kernels; ``None``: a network takes the sum of its kernels."""
+    intervals: Intervals | None = None
+    """How far off its latencies are; ``None``: it was trained before platforms knew."""
     memory: PlatformMemory = field(default_factory=PlatformMemory, init=False, repr=False, compare=False)
     """Kernels and estimates asked for before."""
 
@@ -102,6 +105,7 @@ class Platform:
             metrics=MappingProxyType(dict(parts.metrics)),
             energy_models=parts.energy_models,
             overhead=parts.overhead,
+            intervals=parts.intervals,
         )
 
     @classmethod
@@ -136,6 +140,7 @@ class Platform:
         except UnicodeDecodeError as err:
             raise StoreError(f"{folder / MAPPING_FILE}: not text: {err}; train the platform again") from err
         where = folder / MANIFEST_NAME
+        intervals = files.pop(INTERVALS_FILE, None)
         energy = {name: files.pop(name) for name in list(files) if name.startswith(_ENERGY_PREFIX)}
         energy = {name.removeprefix(_ENERGY_PREFIX): data for name, data in energy.items()}
         return cls(
@@ -148,6 +153,7 @@ class Platform:
             metrics=MappingProxyType(read_table(manifest, "metrics", where)),
             energy_models=LayerModels.from_files(energy) if energy else None,
             overhead=NetworkOverhead.from_json(manifest["overhead"]) if "overhead" in manifest else None,
+            intervals=None if intervals is None else Intervals.from_bytes(intervals),
         )
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -163,6 +169,8 @@ class Platform:
     def to_files(self) -> tuple[dict[str, Any], dict[str, bytes]]:
         """The manifest and the other files by name."""
         files = self.layer_models.to_files()
+        if self.intervals is not None:
+            files[INTERVALS_FILE] = self.intervals.to_bytes()
         units = dict(UNITS)
         if self.energy_models is not None:
             units["energy"] = "J"

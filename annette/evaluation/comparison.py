@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annette.errors import AnnetteError
+from annette.estimation.bounds import Bounds, kernel_bounds, network_bounds
+from annette.estimation.end_to_end import end_to_end_s
 from annette.estimation.exact_sum import sum_by_network
 from annette.estimation.platform import Platform
 from annette.graph.mapping import Mapping as LayerMapping
@@ -66,6 +68,10 @@ class NetworkResult:
     """Joules, > 0; ``None``: the device does not tell."""
     predicted_j: tuple[tuple[str, float], ...] = ()
     """Joules by layer model; none for a platform without energy."""
+    intervals_s: tuple[tuple[str, float, float], ...] = ()
+    """Lower and upper ends of the 90 % intervals by layer model; none where the platform knows of none."""
+    covered_kernels: tuple[tuple[str, int], ...] = ()
+    """By layer model how many of the compared kernels lie in their own intervals."""
 
     def to_dict(self) -> dict[str, object]:
         """The result as JSON types; errors of kernels are left to the summary."""
@@ -81,6 +87,7 @@ class NetworkResult:
             "measured_s": self.measured_s,
             "spread_fraction": self.spread_fraction,
             **{f"{model}_s": seconds for model, seconds in self.predicted_s},
+            **{f"{model}_interval_s": [low, high] for model, low, high in self.intervals_s},
             "measured_j": self.measured_j,
             **{f"{model}_j": joules for model, joules in self.predicted_j},
             "measured_kernels": self.measured_kernels,
@@ -139,25 +146,65 @@ def _predict(
         if len(pairs) > 1:
             return [result for pair in pairs for result in _predict(platform, [pair])]
         return (FailedNetwork(name=pairs[0][0].network.name, error=f"cannot be predicted: {err}"),)
-    return _results(pairs, table, kernels_s, kernels_j)
+    whole_s = {
+        model: end_to_end_s(
+            platform.overhead,
+            values,
+            table.families if platform.overhead is not None else (),
+            table.values,
+            table.network_index,
+            table.n_networks,
+            model,
+        )
+        for model, values in kernels_s.items()
+    }
+    ends = _intervals(platform, table, kernels_s, whole_s)
+    return _results(pairs, table, kernels_s, whole_s, kernels_j, ends)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """The ends of one layer model's intervals."""
+
+    kernels: Bounds
+    networks: Bounds
+
+
+def _intervals(
+    platform: Platform,
+    table: KernelTable,
+    kernels_s: Mapping[str, NDArray[np.float64]],
+    total_s: Mapping[str, NDArray[np.float64]],
+) -> dict[str, _Ends]:
+    """By layer model, where the platform knows of any."""
+    found = {}
+    for model, spread in platform.intervals.models.items() if platform.intervals is not None else ():
+        values = kernels_s[model]
+        spreads = spread.kernel_spread(table, values, platform.layer_models)
+        networks = network_bounds(
+            spread, total_s[model], values, spreads, table.families, table.network_index
+        )
+        found[model] = _Ends(kernel_bounds(spread, values, spreads), networks)
+    return found
 
 
 def _results(
     pairs: Sequence[tuple[MeasuredNetwork, LayerMapping]],
     table: KernelTable,
     kernels_s: Mapping[str, NDArray[np.float64]],
+    total_s: Mapping[str, NDArray[np.float64]],
     kernels_j: Mapping[str, NDArray[np.float64]],
+    ends: Mapping[str, _Ends],
 ) -> Iterator[NetworkResult]:
     macs = np.bincount(table.network_index, table.column("macs"), table.n_networks)
-    total_s = {model: _totals(table, values) for model, values in kernels_s.items()}
     total_j = {model: _totals(table, values) for model, values in kernels_j.items()}
     start = 0
     for number, (item, mapping) in enumerate(pairs):
         rows = slice(start, start + len(mapping.kernels))
         start = rows.stop
-        exact, compared, sums = _kernel_errors(
-            item.measurement, mapping, {model: values[rows] for model, values in kernels_s.items()}
-        )
+        exact, compared = _compare_kernels(item.measurement, mapping)
+        at = np.flatnonzero(~np.isnan(compared)) + rows.start
+        timed_s = compared[at - rows.start]
         measured = item.measurement.kernels
         yield NetworkResult(
             name=item.network.name,
@@ -171,11 +218,23 @@ def _results(
             measured_kernels=None if measured is None else len(measured),
             exact_kernels=exact,
             predicted_kernels=len(mapping.kernels),
-            compared_kernels=compared,
-            kernel_error_sums=sums,
+            compared_kernels=len(at),
+            kernel_error_sums=tuple(
+                (model, float(np.abs(values[at] / timed_s - 1.0).sum()))
+                for model, values in kernels_s.items()
+                if len(at)
+            ),
             measured_j=item.measurement.energy_j or None,
             predicted_j=tuple(
                 (model, float(values[number])) for model, values in total_j.items() if values[number] > 0
+            ),
+            intervals_s=tuple(
+                (model, float(both.networks[0][number]), float(both.networks[1][number]))
+                for model, both in ends.items()
+            ),
+            covered_kernels=tuple(
+                (model, int(((both.kernels[0][at] <= timed_s) & (timed_s <= both.kernels[1][at])).sum()))
+                for model, both in ends.items()
             ),
         )
 
@@ -184,23 +243,21 @@ def _totals(table: KernelTable, values: NDArray[np.float64]) -> NDArray[np.float
     return sum_by_network(table.network_index, values, table.n_networks)
 
 
-def _kernel_errors(
-    measurement: Measurement, mapping: LayerMapping, predicted_s: Mapping[str, NDArray[np.float64]]
-) -> tuple[int | None, int, tuple[tuple[str, float], ...]]:
-    """How many kernels were predicted exactly, how many of them are compared, and their errors by model."""
+def _compare_kernels(
+    measurement: Measurement, mapping: LayerMapping
+) -> tuple[int | None, NDArray[np.float64]]:
+    """How many kernels were predicted exactly, and the measured seconds of each predicted one, > 0.
+
+    nan for a kernel that does not exist on the device or took no measurable time.
+    """
     measured = measurement.mapping
     if measured is None or measurement.kernels is None:
-        return None, 0, ()
+        return None, np.full(len(mapping.kernels), np.nan)
     flags = exact_kernels(measured, mapping)
     timed_s = {
         item.kernel.key: item.latency_s
         for item, flag in zip(measurement.kernels, flags, strict=True)
         if flag and item.latency_s > 0
     }
-    known_s = [timed_s.get(kernel.key) for kernel in mapping.kernels]
-    rows = [row for row, seconds in enumerate(known_s) if seconds is not None]
-    truth_s = np.array([known_s[row] for row in rows], dtype=np.float64)
-    sums = tuple(
-        (model, float(np.abs(values[rows] / truth_s - 1.0).sum())) for model, values in predicted_s.items()
-    )
-    return sum(flags), len(rows), sums if rows else ()
+    known_s = [timed_s.get(kernel.key, np.nan) for kernel in mapping.kernels]
+    return sum(flags), np.array(known_s, dtype=np.float64)

@@ -10,6 +10,7 @@ import numpy as np
 
 from annette.errors import AnnetteError, UsageError
 from annette.estimation.platform import Platform
+from annette.evaluation.interval_score import IntervalScore, score_intervals
 from annette.evaluation.metrics import accuracy
 from annette.evaluation.repeats import Repeats
 from annette.models.layer_models import MODEL_NAMES
@@ -39,6 +40,8 @@ class KernelScore:
     """Seconds; >= 0."""
     predicted_s: float
     """Seconds by the ``mixed`` model; > 0."""
+    interval_s: tuple[float, float] | None = None
+    """Ends of its 90 % interval; ``None`` where the platform knows of none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +75,9 @@ class NetworkScore:
     """Joules, > 0; ``None``: the device does not tell."""
     predicted_j: Mapping[str, float] = field(default_factory=dict)
     """Joules by layer model, with the predicted mapping; empty for a platform without energy."""
+    intervals_s: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Ends of the 90 % interval by layer model, with the predicted mapping; empty where the platform knows of
+    none."""
 
     def to_dict(self) -> dict[str, object]:
         """The score as JSON types, without the single kernels."""
@@ -89,6 +95,7 @@ class NetworkScore:
             "predicted_kernels": self.predicted_kernels,
             "measured_j": self.measured_j,
             "predicted_j": dict(self.predicted_j),
+            "intervals_s": {model: list(ends) for model, ends in self.intervals_s.items()},
         }
 
 
@@ -167,6 +174,26 @@ class RecordedEvaluation:
             spearman=found.spearman,
         )
 
+    def interval_score(self, group: str | None = None, *, model: str = "mixed") -> IntervalScore | None:
+        """How good the intervals are, with the predicted mapping; ``None`` where there are none."""
+        rows = [
+            (item.measured_s, item.predicted_s[model], *item.intervals_s[model])
+            for item in self.of(group)
+            if model in item.intervals_s
+        ]
+        return score_intervals(*zip(*rows, strict=True)) if rows else None
+
+    def kernel_coverage(self, group: str | None = None) -> float | None:
+        """Share of the executed kernels in the intervals of the ``mixed`` model; ``None`` without any."""
+        known = [
+            (kernel.interval_s, kernel.measured_s)
+            for item in self.of(group)
+            for kernel in item.kernels
+            if kernel.interval_s is not None and kernel.measured_s > 0
+        ]
+        inside = sum(ends[0] <= seconds <= ends[1] for ends, seconds in known)
+        return inside / len(known) if known else None
+
     def mapping(self, group: str | None = None) -> dict[str, object]:
         """How well whole networks are mapped: kernels predicted exactly, and those that do not exist."""
         known = [item for item in self.of(group) if item.measured_kernels is not None]
@@ -201,6 +228,9 @@ class RecordedEvaluation:
         for way in ("lookup", "repeat"):
             figures = self.figures(group, way=way)
             ways[way] = None if figures is None else figures.to_dict()
+        scores = {model: self.interval_score(group, model=model) for model in MODEL_NAMES}
+        ways["intervals"] = {model: item.to_dict() for model, item in scores.items() if item is not None}
+        ways["kernel_coverage"] = self.kernel_coverage(group)
         return {"mapping": self.mapping(group), **ways}
 
     def to_frame(self) -> pandas.DataFrame:
@@ -312,6 +342,7 @@ def _score(platform: Platform, record: Record, known: Repeats) -> NetworkScore:
                 unit=item.unit,
                 measured_s=seen.latency_s,
                 predicted_s=item.latency_s,
+                interval_s=None if item.interval is None else (item.interval.low_s, item.interval.high_s),
             )
             for item, seen in zip(oracle["mixed"].kernels, measurement.kernels or (), strict=True)
         )
@@ -330,4 +361,9 @@ def _score(platform: Platform, record: Record, known: Repeats) -> NetworkScore:
         kernels=kernels,
         measured_j=measurement.energy_j or None,
         predicted_j={model: item.energy_j for model, item in predicted.items() if item.energy_j},
+        intervals_s={
+            model: (item.interval.low_s, item.interval.high_s)
+            for model, item in predicted.items()
+            if item.interval is not None
+        },
     )

@@ -16,6 +16,7 @@ from annette.benchmark.campaign import check_jobs
 from annette.errors import MeasurementError, UsageError
 from annette.estimation.platform import Platform
 from annette.evaluation.comparison import FailedNetwork, NetworkResult
+from annette.evaluation.interval_score import IntervalScore, score_intervals
 from annette.evaluation.metrics import Accuracy, accuracy
 from annette.evaluation.predictions import PredictionTable
 from annette.evaluation.ranking import Ranking
@@ -103,6 +104,26 @@ class Evaluation:
             return None
         return sum(dict(item.kernel_error_sums).get(model, 0.0) for item in self.networks) / compared
 
+    def interval_score(self, model: str, group: str | None = None) -> IntervalScore | None:
+        """How good the intervals of one layer model are; ``None`` where the platform knows of none.
+
+        Of the networks of one suite, or of all for ``None``.
+        """
+        rows = [
+            (item.measured_s, dict(item.predicted_s)[model], low, high)
+            for item in self.networks
+            for name, low, high in item.intervals_s
+            if name == model and group in (None, item.group)
+        ]
+        return score_intervals(*zip(*rows, strict=True)) if rows else None
+
+    def kernel_coverage(self, model: str) -> float | None:
+        """Share of the exactly predicted kernels that lie in their intervals; ``None`` without any."""
+        known = [item for item in self.networks if model in dict(item.covered_kernels)]
+        compared = sum(item.compared_kernels for item in known)
+        covered = sum(dict(item.covered_kernels)[model] for item in known)
+        return covered / compared if compared else None
+
     def to_dict(self) -> dict[str, object]:
         """The evaluation as JSON types; seconds and joules everywhere, errors as fractions.
 
@@ -113,9 +134,17 @@ class Evaluation:
         energy = {model: value.to_dict() for model, value in found.items() if value is not None}
         table = self.table()
         models = {
-            model: {**figures, "kernel_mape": self.kernel_mape(model)}
+            model: {
+                **figures,
+                "kernel_mape": self.kernel_mape(model),
+                "interval": self._interval(model),
+                "kernel_coverage": self.kernel_coverage(model),
+            }
             for model, figures in table.models_to_dict().items()
         }
+        groups = table.groups_to_dict()
+        for group, part in groups.items():
+            part["intervals"] = {model: self._interval(model, group) for model in models}
         return {
             "schema_version": EVALUATION_SCHEMA_VERSION,
             "platform": self.platform,
@@ -126,11 +155,15 @@ class Evaluation:
             "mapping_accuracy": self.mapping_accuracy,
             "surplus_kernels": self.surplus_kernels,
             "models": models,
-            "groups": table.groups_to_dict(),
+            "groups": groups,
             "energy": {"models": energy} if energy else None,
             "networks": [item.to_dict() for item in self.networks],
             "failed": [{"name": item.name, "error": item.error} for item in self.failed],
         }
+
+    def _interval(self, model: str, group: str | None = None) -> dict[str, object] | None:
+        score = self.interval_score(model, group)
+        return None if score is None else score.to_dict()
 
 
 def evaluate_suite(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import xgboost
 
-__all__ = ["BoostedFit", "BoostingGrid", "Configuration", "fit_boosted", "group_folds"]
+__all__ = ["BoostedFit", "BoostingGrid", "Configuration", "fit_boosted", "group_folds", "predict_left_out"]
 
 
 _ROUNDS_TOLERANCE = 1.01
@@ -120,6 +120,42 @@ def fit_boosted(
         n_rounds=n_rounds,
         held_out=tried[chosen].held_out,
     )
+
+
+def predict_left_out(
+    matrix: NDArray[np.float32],
+    target: NDArray[np.float64],
+    folds: NDArray[np.int64],
+    feature_names: tuple[str, ...],
+    fit: BoostedFit,
+    *,
+    seed: int,
+    weights: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    """What models like ``fit`` say of rows that they were not fitted to, shape (n_rows,).
+
+    Parameters
+    ----------
+    matrix, target, feature_names, weights
+        As `fit_boosted`.
+    folds : ndarray of shape (n_rows,)
+        Each fold but -1 is predicted from all other rows; rows of fold -1 are never left out and get nan.
+    fit : BoostedFit
+        Its hyperparameters are taken, and nothing is looked for.
+    """
+    import xgboost
+
+    said = np.full(len(target), np.nan)
+    for fold in np.unique(folds[folds >= 0]):
+        rows, others = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
+        booster = _train(
+            matrix[others], target[others], feature_names, fit.configuration, fit.n_rounds, seed,
+            weights=_part(weights, others),
+        )  # fmt: skip
+        said[rows] = booster.predict(
+            xgboost.DMatrix(matrix[rows], feature_names=list(feature_names), nthread=1)
+        )
+    return said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

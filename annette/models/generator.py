@@ -16,8 +16,11 @@ from annette.errors import ModelError
 from annette.graph.mapping import Mapping
 from annette.graph.network import Network
 from annette.measurement import DeviceInfo
+from annette.models.held_out_networks import held_out_networks
+from annette.models.interval_fit import fit_intervals
+from annette.models.intervals import Intervals
 from annette.models.kernel_table import build_kernel_table
-from annette.models.layer_fit import fit_layer_models
+from annette.models.layer_fit import fit_layer_models, fit_with_held_out
 from annette.models.layer_models import MODEL_NAMES, LayerModels
 from annette.models.mapping_lessons import seen_mappings
 from annette.models.mapping_model import MappingModel, exact_kernels, fit_mapping_model
@@ -25,10 +28,18 @@ from annette.models.network_overhead import MIN_NETWORKS, NetworkOverhead, fit_o
 from annette.models.training import energy_data, training_data
 from annette.store.campaign import CampaignStore, Record
 from annette.store.codec import device_to_json, measurement_to_json
-from annette.store.records import WHOLE_NETWORK
+from annette.store.records import TIMED_IN, WHOLE_NETWORK
 
-__all__ = ["PlatformParts", "cross_validate_mapping", "generate_platform", "network_overhead"]
+__all__ = [
+    "TRAINED_NETWORKS",
+    "PlatformParts",
+    "cross_validate_mapping",
+    "generate_platform",
+    "network_overhead",
+]
 
+TRAINED_NETWORKS = "trained_networks"
+"""Among the metrics: names of the networks whose kernels were timed inside them, or that were timed whole."""
 MIN_MEASUREMENTS = 20
 """Fewer measured networks than this cannot carry a platform."""
 MAPPING_FOLDS = 3
@@ -54,6 +65,8 @@ class PlatformParts:
     """``None``: the measurements carry no energy, or too few of them."""
     overhead: NetworkOverhead | None = None
     """``None``: no networks' end-to-end times beside their kernels."""
+    intervals: Intervals | None = None
+    """How far off the latencies are."""
 
 
 def generate_platform(
@@ -93,16 +106,16 @@ def generate_platform(
     taught, taught_groups = seen_mappings(measured)
     mapping_model = fit_mapping_model(taught, groups=taught_groups)
     stage("cross-validating the mapping")
-    mapping_metrics = cross_validate_mapping(observations, groups)
+    predicted = _held_out_mappings(observations, groups)
     stage("fitting the layer models")
     data = training_data(measured, store.device)
-    layer_models = fit_layer_models(data, seed=seed)
+    layer_models, held_out = fit_with_held_out(data, seed=seed)
     metrics: dict[str, object] = {
         "planned_networks": store.summary().planned,
         "measured_networks": len(measured),
         "failed_networks": len(records) - len(measured),
         "measured_kernels": len(data),
-        "mapping": mapping_metrics,
+        "mapping": _score_mappings(observations, predicted),
     }
     energy, energy_models = energy_data(data), None
     if energy is not None:
@@ -114,8 +127,14 @@ def generate_platform(
     overhead = network_overhead(measured, mapping_model, layer_models, store.device)
     if overhead is not None:
         metrics["overhead"] = {"networks": overhead.n_networks, "mape": dict(overhead.error)}
+    tagged = (record.task.tag(TIMED_IN) or record.task.tag(WHOLE_NETWORK) for record in measured)
+    if names := sorted({name for name in tagged if name is not None}):
+        metrics[TRAINED_NETWORKS] = names
+    stage("calibrating the intervals")
+    networks = held_out_networks(measured, predicted, store.device)
     return PlatformParts(
         overhead=overhead,
+        intervals=fit_intervals(data, layer_models, held_out, networks),
         name=name or store.device.name,
         description=store.device.description,
         device=store.device,
@@ -178,8 +197,15 @@ def cross_validate_mapping(
         ``kernels``, ``exact_kernels``, ``exact_fraction`` (None if nothing could be held out), and
         ``surplus_kernels``: predicted ones that the device does not have.
     """
+    return _score_mappings(observations, _held_out_mappings(observations, groups))
+
+
+def _held_out_mappings(
+    observations: Sequence[tuple[Network, Mapping]], groups: Sequence[str]
+) -> dict[int, Mapping]:
+    """By its number the mapping of each network of several layers, by a model that did not see its group."""
     fold_of = _group_folds(groups)
-    n_kernels = n_exact = n_surplus = 0
+    found: dict[int, Mapping] = {}
     for fold in range(MAPPING_FOLDS):
         fitted = [number for number, group in enumerate(groups) if fold_of[group] != fold]
         held_out = [
@@ -192,12 +218,19 @@ def cross_validate_mapping(
         model = fit_mapping_model(
             [observations[number] for number in fitted], groups=[groups[number] for number in fitted]
         )
-        for number in held_out:
-            network, mapping = observations[number]
-            predicted = model.predict(network)
-            exact = exact_kernels(mapping, predicted)
-            n_kernels, n_exact = n_kernels + len(exact), n_exact + sum(exact)
-            n_surplus += len(predicted.kernels) - sum(exact)
+        found.update({number: model.predict(observations[number][0]) for number in held_out})
+    return dict(sorted(found.items()))
+
+
+def _score_mappings(
+    observations: Sequence[tuple[Network, Mapping]], predicted: MappingType[int, Mapping]
+) -> dict[str, object]:
+    """What `cross_validate_mapping` returns, of predicted mappings."""
+    n_kernels = n_exact = n_surplus = 0
+    for number, mapping in predicted.items():
+        exact = exact_kernels(observations[number][1], mapping)
+        n_kernels, n_exact = n_kernels + len(exact), n_exact + sum(exact)
+        n_surplus += len(mapping.kernels) - sum(exact)
     fraction = n_exact / n_kernels if n_kernels else None
     return {
         "kernels": n_kernels,

@@ -20,7 +20,7 @@ from annette.models.target import ENERGY, LATENCY, Target
 from annette.store.campaign import Record
 from annette.store.records import TIMED_IN, WHOLE_NETWORK
 
-__all__ = ["TrainingData", "clock_weights", "energy_data", "share_weights", "training_data"]
+__all__ = ["TrainingData", "clock_weights", "energy_data", "kernel_rows", "share_weights", "training_data"]
 
 _HALF_WEIGHT_S = 1.5e-6
 """A kernel this short counts half: profiles resolve whole microseconds, 0.2 us after averaging, and what the
@@ -189,6 +189,24 @@ def training_data(records: Iterable[Record], device: DeviceInfo) -> TrainingData
         energy_j=energy_j if np.isfinite(energy_j).any() else None,
     )
     return data
+
+
+def kernel_rows(records: Iterable[Record]) -> list[NDArray[np.int64] | None]:
+    """Of each record the row that each of its kernels is in `training_data` of the same records.
+
+    -1 for a kernel that took no measurable time; ``None`` for a record that is left out.
+    """
+    found: list[NDArray[np.int64] | None] = []
+    next_row = 0
+    for record in records:
+        measured = _measured_kernels(record)
+        if measured is None:
+            found.append(None)
+            continue
+        took = np.array([statistics.median(runs) > 0 for runs in measured[1]], dtype=bool)
+        found.append(np.where(took, next_row + np.cumsum(took) - 1, -1))
+        next_row += int(took.sum())
+    return found
 
 
 def share_weights(latency_s: NDArray[np.float64], networks: Sequence[str]) -> NDArray[np.float64]:

@@ -1,0 +1,68 @@
+"""Where latencies are expected to lie: the ends of 90 % intervals, of kernels and of networks as sums."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annette.estimation.exact_sum import sum_by_network
+from annette.models.intervals import ErrorSpread
+
+__all__ = ["Bounds", "kernel_bounds", "network_bounds"]
+
+Bounds = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Lower and upper ends, in seconds."""
+
+
+def kernel_bounds(
+    spread: ErrorSpread, latency_s: NDArray[np.float64], spreads: NDArray[np.float64]
+) -> Bounds:
+    """The bounds of kernels, shape (n_kernels,) each.
+
+    Parameters
+    ----------
+    spread : ErrorSpread
+        Of the layer model.
+    latency_s, spreads : ndarray of shape (n_kernels,)
+        Seconds and spread of each kernel.
+    """
+    return _around(latency_s, spread.kernel_reaches(spreads))
+
+
+def network_bounds(
+    spread: ErrorSpread,
+    network_s: NDArray[np.float64],
+    latency_s: NDArray[np.float64],
+    spreads: NDArray[np.float64],
+    families: Sequence[str],
+    network_index: NDArray[np.int64],
+) -> Bounds:
+    """The bounds of networks, shape (n_networks,) each; the same bits for one network as for many.
+
+    Parameters
+    ----------
+    spread : ErrorSpread
+        Of the layer model.
+    network_s : ndarray of shape (n_networks,)
+        Seconds of each network.
+    latency_s, spreads : ndarray of shape (n_kernels,)
+        Seconds and spread of each kernel.
+    families : sequence of n_kernels str
+        Their family keys.
+    network_index : ndarray of shape (n_kernels,)
+        Which network a kernel belongs to.
+    """
+    n_networks, names = len(network_s), sorted(set(families))
+    codes = {name: code for code, name in enumerate(names)}
+    doubt_s = latency_s * spreads
+    place = network_index * len(names) + np.array([codes[name] for name in families], dtype=np.int64)
+    sums = sum_by_network(place, doubt_s, n_networks * len(names)).reshape(n_networks, len(names))
+    squares = sum_by_network(network_index, doubt_s**2, n_networks)
+    return _around(network_s, spread.network_reaches(spread.network_spread(network_s, sums, squares)))
+
+
+def _around(latency_s: NDArray[np.float64], reaches: NDArray[np.float64]) -> Bounds:
+    factor = np.exp(reaches)
+    return latency_s / factor, latency_s * factor

@@ -1,0 +1,74 @@
+"""Intervals of estimates: around the estimate, kept with the platform, absent where it has none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import annette
+from annette.estimation.platform import Platform
+from annette.models.layer_models import MODEL_NAMES
+from annette.zoo.registry import zoo_network
+
+NAMES = ("resnet18", "mobilenet_v2", "vit_tiny")
+
+
+@pytest.mark.parametrize("model", MODEL_NAMES)
+@pytest.mark.parametrize("name", NAMES)
+def test_intervals_hold_the_estimate(small_platform: Platform, name: str, model: str) -> None:
+    estimate = small_platform.estimate(zoo_network(name), model=model)
+    parts = [(estimate.latency_s, estimate.interval)]
+    parts += [(kernel.latency_s, kernel.interval) for kernel in estimate.kernels]
+    for latency_s, interval in parts:
+        assert interval is not None
+        assert 0 < interval.low_s < latency_s < interval.high_s
+        assert interval.low_s * interval.high_s == pytest.approx(latency_s**2)
+
+
+def test_a_network_is_surer_than_its_kernels_are_together(small_platform: Platform) -> None:
+    estimate = small_platform.estimate(zoo_network("resnet18"))
+    assert small_platform.intervals is not None
+    assert estimate.interval is not None
+    reaches = small_platform.intervals.models["mixed"]
+    high = sum(kernel.interval.high_s for kernel in estimate.kernels if kernel.interval is not None)
+    scale = reaches.network_reach / reaches.kernel_reach
+    assert estimate.interval.high_s / estimate.latency_s < (high / estimate.latency_s) ** max(scale, 1.0)
+
+
+def test_what_the_platform_does_not_know_makes_the_interval_wide(small_platform: Platform) -> None:
+    known, unknown = (small_platform.estimate(zoo_network(name)) for name in ("resnet18", "vit_tiny"))
+    assert known.interval is not None
+    assert unknown.interval is not None
+    assert unknown.coverage.generic_fraction > known.coverage.generic_fraction
+    widths = [item.interval.high_s / item.latency_s for item in (known, unknown) if item.interval is not None]
+    assert widths[1] > widths[0]
+
+
+def test_json_and_frame_carry_the_intervals(small_platform: Platform) -> None:
+    estimate = small_platform.estimate(zoo_network("resnet18"))
+    assert estimate.interval is not None
+    document = estimate.to_dict()
+    assert document["interval_s"] == [estimate.interval.low_s, estimate.interval.high_s]
+    frame = estimate.to_frame()
+    assert (frame["low_s"] < frame["latency_s"]).all()
+    assert (frame["latency_s"] < frame["high_s"]).all()
+
+
+def test_a_folder_keeps_them_and_one_without_loads(small_platform: Platform, tmp_path: Path) -> None:
+    network = zoo_network("resnet18")
+    small_platform.save(tmp_path / "with")
+    assert (tmp_path / "with" / "intervals.json").is_file()
+    assert (
+        annette.load(tmp_path / "with").estimate(network).interval
+        == small_platform.estimate(network).interval
+    )
+    replace(small_platform, intervals=None).save(tmp_path / "without")
+    assert not (tmp_path / "without" / "intervals.json").exists()
+    estimate = annette.load(tmp_path / "without").estimate(network)
+    assert estimate.latency_s == small_platform.estimate(network).latency_s
+    assert estimate.interval is None
+    assert {kernel.interval for kernel in estimate.kernels} == {None}
+    assert estimate.to_dict()["interval_s"] is None
+    assert "low_s" not in estimate.to_frame()
