@@ -23,7 +23,7 @@ __all__ = ["view_estimate"]
 BOUNDS = ("compute", "memory", "overhead", "host")
 """Those that have a colour of their own."""
 _TITLES = {"solid": "solid", "check": "check", "unreliable": "do not rely"}
-_LEFT, _TOP, _RIGHT, _BOTTOM = 76.0, 16.0, 844.0, 330.0
+_LEFT, _TOP, _RIGHT, _BOTTOM = 92.0, 16.0, 844.0, 330.0
 _TIMELINE_ROW = 34.0
 _MOST_WHAT_IF = 12
 
@@ -40,6 +40,7 @@ def view_estimate(document: Mapping[str, Any]) -> dict[str, Any]:
         "timeline": _timeline(document),
         "roofline": _roofline(document),
         "roofs": _roofs(document["roofs"]),
+        "has_moves_only": any(not _intensity(item)[0] for item in kernels),
         "shares": [(name, _shares(name, document["shares"][name])) for name in ("family", "bound", "unit")],
         "kernels": _kernel_table(document),
         "what_if": _what_if(document["what_if"]),
@@ -64,7 +65,7 @@ def _facts(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         facts.append(("energy", format_joules(document["energy_j"]), "sum over the kernels"))
     if document["latency_s"] > 0:
         rate = 2 * work["macs"] / document["latency_s"]
-        facts.append(("rate", format_rate(rate, "ops"), f"{1 / document['latency_s']:.3g} inferences/s"))
+        facts.append(("rate", format_rate(rate, "ops"), format_rate(1 / document["latency_s"], "inferences")))
     count = format_number(len(document["kernels"]), "kernel")
     gone = f", {len(document['eliminated_layers'])} vanish" if document["eliminated_layers"] else ""
     facts.append(("kernels", str(len(document["kernels"])), f"of {work['layers']} layers{gone}"))
@@ -143,7 +144,7 @@ def _timeline(document: Mapping[str, Any]) -> Figure:
     kernels = document["kernels"]
     units = [row["name"] for row in document["shares"]["unit"]]
     bottom = _TOP + _TIMELINE_ROW * max(len(units), 1)
-    x = linear([0.0, document["kernels_s"]], _LEFT + 30, _RIGHT, format_seconds, from_zero=True)
+    x = linear([0.0, document["kernels_s"]], _LEFT + 14, _RIGHT, format_seconds, from_zero=True)
     bars, scale = [], (x.end - x.start) / (x.high - x.low)
     for number, item in enumerate(kernels):
         top = _TOP + _TIMELINE_ROW * units.index(item["unit"]) + 3

@@ -48,10 +48,9 @@ def test_the_figures_of_the_page_are_the_studies() -> None:
         json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
         for name in ("report_speed", "what_if_accuracy")
     )
-    assert (
-        f"off by {100 * near['mean_error']:.1f} % on the mean and by {100 * near['worst_error']:.1f} % at worst, "
-        f"that of a single kernel by {100 * near['worst_kernel_error']:.0f} % at worst"
-    ) in PAGE
+    mean, worst, kernel = (100 * near[f"{name}_error"] for name in ("mean", "worst", "worst_kernel"))
+    assert f"off by {mean:.1f} % on the mean and by {worst:.1f} % at worst" in PAGE
+    assert f"that of a single kernel by {kernel:.0f} % at worst" in PAGE
     assert f"{found['kernels']:,} kernels gives a file of {found['page_bytes'] / 1e6:.1f} MB" in PAGE
     assert found["met"]
     assert found["open_s"] < 0.8
