@@ -101,7 +101,9 @@ def check(
 def _print(answer: BudgetCheck) -> None:
     found, budget = answer.estimate, answer.budget
     outcome = "within the budget" if answer.passed else "NOT within the budget"
-    print_line(f"{found.network} on {found.platform}: {outcome}", bold=True)
+    print_line(
+        f"{found.network} on {found.platform}: {outcome}", bold=True, tone="good" if answer.passed else "bad"
+    )
     interval = "-"
     if found.interval is not None:
         interval = f"{format_seconds(found.interval.low_s)} to {format_seconds(found.interval.high_s)}"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any, Protocol
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
@@ -32,6 +33,8 @@ __all__ = [
 
 _FOLDED = 16
 """Columns that text may be folded to in a narrow terminal."""
+_LONGEST_BAR, _SHORTEST_BAR = 24, 8
+_TONES = {"good": "green", "doubtful": "yellow", "bad": "red"}
 PIPE_WIDTH = 160
 """Columns when the output is not a terminal, so that pipes and files get whole lines."""
 
@@ -65,22 +68,47 @@ def print_json(document: object) -> None:
     print(json.dumps(document, indent=2, allow_nan=False))
 
 
-def print_line(text: str = "", *, bold: bool = False) -> None:
-    """One line of text on stdout."""
-    _console().print(_printable(text), style="bold" if bold else None, soft_wrap=True)
+def print_line(text: str = "", *, bold: bool = False, tone: str | None = None) -> None:
+    """One line of text on stdout; on a terminal wrapped at words, wrapped lines of a list indented further.
+
+    ``tone`` colours it where there is colour: ``good``, ``doubtful`` or ``bad``.
+    """
+    console = _console()
+    style = " ".join(filter(None, ("bold" if bold else "", _TONES[tone] if tone else "")))
+    for line in _wrapped(text, console):
+        console.print(_printable(line), style=style or None, soft_wrap=True)
+
+
+def _wrapped(text: str, console: Console) -> list[str]:
+    """The lines as they stand, or on a terminal cut at words to its width."""
+    lines = text.split("\n")
+    if not console.is_terminal:
+        return lines
+    wrapped: list[str] = []
+    for line in lines:
+        indent = " " * (len(line) - len(line.lstrip(" ")))
+        hanging = f"{indent}    " if indent else ""
+        wrapped += textwrap.wrap(
+            line, max(console.width, _FOLDED), subsequent_indent=hanging, break_long_words=False,
+            break_on_hyphens=False, drop_whitespace=True,
+        ) or [""]  # fmt: skip
+    return wrapped
 
 
 def error_line(text: str) -> None:
     """One line on stderr that says what went wrong."""
     line = one_line(" ".join(text.split()))
-    _console(stderr=True).print(f"[red]error:[/red] {_printable(line)}", soft_wrap=True)
+    _print_marked("error", "red", line)
 
 
 def note_line(text: str) -> None:
     """One line on stderr that says what to be aware of."""
-    _console(stderr=True).print(
-        f"[yellow]note:[/yellow] {_printable(' '.join(text.split()))}", soft_wrap=True
-    )
+    _print_marked("note", "yellow", " ".join(text.split()))
+
+
+def _print_marked(mark: str, color: str, line: str) -> None:
+    """One line on stderr behind a coloured word; never cut, since people search for what it says."""
+    _console(stderr=True).print(f"[{color}]{mark}:[/{color}] {_printable(line)}", soft_wrap=True)
 
 
 def print_table(
@@ -90,25 +118,73 @@ def print_table(
     left: int = 1,
     title: str | None = None,
     bold_last: int = 0,
+    bars: Sequence[float] = (),
 ) -> None:
-    """A table on stdout: the first ``left`` columns are aligned left, the others right."""
+    """A table on stdout: the first ``left`` columns are aligned left, the others right.
+
+    Where a terminal is too narrow, names in front of numbers are cut to one line, and text in the other
+    columns is folded; numbers are never cut. Of ``bars`` (>= 0, one a row) the largest fills what is left of
+    a wide terminal.
+    """
+    console = _console()
+    cells = [[_printable(cell.replace("\n", " ")) for cell in row] for row in (columns, *rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+    gaps = 2 * (len(widths) - 1)
+    if console.is_terminal and 0 < left < len(widths):
+        _narrow(widths, left, console.width - gaps)
+        cells = [[_cut(row[0], widths[0]), *row[1:]] for row in cells]
+    room = console.width - sum(widths) - gaps - 2 if console.is_terminal and any(bars) else 0
+    drawn = _draw_bars(bars, min(room, _LONGEST_BAR), console) if room >= _SHORTEST_BAR else ()
     table = Table(
         title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold"
     )
-    for index, column in enumerate(columns):
+    for index, column in enumerate(cells[0]):
         if index < left:
-            table.add_column(escape(column), justify="left", overflow="fold")
+            table.add_column(column, justify="left", overflow="fold")
         else:
-            table.add_column(escape(column), justify="right", no_wrap=True)
-    for index, row in enumerate(rows):
+            table.add_column(column, justify="right", no_wrap=True)
+    if drawn:
+        table.add_column("", justify="left", no_wrap=True, style="cyan")
+    for index, row in enumerate(cells[1:]):
         style = "bold" if index >= len(rows) - bold_last else None
-        table.add_row(*(_printable(cell.replace("\n", " ")) for cell in row), style=style)
-    console = _console()
-    cells = [[_printable(cell) for cell in row] for row in (columns, *rows)]
-    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
-    least = sum(min(width, _FOLDED) for width in widths[:left]) + sum(widths[left:]) + 2 * (len(widths) - 1)
-    console.width = max(console.width, least)  # a terminal wraps long lines; numbers are never cut
-    console.print(table)
+        table.add_row(*row, *drawn[index : index + 1], style=style)
+    least = sum(min(width, _FOLDED) for width in widths[:left]) + sum(widths[left:]) + gaps
+    console.width = max(console.width, least)  # a terminal wraps long lines
+    if console.is_terminal:
+        console.print(table)
+        return
+    with console.capture() as capture:
+        console.print(table)
+    console.out("\n".join(line.rstrip() for line in capture.get().splitlines()), highlight=False)
+
+
+def _narrow(widths: list[int], left: int, room: int) -> None:
+    """Take from the widest of the left columns what is too much for the room, as far as they may shrink."""
+    while sum(widths) > room and max(widths[:left]) > _FOLDED:
+        widths[widths.index(max(widths[:left]))] -= 1
+
+
+def _cut(text: str, width: int) -> str:
+    """The text on so many columns, with dots where something was left out; cut text is no markup."""
+    if cell_len(text) <= width:
+        return text
+    return f"{set_cell_size(text, width - 2).rstrip()}.."
+
+
+def _draw_bars(values: Sequence[float], width: int, console: Console) -> tuple[str, ...]:
+    """Bars of which the longest has ``width`` columns, in eighths where the terminal can show them."""
+    largest = max(values)
+    fine = (console.encoding or "").lower().startswith("utf")
+    drawn = []
+    for value in values:
+        eighths = round(8 * width * value / largest)
+        full, rest = divmod(eighths, 8)
+        drawn.append(
+            "\u2588" * full + (" \u258f\u258e\u258d\u258c\u258b\u258a\u2589"[rest] if rest else "")
+            if fine
+            else "#" * full
+        )
+    return tuple(drawn)
 
 
 @contextmanager

@@ -9,6 +9,12 @@ import typer
 
 from annette.cli.completion import complete_suite
 from annette.cli.console import OutputFormat, print_json, print_line, print_table, progress_bar
+from annette.cli.evaluate_kernels import (
+    ColumnsOption,
+    KernelTableOption,
+    NetworksOption,
+    evaluate_kernel_table,
+)
 from annette.cli.evaluate_ranking import MODEL_TITLES, format_rank, print_groups, print_ranking
 from annette.cli.evaluate_recorded import (
     ColumnOption,
@@ -55,6 +61,9 @@ def evaluate(
     space: SpaceOption = None,
     unit: UnitIfGiven = None,
     quality: QualityOption = None,
+    kernel_table: KernelTableOption = None,
+    columns: ColumnsOption = None,
+    networks: NetworksOption = None,
     seed: Annotated[
         int | None,
         typer.Option(
@@ -68,13 +77,24 @@ def evaluate(
 
     Energies are compared as well where both the device and the platform know them. With 40 networks or more
     it is also shown what a search that trusts the predictions would find. Instead of measuring a suite,
-    latencies that others recorded on a real device can be read from a CSV or Parquet file.
+    latencies that others recorded on a real device can be read from a CSV or Parquet file, and end-to-end
+    times from a kernel table as annette import takes it.
 
     Example: annette evaluate --platform zcu102-dpu --suite classic12
     """
-    if (suite is None) == (table is None):
-        raise UsageError("expected either --suite, networks to measure, or --recorded-table, a file")
-    if table is None:
+    if sum(source is not None for source in (suite, table, kernel_table)) != 1:
+        raise UsageError(
+            "expected one of --suite, networks to measure, --recorded-table and --kernel-table, files"
+        )
+    if kernel_table is None and (columns is not None or networks is not None):
+        raise UsageError("--columns and --networks belong to --kernel-table")
+    if kernel_table is not None:
+        if column or space or quality or unit or seed is not None:
+            raise UsageError(
+                "--device-column, --space, --unit, --quality-column and --seed say nothing of --kernel-table"
+            )
+        document = evaluate_kernel_table(platform, kernel_table, columns, networks=networks, device=device)
+    elif table is None:
         if column or space or quality or unit:
             raise UsageError(
                 "--device-column, --space, --unit and --quality-column belong to --recorded-table"
@@ -94,7 +114,7 @@ def evaluate(
         )
     if output is OutputFormat.JSON:
         print_json(document)
-    elif table is None:
+    elif table is None or kernel_table is not None:
         print_evaluation(document)
     else:
         print_table_evaluation(document)

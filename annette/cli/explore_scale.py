@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from annette.cli.completion import complete_network
 from annette.cli.console import OutputFormat, print_json, print_line, print_table
 from annette.cli.explore_options import ConventionOption, SumOption, open_products
 from annette.cli.options import BatchOption, FormatOption, ShapeOption, require_writable, write_output
@@ -23,7 +24,10 @@ _DEFAULT_BANDWIDTHS = "16,32,64,128,256,512,1024,free"
 _Networks = Annotated[
     list[str],
     typer.Option(
-        "--network", "-n", help="An ONNX file, zoo:NAME, or a topology of SCALE-Sim (.csv); may be repeated."
+        "--network",
+        "-n",
+        help="An ONNX file, zoo:NAME, or a topology of SCALE-Sim (.csv); may be repeated.",
+        autocompletion=complete_network,
     ),
 ]
 _Macs = Annotated[

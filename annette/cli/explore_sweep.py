@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from annette.cli.completion import complete_network
 from annette.cli.console import OutputFormat, note_line, print_json, print_line, print_table, progress_bar
 from annette.cli.options import (
     BatchOption,
@@ -40,7 +41,12 @@ def sweep(
     device: DeviceOption,
     networks: Annotated[
         list[str],
-        typer.Option("--network", "-n", help="An ONNX file or zoo:NAME; may be repeated."),
+        typer.Option(
+            "--network",
+            "-n",
+            help="An ONNX file or zoo:NAME; may be repeated.",
+            autocompletion=complete_network,
+        ),
     ],
     vary: Annotated[
         list[str],

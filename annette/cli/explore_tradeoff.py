@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from annette.cli.completion import complete_device, complete_network
 from annette.cli.console import OutputFormat, note_line, print_json, print_line, print_table, progress_bar
 from annette.cli.options import FormatOption, JobsOption, open_accelerator_argument, open_network_argument
 from annette.errors import HardwareError, UsageError
@@ -32,6 +33,7 @@ def tradeoff(
             "-d",
             help="A simulated accelerator with a table of energies: a preset or a YAML file; may be "
             "repeated. By default every such preset.",
+            autocompletion=complete_device,
         ),
     ] = None,
     suites: Annotated[
@@ -46,6 +48,7 @@ def tradeoff(
             "--network",
             "-n",
             help="An ONNX file or zoo:NAME; may be repeated. In place of suites unless they are named too.",
+            autocompletion=complete_network,
         ),
     ] = None,
     out: Annotated[

@@ -31,7 +31,7 @@ def print_kernels(kernels: Sequence[Mapping[str, Any]], total_s: float, *, show_
         for kernel in shown
     ]
     columns = ("kernel", "family", "unit", "bound", "latency", "share", *(("energy",) if has_energy else ()))
-    print_table(columns, rows, left=4)
+    print_table(columns, rows, left=4, bars=[kernel["latency_s"] for kernel in shown])
     if len(shown) < len(kernels):
         rest_s = total_s - sum(kernel["latency_s"] for kernel in shown)
         print_line(

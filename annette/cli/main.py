@@ -29,6 +29,7 @@ from annette.cli import (
     suggest,
     train,
 )
+from annette.cli.completion import join_bash_words
 from annette.cli.console import error_line
 from annette.errors import AnnetteError, UsageError
 
@@ -91,6 +92,7 @@ def run() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the caller
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
+    join_bash_words(os.environ)
     sys.exit(exit_code(sys.argv[1:]))
 
 

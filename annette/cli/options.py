@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -10,6 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from annette.cli.completion import (
+    complete_device,
+    complete_model,
+    complete_network,
+    complete_plan,
+    complete_platform,
+)
 from annette.cli.console import OutputFormat, note_line
 from annette.errors import AnnetteError, HardwareError, UsageError
 from annette.graph.network import Network
@@ -46,7 +54,10 @@ __all__ = [
 NetworkArgument = Annotated[
     str,
     typer.Argument(
-        metavar="NETWORK", help="An ONNX file, or zoo:NAME with parameters: zoo:mobilenet_v2,width=0.5"
+        metavar="NETWORK",
+        help="An ONNX file, zoo:NAME with parameters (zoo:mobilenet_v2,width=0.5), or a JSON graph of the "
+        "original ANNETTE.",
+        autocompletion=complete_network,
     ),
 ]
 DeviceOption = Annotated[
@@ -55,14 +66,26 @@ DeviceOption = Annotated[
         "--device",
         "-d",
         help="A device: zcu102-dpu, simulator:FILE.yaml, onnxruntime, replay:RUN.db (see annette devices).",
+        autocompletion=complete_device,
     ),
 ]
 PlatformOption = Annotated[
     str,
-    typer.Option("--platform", "-p", help="A trained platform: a name (see annette platforms) or a folder."),
+    typer.Option(
+        "--platform",
+        "-p",
+        help="A trained platform: a name (see annette platforms) or a folder.",
+        autocompletion=complete_platform,
+    ),
 ]
 ModelOption = Annotated[
-    str, typer.Option("--model", "-m", help="roofline, refined_roofline, statistical or mixed.")
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        help="roofline, refined_roofline, statistical or mixed.",
+        autocompletion=complete_model,
+    ),
 ]
 FormatOption = Annotated[
     OutputFormat, typer.Option("--format", "-f", help="Tables for people, or one JSON document, in seconds.")
@@ -71,7 +94,10 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everythi
 JobsOption = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes to work with.")]
 # The names as the folder has them: what `list_plans` lists, without reading every plan for each command.
 _PLANS = ", ".join(sorted(path.stem for path in resource_folder("plans").glob("*.yaml")))
-PlanOption = Annotated[str, typer.Option("--plan", help=f"A campaign plan: {_PLANS}, or a YAML file.")]
+PlanOption = Annotated[
+    str,
+    typer.Option("--plan", help=f"A campaign plan: {_PLANS}, or a YAML file.", autocompletion=complete_plan),
+]
 StoreOption = Annotated[
     Path, typer.Option("--store", "-s", help="The campaign's file; an existing one is continued.")
 ]
@@ -268,5 +294,7 @@ def check_model(model: str) -> str:
     from annette.models.layer_models import MODEL_NAMES
 
     if model not in MODEL_NAMES:
-        raise UsageError(f"--model {model}: no such layer model; expected one of {', '.join(MODEL_NAMES)}")
+        near = difflib.get_close_matches(model, MODEL_NAMES, n=1)
+        hint = f"did you mean {near[0]}? There are" if near else "expected one of"
+        raise UsageError(f"--model {model}: no such layer model; {hint} {', '.join(MODEL_NAMES)}")
     return model

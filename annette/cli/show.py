@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from annette.cli.calibrated import show_calibrated
+from annette.cli.completion import complete_target
 from annette.cli.console import OutputFormat, print_json, print_line, print_table
 from annette.cli.options import BatchOption, FormatOption, ShapeOption, open_network_argument
 from annette.errors import UsageError
@@ -35,6 +36,7 @@ def show(
         typer.Argument(
             metavar="WHAT",
             help="A platform (name or folder), a network (zoo:NAME, ONNX file), or simulator:NAME_OR_FILE.",
+            autocompletion=complete_target,
         ),
     ],
     shape: ShapeOption = None,
