@@ -1,0 +1,50 @@
+"""Seconds of whole networks: their kernels' together, and where it is known what comes beyond these."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annette.estimation.exact_sum import sum_by_network
+from annette.models.network_overhead import NetworkOverhead, overhead_terms
+
+__all__ = ["end_to_end_s"]
+
+
+def end_to_end_s(
+    overhead: NetworkOverhead | None,
+    latency_s: NDArray[np.float64],
+    families: Sequence[str],
+    values: NDArray[np.float64],
+    network_index: NDArray[np.int64],
+    n_networks: int,
+    model: str,
+) -> NDArray[np.float64]:
+    """Seconds of networks from end to end, shape (n_networks,); the same bits for one network as for many.
+
+    Parameters
+    ----------
+    overhead : NetworkOverhead or None
+        What networks take beyond their kernels; ``None``: nothing.
+    latency_s : ndarray of shape (n_kernels,)
+        Seconds of each kernel by the layer model.
+    families : sequence of n_kernels str
+        Their family keys.
+    values : ndarray of shape (n_kernels, n_columns)
+        Their rows of a kernel table.
+    network_index : ndarray of shape (n_kernels,)
+        Which network a kernel belongs to.
+    n_networks : int
+        Number of networks.
+    model : str
+        The layer model.
+    """
+    if overhead is None:
+        return sum_by_network(network_index, latency_s, n_networks)
+    names = sorted(set(families))
+    codes = {name: code for code, name in enumerate(names)}
+    place = network_index * len(names) + np.array([codes[name] for name in families], dtype=np.int64)
+    family_s = sum_by_network(place, latency_s, n_networks * len(names)).reshape(n_networks, len(names))
+    return overhead.network_s(overhead_terms(family_s, names, values, network_index), model)
