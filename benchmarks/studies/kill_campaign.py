@@ -193,14 +193,16 @@ def two_at_once(folder: Path, plan: Path) -> dict[str, Any]:
     def one(told: int) -> int:
         errors = io.StringIO()
         with contextlib.redirect_stderr(errors):
-            code = run_campaign(plan, path, told, pause_s=0.05)
+            code = run_campaign(plan, path, told, pause_s=0.01)
         os.write(told, f"ERROR {errors.getvalue()}".encode())
         return code
 
     first, pipe = forked(one)
     select.select([pipe], [], [])
+    os.kill(first, signal.SIGSTOP)  # so that it holds the store for as long as the second tries
     second, other = forked(one)
     refused, code = told_until(other, second, None)
+    os.kill(first, signal.SIGCONT)
     said, first_code = told_until(pipe, first, None)
     reported = dict(line.split(" ", 1) for line in said.partition("ERROR ")[0].splitlines())
     found = stored(path)
