@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from annette.cli.console import OutputFormat, print_json, print_line, print_table
+from annette.cli.console import OutputFormat, print_json, print_line, print_table, verdict_tone
 from annette.cli.options import (
     BatchOption,
     FormatOption,
@@ -115,7 +115,8 @@ def _print(answer: BudgetCheck) -> None:
     print_table(("", "predicted", "90 % interval", "limit", "used"), [row for row in rows if row])
     if budget.upper_end:
         print_line("the upper end of the interval is what is compared")
-    print_line(f"verdict: {' '.join((found.verdict.title, *found.verdict.reasons))}")
+    verdict = found.verdict
+    print_line(f"verdict: {' '.join((verdict.title, *verdict.reasons))}", tone=verdict_tone(verdict.level))
 
 
 def _row(

@@ -29,6 +29,7 @@ __all__ = [
     "print_table",
     "progress_bar",
     "stages",
+    "verdict_tone",
 ]
 
 _FOLDED = 16
@@ -77,6 +78,17 @@ def print_line(text: str = "", *, bold: bool = False, tone: str | None = None) -
     style = " ".join(filter(None, ("bold" if bold else "", _TONES[tone] if tone else "")))
     for line in _wrapped(text, console):
         console.print(_printable(line), style=style or None, soft_wrap=True)
+
+
+def verdict_tone(level: str) -> str:
+    """The tone of a verdict's level, for `print_line`.
+
+    Examples
+    --------
+    >>> verdict_tone("check")
+    'doubtful'
+    """
+    return {"solid": "good", "check": "doubtful"}.get(level, "bad")
 
 
 def _wrapped(text: str, console: Console) -> list[str]:

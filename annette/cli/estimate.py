@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from annette.cli.calibrated import estimate_calibrated
-from annette.cli.console import OutputFormat, print_json, print_line
+from annette.cli.console import OutputFormat, print_json, print_line, verdict_tone
 from annette.cli.kernels import print_kernels
 from annette.cli.options import (
     BatchOption,
@@ -85,7 +85,7 @@ def estimate(
         f"{_interval(document['interval_s'])}{energy}",
         bold=True,
     )
-    print_line(_verdict(answer.verdict))
+    print_line(_verdict(answer.verdict), tone=verdict_tone(answer.verdict.level))
     print_line(
         f"{model} model; {format_count(work.macs, 'MAC')}, {format_count(work.params)} parameters "
         f"({format_bytes(work.weight_bytes)} in the file), {len(graph.layers)} layers in "

@@ -314,7 +314,7 @@ def test_an_interrupt_is_one_line_and_130(annette: Any, monkeypatch: pytest.Monk
     def interrupt(name: str) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("annette.load", interrupt)
+    monkeypatch.setattr("annette.estimation.catalogue.load_platform", interrupt)
     answer = annette("estimate", "zoo:lenet5", "-p", "zcu102-dpu")
     assert (answer.code, answer.out, answer.err.count("\n")) == (130, "", 1)
     assert "interrupted" in answer.err
