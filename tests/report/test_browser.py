@@ -230,3 +230,10 @@ def test_an_evaluation_shows_one_layer_model_at_a_time(
     opened.page.fill("#filter", "second")
     assert opened.text("#filter-count") == "12 of 24"
     opened.page.close()
+
+
+def test_a_narrow_window_is_enough(estimate: Opened) -> None:
+    estimate.page.set_viewport_size({"width": 390, "height": 800})
+    assert estimate.page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    assert estimate.page.locator("#graph").bounding_box()["height"] <= 400
+    estimate.page.set_viewport_size({"width": 1280, "height": 900})
