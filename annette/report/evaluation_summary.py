@@ -47,7 +47,7 @@ def summarise_evaluation(document: Mapping[str, Any], where: str = "evaluation")
     if not is_evaluation(document):
         raise UsageError(f"{where}: found no evaluation, expected what annette evaluate --format json prints")
     models = [name for name in MODEL_NAMES if name in _mapping(document["models"], f"{where}: models")]
-    if not models or not isinstance(document["networks"], list) or not document["networks"]:
+    if not models or not _list(document["networks"], f"{where}: networks"):
         raise UsageError(f"{where}: found no networks or no layer models, expected at least one of each")
     figures = {name: _figures(document["models"][name], f"{where}: models: {name}") for name in models}
     factors = {name: figures[name].get("scale_factor") or 1.0 for name in models}
@@ -74,7 +74,7 @@ def summarise_evaluation(document: Mapping[str, Any], where: str = "evaluation")
         "networks": networks,
         "failed": [
             {"name": str(item.get("name", "")), "error": str(item.get("error", ""))}
-            for item in document.get("failed") or ()
+            for item in _list(document.get("failed"), f"{where}: failed")
             if isinstance(item, Mapping)
         ],
         "mapping_accuracy": _number(document.get("mapping_accuracy"), f"{where}: mapping_accuracy"),
@@ -87,6 +87,13 @@ def _mapping(value: object, where: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise UsageError(f"{where}: found {type(value).__name__}, expected an object by name")
     return value
+
+
+def _list(value: object, where: str) -> list[Any]:
+    """The list; an empty one where there is nothing."""
+    if value is not None and not isinstance(value, list):
+        raise UsageError(f"{where}: found {type(value).__name__}, expected a list")
+    return value or []
 
 
 def _number(value: object, where: str) -> float | None:

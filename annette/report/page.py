@@ -98,13 +98,15 @@ def _require_kind(document: Mapping[str, Any]) -> str:
 def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(_FOLDER / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["limit"] = limit
+    return environment
 
 
 def _asset(*names: str) -> Any:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import annette
 from annette.errors import UsageError
@@ -21,6 +23,11 @@ from annette.report.evaluation_summary import summarise_evaluation
 from annette.report.page import render_page
 
 Evaluations = Callable[[int], dict[str, Any]]
+ANYTHING = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20), st.just("\ud800</script>"),
+    st.just([1]), st.just({"mixed": 1}), st.just({"a": {"models": {}}}), st.just(["x" * 3000]),
+    st.just(1e308), st.just(1e-320),
+)  # fmt: skip
 LONG = "layer_" * 1700
 STYLE = (Path(page_module.__file__).parent / "assets" / "page.css").read_text(encoding="utf-8")
 
@@ -150,6 +157,28 @@ def test_a_wrong_evaluation_is_refused_in_a_line(
     with pytest.raises(UsageError) as caught:
         summarise_evaluation({**evaluation_document(2), **change})
     assert message in str(caught.value)
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_an_evaluation_holds_it_is_a_page_or_one_line(
+    evaluation_document: Evaluations, data: st.DataObject
+) -> None:
+    document: Any = evaluation_document(2)
+    place, key = document, data.draw(st.sampled_from(sorted(document)))
+    while isinstance(place[key], dict | list) and place[key] and data.draw(st.booleans()):
+        place = place[key]
+        key = data.draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))
+    place[key] = data.draw(ANYTHING)
+    html, refusal = "", ""
+    try:
+        html = render_page(summarise_evaluation(document, "answer.json"))
+    except UsageError as error:
+        refusal = str(error)
+    assert "\n" not in refusal
+    assert len(refusal) < 300
+    assert bool(refusal) != bool(html.encode("utf-8"))
+    assert Reader(html).tags["script"] == bool(html)
 
 
 def test_a_recorded_table_is_scaled_by_its_factors(evaluation_document: Evaluations) -> None:
