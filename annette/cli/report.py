@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from annette.cli.console import print_line, stages
+from annette.cli.console import OutputFormat, print_json, print_line, stages
 from annette.cli.options import (
     BatchOption,
+    FormatOption,
     ModelOption,
     ShapeOption,
     check_model,
@@ -67,6 +68,7 @@ def report(
     ] = None,
     shape: ShapeOption = None,
     batch: BatchOption = None,
+    form: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Write one HTML file that shows WHAT; it needs no network and no annette to be read.
 
@@ -81,7 +83,10 @@ def report(
     require_writable("--output", output)
     kind = _kind(what, platform)
     if kind == "network":
-        _report_network(what, platform, output, model=model, device=device, shapes=shape, batch=batch)
+        document = _report_network(
+            what, platform, output, model=model, device=device, shapes=shape, batch=batch
+        )
+        _print_answer(document, form)
         return
     if platform is not None or device is not None or shape or batch is not None or model != "mixed":
         name = "a campaign's store" if kind == "campaign" else "an evaluation"
@@ -89,8 +94,8 @@ def report(
             f"{what}: is {name}; --platform, --model, --device, --shape and --batch are for networks"
         )
     document = _campaign_document(what) if kind == "campaign" else _evaluation_document(what)
-    _print_headline(document)
     _write(document, output)
+    _print_answer(document, form)
 
 
 def write_estimate_page(
@@ -118,10 +123,14 @@ def write_estimate_page(
     return document
 
 
-def _print_headline(document: dict[str, Any]) -> None:
+def _print_answer(document: dict[str, Any], form: OutputFormat) -> None:
+    """What the page says first, or all that it shows."""
     from annette.report.page import headline
 
-    print_line(headline(document), bold=True)
+    if form is OutputFormat.JSON:
+        print_json(document)
+    else:
+        print_line(headline(document), bold=True)
 
 
 def _write(document: dict[str, Any], output: Path, option: str = "--output") -> None:
@@ -159,7 +168,7 @@ def _report_network(
     device: str | None,
     shapes: list[str] | None,
     batch: int | None,
-) -> None:
+) -> dict[str, Any]:
     from annette.estimation.catalogue import load_platform
     from annette.report.device import describes
 
@@ -178,7 +187,7 @@ def _report_network(
                 f"trained on {trained.device.name}; expected its description, unchanged"
             )
     estimate = trained.estimate(graph, model=model)
-    _print_headline(write_estimate_page(graph, trained, estimate, output, accelerator=accelerator))
+    return write_estimate_page(graph, trained, estimate, output, accelerator=accelerator)
 
 
 def _campaign_document(what: str) -> dict[str, Any]:

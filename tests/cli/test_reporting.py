@@ -10,6 +10,7 @@ import pytest
 from annette.cli.main import exit_code
 from annette.graph.onnx_writer import write_onnx
 from annette.measurement import DeviceInfo
+from annette.report.page import render_page
 from annette.store.campaign import CampaignStore, PlanRecord
 from annette.zoo.registry import zoo_network
 
@@ -36,6 +37,14 @@ def test_an_estimate_writes_the_same_page_beside_its_answer(capsys: pytest.Captu
     assert exit_code(["estimate", "zoo:lenet5", "-p", "ncs2", "--html", "x.html", "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["network"] == "lenet5"
     assert Path("x.html").read_bytes() == Path("report.html").read_bytes()
+
+
+def test_the_document_behind_the_page_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(["report", "zoo:lenet5", "-p", "onnxruntime-epyc", "--format", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["kind"] == "estimate"
+    assert len(document["graph"]["nodes"]) == len(document["kernels"])
+    assert render_page(document) == Path("report.html").read_text(encoding="utf-8")
 
 
 def test_an_evaluation_and_a_store_are_told_by_their_content(capsys: pytest.CaptureFixture[str]) -> None:
