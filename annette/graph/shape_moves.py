@@ -38,6 +38,8 @@ def _split(case: Case) -> tuple[Result, ...]:
     sizes = case.setting("split", 1)
     if not sizes:
         count = case.number("num_outputs", 0) or len(case.layer.outputs)
+        if count != len(case.layer.outputs):
+            raise case.fail(f"as many outputs as num_outputs, {count}, says")
         uneven = shape[axis] % count
         if uneven and case.layer.attribute("num_outputs") is None:
             raise case.fail(f"an axis {axis} that splits into {count} equal parts")

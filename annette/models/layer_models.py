@@ -31,6 +31,8 @@ MODEL_NAMES = ("roofline", "refined_roofline", "statistical", "mixed")
 """The layer models, from the plainest to the best."""
 
 SCHEMA_VERSION = 1
+_MOST = 1e15
+"""No kernel takes more seconds or joules, by far."""
 INDEX_FILE = "layer_models.json"
 _MAX_FOREST_BYTES = 16 * 1024 * 1024
 
@@ -113,10 +115,10 @@ class LayerModels:
         distinct, inverse = _distinct_rows(table)
         with np.errstate(all="ignore"):  # what overflows is found below
             costs = self._predict_distinct(distinct, model)
-        if not np.isfinite(costs).all():
+        if not (costs <= _MOST).all():  # not a number is none of them either
             raise ModelError(
-                f"layer models: the {model} model of {target.name} gives a number that is not finite; "
-                "the platform is damaged: restore a copy or train it again"
+                f"layer models: the {model} model of {target.name} gives a number that is not finite, or "
+                "beyond all kernels; the platform is damaged: restore a copy or train it again"
             )
         return costs if inverse is None else costs[inverse]
 

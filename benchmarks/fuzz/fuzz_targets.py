@@ -323,7 +323,10 @@ def _store_change(rng: random.Random, data: bytes, others: Sequence[bytes]) -> b
             case["bytes"].append([place, base64.b64encode(piece).decode()])
         else:
             table, column = rng.choice(_COLUMNS)
-            case["rows"].append([table, column, rng.randrange(28), rng.getrandbits(32)])
+            number = rng.randrange(28) if table != "campaign" else 0
+            value = _changed_value(rng, _stored_value(case["store"], table, column, number))
+            kept = {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+            case["rows"].append([table, column, number, kept])
     return json.dumps(case).encode()
 
 
@@ -335,6 +338,17 @@ _COLUMNS = [
     *(("measurements", name) for name in ("result", "error", "seed", "visits", "visit", "ordinal",
     "reference_s")),
 ]  # fmt: skip
+
+
+@cache
+def _stored_value(store: str, table: str, column: str, number: int) -> Any:
+    """What stands in a row of a recorded store."""
+    with contextlib.closing(sqlite3.connect(EXAMPLES / store)) as connection:
+        names = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+        if column not in names:
+            return None
+        row = connection.execute(f"SELECT {column} FROM {table} LIMIT 1 OFFSET ?", (number,)).fetchone()
+        return None if row is None else row[0]
 
 
 def _run_store(case: bytes, folder: Path) -> None:
@@ -375,11 +389,11 @@ def _write_store(case: dict[str, Any], path: Path) -> None:
     ):
         connection.execute("PRAGMA journal_mode = DELETE")
         connection.execute("PRAGMA ignore_check_constraints = ON")
-        for table, column, number, seed in case["rows"]:
-            query = f"SELECT rowid, {column} FROM {table} LIMIT 1 OFFSET ?"
-            row = connection.execute(query, (number if table != "campaign" else 0,)).fetchone()
+        for table, column, number, kept in case["rows"]:
+            value = base64.b64decode(kept["base64"]) if isinstance(kept, dict) else kept
+            query = f"SELECT rowid FROM {table} LIMIT 1 OFFSET ?"
+            row = connection.execute(query, (number,)).fetchone()
             if row is not None:
-                value = _changed_value(random.Random(seed), row[1])
                 connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (value, row[0]))
     data = bytearray(path.read_bytes())
     for place, text in case["bytes"]:
@@ -402,7 +416,8 @@ def _changed_value(rng: random.Random, value: Any) -> Any:
         return zlib.compress(mutate_json(rng, zlib.decompress(value)))
     if isinstance(value, str) and value[:1] in ("{", "["):
         return mutate_json(rng, value.encode()).decode("utf-8", "replace")
-    return mutate_tree(rng, value)
+    changed = mutate_tree(rng, value)
+    return changed if isinstance(changed, str | int | float | None) else str(changed)
 
 
 def _bytes_change(rng: random.Random, data: bytes, others: Sequence[bytes]) -> bytes:
