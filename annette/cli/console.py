@@ -177,10 +177,14 @@ def _narrow(widths: list[int], left: int, room: int) -> None:
 
 
 def _cut(text: str, width: int) -> str:
-    """The text on so many columns, with dots where something was left out; cut text is no markup."""
+    """The text on so many columns, with dots in its middle: names differ at their ends."""
     if cell_len(text) <= width:
         return text
-    return f"{set_cell_size(text, width - 2).rstrip()}.."
+    last = (width - 2) // 3
+    tail = text[-last:]
+    while cell_len(tail) > last:
+        tail = tail[1:]
+    return f"{set_cell_size(text, width - 2 - last).rstrip()}..{tail}"
 
 
 def _draw_bars(values: Sequence[float], width: int, console: Console) -> tuple[str, ...]:
