@@ -34,7 +34,8 @@ def load(name_or_path: str | PathLike[str]) -> Platform | CalibratedModel:
     StoreError
         If it is damaged or of another schema version.
     """
-    from annette.estimation.catalogue import is_calibrated, load_platform
+    from annette.estimation.catalogue import load_platform
+    from annette.store.calibrated_folder import is_calibrated
 
     if is_calibrated(name_or_path):
         from annette.calibration.codec import load_calibrated

@@ -20,7 +20,7 @@ from annette.calibration.prior import Prior
 from annette.calibration.residual import Residual
 from annette.calibration.terms import FIXED, Terms
 from annette.errors import StoreError
-from annette.estimation.catalogue import CALIBRATED_FILE
+from annette.store.calibrated_folder import CALIBRATED_FILE
 from annette.store.strict_json import parse_strict_json, shorten
 
 __all__ = [

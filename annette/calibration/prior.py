@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from annette.calibration.features import COUNTS, GROUPS, Contents, KernelKinds, number_kernels
-from annette.estimation.platform import Platform
 from annette.graph.network import Network
+
+if TYPE_CHECKING:
+    from annette.estimation.platform import Platform
 
 __all__ = ["PRIOR_COLUMNS", "Prior", "prior_from_networks"]
 

@@ -156,7 +156,8 @@ def _source(name: str, table: LatencyTable) -> CalibratedModel | Prior:
     """The source that a word means: a column of the table, a folder of a calibrated model, a platform."""
     from annette.calibration.codec import load_calibrated
     from annette.calibration.sources import prior_from_platform, source_from_column
-    from annette.estimation.catalogue import is_calibrated, load_platform
+    from annette.estimation.catalogue import load_platform
+    from annette.store.calibrated_folder import is_calibrated
 
     if name in table.devices:
         return source_from_column(table, name)

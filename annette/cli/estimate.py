@@ -57,8 +57,9 @@ def estimate(
 
     Example: annette estimate zoo:resnet50 --platform zcu102-dpu
     """
-    from annette.estimation.catalogue import is_calibrated, load_platform
+    from annette.estimation.catalogue import load_platform
     from annette.graph.work import network_work
+    from annette.store.calibrated_folder import is_calibrated
 
     check_model(model)
     require_writable("--html", html)

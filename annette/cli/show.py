@@ -50,7 +50,8 @@ def show(
 
     Examples: annette show zcu102-dpu; annette show zoo:resnet18; annette show simulator:ncs2
     """
-    from annette.estimation.catalogue import is_calibrated, load_platform
+    from annette.estimation.catalogue import load_platform
+    from annette.store.calibrated_folder import is_calibrated
 
     if what.startswith("simulator:"):
         if shape or batch is not None:

@@ -11,23 +11,10 @@ from annette.errors import UsageError
 from annette.estimation.platform import Platform, is_platform_name
 from annette.resources import resource_folder
 from annette.store.bundle import MANIFEST_NAME
+from annette.store.calibrated_folder import is_calibrated
 from annette.store.strict_json import parse_strict_json, shorten
 
-__all__ = ["CALIBRATED_FILE", "is_calibrated", "list_platforms", "load_platform"]
-
-CALIBRATED_FILE = "calibrated.json"
-"""In the folder of a device that was calibrated from latencies of whole networks."""
-
-
-def is_calibrated(name_or_path: str | PathLike[str]) -> bool:
-    """Whether a name or a path means a folder that ``annette calibrate`` wrote.
-
-    As for `load_platform`, a name that ships with annette means the platform that ships.
-    """
-    text = str(name_or_path)
-    if is_platform_name(text) and (resource_folder("trained_models") / text / MANIFEST_NAME).is_file():
-        return False
-    return os.path.isfile(os.path.join(name_or_path, CALIBRATED_FILE))
+__all__ = ["list_platforms", "load_platform"]
 
 
 def load_platform(name_or_path: str | PathLike[str]) -> Platform:

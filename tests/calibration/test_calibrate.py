@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.optimize import nnls
 
 from annette.calibration.calibrate import calibrate_networks, calibrate_space, unidentified_terms
 from annette.calibration.design import suggest_architectures
 from annette.calibration.features import COUNTS, count_networks
 from annette.calibration.graphs import open_view
-from annette.calibration.terms import FIXED, Terms, fit_costs
+from annette.calibration.terms import FIXED, Terms, fit_costs, least_above_zero
 from annette.errors import ModelError, UsageError
 from annette.evaluation.metrics import mape, spearman
 from annette.zoo.registry import open_network
@@ -107,6 +108,19 @@ def test_costs_are_never_negative_and_fit_what_has_no_noise(seed: int) -> None:
     assert (found >= 0).all()
     np.testing.assert_allclose(columns @ found, columns @ costs, rtol=1e-3)
     assert (fit_costs(columns, rng.random(40) + 0.1) >= 0).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(1, 40))
+def test_costs_are_those_of_scipy(seed: int, n_samples: int, n_terms: int) -> None:
+    rng = np.random.default_rng(seed)
+    columns, latency_s = rng.random((n_samples, n_terms)), rng.random(n_samples) - 0.2
+    columns[:, n_terms // 2 :] = columns[:, : n_terms - n_terms // 2]  # terms that cannot be told apart
+    found = least_above_zero(columns.T @ columns + 1e-2 * np.eye(n_terms), columns.T @ latency_s)
+    expected, _ = nnls(
+        np.vstack([columns, 0.1 * np.eye(n_terms)]), np.concatenate([latency_s, np.zeros(n_terms)])
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
 def test_terms_that_samples_do_not_tell_apart_are_named() -> None:

@@ -12,7 +12,7 @@ from annette.calibration.calibrate import calibrate_space
 from annette.calibration.calibrated import CalibratedModel
 from annette.calibration.codec import load_calibrated, save_calibrated
 from annette.errors import StoreError
-from annette.estimation.catalogue import is_calibrated
+from annette.store.calibrated_folder import is_calibrated
 from annette.zoo.spaces.registry import open_space
 
 SPACE = open_space("fbnet")
