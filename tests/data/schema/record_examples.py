@@ -2,8 +2,8 @@
 
 Run it when a schema version is raised,
 and keep the old examples: ``python record_examples.py FOLDER``. The store
-``store-1.sqlite`` was written by the commit before 652f17f with the tasks of `chosen_tasks`, the one named
-``store-2.sqlite`` by the commit before the checksums of rows.
+``store-1.sqlite`` was written by the commit before 652f17f with the tasks of `chosen_tasks`, ``store-2.sqlite``
+by the commit before 36efe90; ``store-3.sqlite`` is what ``annette store export`` makes of it.
 """
 
 from __future__ import annotations
