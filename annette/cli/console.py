@@ -134,40 +134,65 @@ def print_table(
 ) -> None:
     """A table on stdout: the first ``left`` columns are aligned left, the others right.
 
-    Where a terminal is too narrow, names in front of numbers are cut to one line, and text in the other
-    columns is folded; numbers are never cut. Of ``bars`` (>= 0, one a row) the largest fills what is left of
-    a wide terminal.
+    Where a terminal is too narrow, names in front of numbers are cut to one line and text in the other
+    columns is folded; if that is not enough, the table is shown in parts with the left columns in each.
+    Numbers are never cut. Of ``bars`` (>= 0, one a row) the largest fills what is left of a wide terminal.
     """
     console = _console()
     cells = [[_printable(cell.replace("\n", " ")) for cell in row] for row in (columns, *rows)]
     widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
-    gaps = 2 * (len(widths) - 1)
-    if console.is_terminal and 0 < left < len(widths):
-        _narrow(widths, left, console.width - gaps)
+    room = console.width - 2 * (len(widths) - 1)
+    has_names = 0 < left < len(widths)
+    if console.is_terminal and has_names:
+        _narrow(widths, left, room)
         cells = [[_cut(row[0], widths[0]), *row[1:]] for row in cells]
-    room = console.width - sum(widths) - gaps - 2 if console.is_terminal and any(bars) else 0
-    drawn = _draw_bars(bars, min(room, _LONGEST_BAR), console) if room >= _SHORTEST_BAR else ()
-    table = Table(
-        title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold"
-    )
-    for index, column in enumerate(cells[0]):
-        if index < left:
-            table.add_column(column, justify="left", overflow="fold")
-        else:
-            table.add_column(column, justify="right", no_wrap=True)
-    if drawn:
-        table.add_column("", justify="left", no_wrap=True, style="cyan")
-    for index, row in enumerate(cells[1:]):
-        style = "bold" if index >= len(rows) - bold_last else None
-        table.add_row(*row, *drawn[index : index + 1], style=style)
-    least = sum(min(width, _FOLDED) for width in widths[:left]) + sum(widths[left:]) + gaps
-    console.width = max(console.width, least)  # a terminal wraps long lines
+    free = room - sum(widths) - 2 if console.is_terminal and any(bars) else 0
+    drawn = _draw_bars(bars, min(free, _LONGEST_BAR), console) if free >= _SHORTEST_BAR else ()
+    parts = [list(range(left, len(widths)))]
+    if console.is_terminal and has_names:
+        parts = _parts(widths, left, console.width)
+    for number, part in enumerate(parts):
+        table = Table(title=None if number else title, title_justify="left", title_style="bold", box=None,
+                      pad_edge=False, header_style="bold")  # fmt: skip
+        shown = [*range(left), *part]
+        for index in shown:
+            if index < left:
+                table.add_column(cells[0][index], justify="left", overflow="fold")
+            else:
+                table.add_column(cells[0][index], justify="right", no_wrap=True)
+        if drawn:
+            table.add_column("", justify="left", no_wrap=True, style="cyan")
+        for at, row in enumerate(cells[1:]):
+            style = "bold" if at >= len(rows) - bold_last else None
+            table.add_row(*(row[index] for index in shown), *drawn[at : at + 1], style=style)
+        if number:
+            console.print()
+        _print_rows(table, console, sum(widths[index] for index in shown) + 2 * (len(shown) - 1))
+
+
+def _print_rows(table: Table, console: Console, width: int) -> None:
+    """A table as wide as its numbers need; in pipes without blanks at the ends of lines."""
     if console.is_terminal:
-        console.print(table)
+        console.print(table, width=max(console.width, width))
         return
+    console.width = max(console.width, width)
     with console.capture() as capture:
         console.print(table)
     console.out("\n".join(line.rstrip() for line in capture.get().splitlines()), highlight=False)
+
+
+def _parts(widths: Sequence[int], left: int, room: int) -> list[list[int]]:
+    """The columns behind the left ones, so many at a time as stand beside those; at least one."""
+    names = sum(widths[:left]) + 2 * (left - 1)
+    parts: list[list[int]] = []
+    used = room
+    for index in range(left, len(widths)):
+        if used + 2 + widths[index] > room:
+            parts.append([])
+            used = names
+        parts[-1].append(index)
+        used += 2 + widths[index]
+    return parts
 
 
 def _narrow(widths: list[int], left: int, room: int) -> None:

@@ -54,6 +54,23 @@ def test_a_table_of_numbers_has_one_line_a_row_and_every_number(terminal: Termin
         assert line.split()[1:4] == [family, *latency.split()]
 
 
+def test_a_table_that_is_too_wide_is_shown_in_parts_with_its_names(terminal: Terminal) -> None:
+    out = terminal(44)
+    rows = [
+        (name, *(f"{model}.00 ms (+{index}.0 %)" for model in range(4))) for index, name in enumerate("abc")
+    ]
+    shown.print_table(("network", "one", "two", "three", "four"), rows)
+    lines = _lines(out)
+    assert max(map(len, lines)) <= 44
+    assert [line.split() for line in lines if line.startswith("network")] == [
+        ["network", "one", "two"],
+        ["network", "three", "four"],
+    ]
+    for row in rows:
+        assert all(cell in "\n".join(lines) for cell in row[1:])
+        assert sum(line.startswith(f"{row[0]} ") for line in lines) == 2
+
+
 def test_names_are_whole_where_there_is_room(terminal: Terminal) -> None:
     out = terminal(80)
     shown.print_table(("kernel", "family", "latency"), ROWS, left=2)
