@@ -34,6 +34,7 @@ OWN_TEST = {
     "evaluation.md": "tests/docs/test_evaluation_page.py",
     "kernel_tables.md": "tests/docs/test_kernel_tables_page.py",
     "reports.md": "tests/docs/test_reports_page.py",
+    "few_measurements.md": "tests/docs/test_few_measurements_page.py",
 }
 """Pages whose blocks need more than a place to run in."""
 PAGES = [name for name in all_pages() if name not in OWN_TEST]

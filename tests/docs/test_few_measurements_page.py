@@ -1,0 +1,64 @@
+"""What docs/few_measurements.md shows runs: from suggestions to a model in a search loop, and its tables."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from annette.cli.main import exit_code
+from annette.zoo.spaces.registry import open_space
+
+sys.path.insert(0, str(Path(__file__).parent))
+from pages import blocks, commands, execute, read_page
+
+NAME = "few_measurements.md"
+PAGE = read_page(NAME)
+COMMANDS = commands(PAGE)
+
+
+def _run(line: str, capsys: pytest.CaptureFixture[str]) -> str:
+    command, _, file = line.partition(" > ")
+    assert exit_code(shlex.split(command)[1:]) == 0, line
+    out = capsys.readouterr().out
+    if file:
+        Path(file).write_text(out, encoding="utf-8")
+    return out
+
+
+def test_the_commands_run_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("annette.calibration.sources.PRIOR_NETWORKS", 10)
+    space = open_space("nasbench201")
+    first, *others = COMMANDS
+    _run(first, capsys)
+    header, *rows = Path("ten.csv").read_text(encoding="utf-8").splitlines()
+    filled = [f"{row}{2 + space.parse(row.rstrip(',')).count(3)}" for row in rows]  # timed on the device
+    Path("ten.csv").write_text("\n".join([header, *filled]), encoding="utf-8")
+    found = [_run(line, capsys) for line in others]
+    assert "my-phone: calibrated by 10 latencies" in found[0]
+    assert "on my-phone: " in found[2]
+    assert "zcu102-dpu" in found[3]
+
+
+def test_the_python_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (block,) = blocks(PAGE, "python")
+    assert execute(block.text, NAME)["model"].name == "my-stick"
+    assert "90 % between" in capsys.readouterr().out
+
+
+def test_the_table_of_networks_is_calibrated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (block,) = blocks(PAGE, "csv")
+    Path("networks.csv").write_text(block.text, encoding="utf-8")
+    (line,) = (item for item in PAGE.split("`") if item.startswith("annette calibrate networks.csv"))
+    assert "calibrated by 5 latencies of networks" in _run(line, capsys)
