@@ -1,9 +1,9 @@
 """Records one small example of each file that annette writes, as this version writes it.
 
-Run it when a schema version is raised,
-and keep the old examples: ``python record_examples.py FOLDER``. The store
-``store-1.sqlite`` was written by the commit before 652f17f with the tasks of `chosen_tasks`, ``store-2.sqlite``
-by the commit before 36efe90; ``store-3.sqlite`` is what ``annette store export`` makes of it.
+Run it when a schema version is raised, and keep the old examples: ``python record_examples.py FOLDER``.
+``store-1.sqlite`` was written by the commit before 652f17f with the tasks of `chosen_tasks`,
+``store-2.sqlite`` by the commit before 36efe90; what ``annette store export`` made of it is
+``store-3.sqlite``.
 """
 
 from __future__ import annotations
