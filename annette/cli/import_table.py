@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from annette.cli.console import OutputFormat, print_json, print_line, print_table
+from annette.cli.console import OutputFormat, note_line, print_json, print_line, print_table
 from annette.cli.options import FormatOption
 from annette.errors import UsageError
 from annette.units import format_number, format_seconds
@@ -26,9 +26,12 @@ _LISTED = 1000
 
 
 def import_table(
-    table: Annotated[
-        Path,
-        typer.Argument(metavar="TABLE", help="CSV or Parquet, a kernel a row; or a runtime's JSON profile."),
+    tables: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="TABLE...",
+            help="CSV or Parquet, a kernel a row; or runtimes' profiles, a network a file.",
+        ),
     ],
     store: Annotated[Path, typer.Option("--store", "-s", help="File of the new store, for annette train.")],
     columns: Annotated[
@@ -46,33 +49,54 @@ def import_table(
     device: Annotated[
         str | None, typer.Option("--device", "-d", help="The device's name; of several in a table which one.")
     ] = None,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--leave-out",
+            help="A network to keep for annette evaluate, or how many at random; may be repeated.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Which networks --leave-out draws.")] = 0,
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Read per-kernel latencies from TABLE into a store, and say what could not be read and why.
 
     Example: annette import kernels.csv --columns tflite-gpu --device pixel4 --store phone.db
     """
+    from annette.tables.doubts import find_doubts
+    from annette.tables.importing import draw_networks, read_tables
     from annette.tables.importing import import_table as write_store
-    from annette.tables.importing import read_table
+    from annette.tables.importing import leave_out as without
     from annette.tables.schema import read_schema
 
     if store.exists():
         raise UsageError(f"{store}: exists already; name a new file")
     schema = read_schema(columns)
-    found = read_table(table, schema, device=device, networks=networks)
+    found = read_tables(tables, schema, device=device, networks=networks)
     if not found.timed and found.problems:
         raise UsageError(
-            f"{table}: none of {found.n_rows} rows could be read; the first: {found.problems[0]}"
+            f"{tables[0]}: none of {found.n_rows} rows could be read; the first: {found.problems[0]}"
         )
+    gone: list[str] = []
+    for word in leave_out or ():
+        gone.extend(draw_networks(found, int(word), seed=seed) if word.isdecimal() else [word])
+    if gone:
+        found = without(found, gone)
     write_store(found, schema, store)
     if output is OutputFormat.JSON:
-        print_json(_document(found, store))
+        print_json(_document(found, store, gone))
         return
     _print_table(found)
+    if gone:
+        print_line(f"left out for annette evaluate: {', '.join(gone)}")
+    for doubt in find_doubts(found):
+        note_line(doubt)
     print_line(f"\nkept in {store}; next: annette train {shlex.quote(str(store))} --output my-platform")
 
 
-def _document(found: ImportedTable, store: Path) -> dict[str, Any]:
+def _document(found: ImportedTable, store: Path, gone: list[str]) -> dict[str, Any]:
+    from annette.tables.doubts import find_doubts
+
     problems = [*found.problems, *found.network_problems]
     return {
         "schema_version": 1,
@@ -83,10 +107,18 @@ def _document(found: ImportedTable, store: Path) -> dict[str, Any]:
         "timed_kernels": len(found.timed),
         "networks": len({kernel.network for kernel in found.kernels}),
         "whole_networks": len(found.whole_networks()),
+        "left_out_networks": gone,
         "units": found.units(),
+        "doubts": list(find_doubts(found)),
         "n_problems": len(problems),
         "problems": [
-            {"row": item.row, "column": item.column, "found": item.found, "expected": item.expected}
+            {
+                "file": item.file or None,
+                "row": item.row,
+                "column": item.column,
+                "found": item.found,
+                "expected": item.expected,
+            }
             for item in problems[:_LISTED]
         ],
     }
@@ -109,8 +141,8 @@ def _print_table(found: ImportedTable) -> None:
         left = len(found.latencies) - len(whole)
         if left:
             print_line(f"{format_number(left, 'end-to-end time')} not used: kernels are missing")
-    _print_problems("rows", found.problems)
-    _print_problems("rows of networks", found.network_problems)
+    _print_problems("row", found.problems)
+    _print_problems("row of networks", found.network_problems)
 
 
 def _print_problems(what: str, problems: tuple[Problem, ...]) -> None:
@@ -118,7 +150,8 @@ def _print_problems(what: str, problems: tuple[Problem, ...]) -> None:
     if not problems:
         return
     counts = Counter((item.column, item.expected) for item in problems)
-    print_line(f"\n{len(problems)} {what} could not be read:")
+    rows = what if len(problems) == 1 else what.replace("row", "rows", 1)
+    print_line(f"\n{len(problems)} {rows} could not be read:")
     firsts = {(item.column, item.expected): item for item in reversed(problems)}
     for kind, count in counts.most_common(_SHOWN):
         more = f" (and {count - 1} more like it)" if count > 1 else ""

@@ -5,26 +5,31 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
 from annette.errors import UsageError
-from annette.evaluation.table_file import Cell, read_columns
+from annette.evaluation import table_file
+from annette.evaluation.table_file import TableFile
 from annette.graph.builder import NetworkBuilder
 from annette.graph.network import Network
 from annette.measurement import DeviceInfo, KernelMeasurement, Measurement
 from annette.store.campaign import CampaignStore
 from annette.store.records import TIMED_IN, WHOLE_NETWORK, PlanRecord, Record, Task
+from annette.store.strict_json import shorten
 from annette.tables.kernel import TableKernel, add_kernel
 from annette.tables.profiles import PROFILE_SUFFIXES, read_profile
 from annette.tables.rows import Problem, read_kernels, read_latencies
-from annette.tables.schema import TableSchema
+from annette.tables.schema import PROFILE_SCHEMAS, TableSchema
 
 __all__ = [
     "ImportedTable",
+    "draw_networks",
     "import_table",
+    "leave_out",
     "read_table",
+    "read_tables",
     "table_device",
     "table_networks",
     "table_records",
@@ -102,18 +107,23 @@ def read_table(
     StoreError
         If a file cannot be read, or has too many rows.
     """
-    columns = _columns(path)
+    read, network_s = _file(path, schema)
+    columns = read.columns
     name = _device(columns, schema, device, Path(path))
-    kernels, problems, incomplete = read_kernels(columns, schema, name, where=str(path))
+    kernels, problems, incomplete = read_kernels(
+        columns, schema, name, where=str(path), row_numbers=read.row_numbers, network=Path(path).stem
+    )
     if len(kernels) > _MAX_KERNELS:
         raise UsageError(
             f"{path}: {len(kernels)} kernels, expected at most {_MAX_KERNELS}; import a part of them"
         )
-    latencies: dict[str, float] = {}
+    latencies: dict[str, float] = {} if network_s is None else {Path(path).stem: network_s}
     network_problems: list[Problem] = []
     if networks is not None:
-        latencies, network_problems = read_latencies(_columns(networks), schema, name, where=str(networks))
-    digest = hashlib.sha256(repr((kernels, sorted(latencies.items()))).encode()).hexdigest()
+        wholes = table_file.read_table(networks)
+        latencies, network_problems = read_latencies(
+            wholes.columns, schema, name, where=str(networks), row_numbers=wholes.row_numbers
+        )
     return ImportedTable(
         device=name,
         n_rows=len(columns[schema.operator]),
@@ -122,23 +132,135 @@ def read_table(
         latencies=latencies,
         network_problems=tuple(network_problems),
         incomplete=incomplete,
-        source=digest,
+        source=_digest(kernels, latencies),
     )
 
 
-def _columns(path: str | PathLike[str]) -> Mapping[str, Sequence[Cell]]:
-    return read_profile(path) if Path(path).suffix.lower() in PROFILE_SUFFIXES else read_columns(path)
+def read_tables(
+    paths: Sequence[str | PathLike[str]],
+    schema: TableSchema,
+    *,
+    device: str | None = None,
+    networks: str | PathLike[str] | None = None,
+) -> ImportedTable:
+    """Several tables or profiles of one device, each with networks of its own, as one; as `read_table`.
+
+    Raises
+    ------
+    UsageError
+        If ``device`` is not named although nothing else tells it, or two tables have a network of one name.
+    StoreError
+        If a file cannot be read, or has too many rows.
+    """
+    if len(paths) == 1:
+        return read_table(paths[0], schema, device=device, networks=networks)
+    if device is None and not schema.needs_device:
+        raise UsageError(f"{len(paths)} tables: whose times are they? name the device, as in --device phone")
+    owner: dict[str, str] = {}
+    tables: list[ImportedTable] = []
+    for path in paths:
+        table = read_table(path, schema, device=device, networks=networks)
+        for name in dict.fromkeys(kernel.network for kernel in table.kernels):
+            if owner.setdefault(name, str(path)) != str(path) or name in {
+                kernel.network for other in tables for kernel in other.kernels
+            }:
+                raise UsageError(
+                    f"{path}: has kernels of network {shorten(name)!r}, as {owner[name]} has; expected each "
+                    "network in one table"
+                )
+        problems = tuple(replace(item, file=Path(path).name) for item in table.problems)
+        tables.append(replace(table, problems=problems))
+    if len({table.device for table in tables}) > 1:
+        raise UsageError(f"{len(paths)} tables: of several devices, expected one; name it by --device")
+    kernels = tuple(kernel for table in tables for kernel in table.kernels)
+    if len(kernels) > _MAX_KERNELS:
+        raise UsageError(f"{len(kernels)} kernels, expected at most {_MAX_KERNELS}; import a part of them")
+    latencies = {name: value for table in tables for name, value in table.latencies.items()}
+    return ImportedTable(
+        device=tables[0].device,
+        n_rows=sum(table.n_rows for table in tables),
+        kernels=kernels,
+        problems=tuple(problem for table in tables for problem in table.problems),
+        latencies=latencies,
+        network_problems=tables[0].network_problems,
+        incomplete=frozenset().union(*(table.incomplete for table in tables)),
+        source=_digest(kernels, latencies),
+    )
+
+
+def _digest(kernels: Sequence[TableKernel], latencies: Mapping[str, float]) -> str:
+    return hashlib.sha256(repr((list(kernels), sorted(latencies.items()))).encode()).hexdigest()
+
+
+def draw_networks(table: ImportedTable, count: int, *, seed: int = 0) -> list[str]:
+    """So many networks of the table at random, in the table's order; the same seed gives the same.
+
+    Raises
+    ------
+    UsageError
+        If the table has no more networks than that.
+    """
+    import numpy as np
+
+    known = list(dict.fromkeys(kernel.network for kernel in table.kernels))
+    if not 0 < count < len(known):
+        raise UsageError(
+            f"--leave-out {count}: expected 1 to {len(known) - 1} of the table's {len(known)} networks"
+        )
+    chosen = np.random.default_rng(seed).choice(len(known), count, replace=False)
+    return [known[number] for number in sorted(chosen.tolist())]
+
+
+def leave_out(table: ImportedTable, networks: Sequence[str]) -> ImportedTable:
+    """The table without these networks, for a platform that is to be evaluated on them.
+
+    Raises
+    ------
+    UsageError
+        If the table has no such network, or none is left.
+    """
+    known = dict.fromkeys(kernel.network for kernel in table.kernels)
+    unknown = [name for name in networks if name not in known]
+    if unknown:
+        raise UsageError(
+            f"network {shorten(unknown[0])!r}: the table has none of that name, expected some of "
+            f"{shorten(', '.join(known))}"
+        )
+    gone = frozenset(networks)
+    if not set(known) - gone:
+        raise UsageError(f"{len(gone)} networks left out: none is left to learn from")
+    kernels = tuple(kernel for kernel in table.kernels if kernel.network not in gone)
+    latencies = {name: value for name, value in table.latencies.items() if name not in gone}
+    return replace(table, kernels=kernels, latencies=latencies, source=_digest(kernels, latencies))
+
+
+def _file(path: str | PathLike[str], schema: TableSchema) -> tuple[TableFile, float | None]:
+    """The columns of a table or profile, and the end-to-end seconds that a profile tells."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in PROFILE_SUFFIXES:
+        return table_file.read_table(path), None
+    wanted = PROFILE_SCHEMAS[suffix]
+    if schema.where != wanted and (schema.where in PROFILE_SCHEMAS.values() or schema.operator != "operator"):
+        raise UsageError(f"{path}: is a runtime's profile, not a table: read it by --columns {wanted}")
+    found = read_profile(path)
+    columns = {name: list(cells) for name, cells in found.columns.items()}
+    return TableFile(columns=columns, row_numbers=range(1, len(columns["time"]) + 1)), found.network_s
 
 
 def _device(columns: Mapping[str, object], schema: TableSchema, device: str | None, path: Path) -> str:
     if not schema.needs_device:
         return device or path.stem
     known = schema.devices(columns)
+    if not known:
+        raise UsageError(
+            f"{path}: no column like {schema.latency.column!r}, expected one a device as the schema says; "
+            f"the table has {shorten(', '.join(columns))}"
+        )
     if device is None and len(known) == 1:
         return known[0]
     if device not in known:
-        found = "no device" if device is None else f"device {device!r}"
-        raise UsageError(f"{path}: {found}, expected one of {', '.join(known) or '(none has such a column)'}")
+        found = "no device" if device is None else f"device {shorten(device)!r}"
+        raise UsageError(f"{path}: {found}, expected one of {', '.join(known)}; name it by --device")
     return device
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +17,7 @@ from annette.store.strict_json import parse_strict_json, shorten
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-__all__ = ["PROFILE_SUFFIXES", "read_profile"]
+__all__ = ["PROFILE_SUFFIXES", "Profile", "read_profile"]
 
 PROFILE_SUFFIXES = frozenset({".json", ".xml"})
 """Files with these endings are profiles, all others tables."""
@@ -22,15 +25,37 @@ PROFILE_SUFFIXES = frozenset({".json", ".xml"})
 MAX_FILE_BYTES = 64 << 20
 MAX_ROWS = 1_000_000
 _KERNEL = "_kernel_time"
+_WHOLE_RUN = "model_run"
+_ENOUGH_RUNS = 3
+"""Of so many runs the first, which warms up, does not count."""
+_COLUMNS = ("operator", "input_shape", "weight_shape", "output_shape", "n_inputs", "kernel", "time")
+_FUSED_INPUTS = 4
+"""A convolution of ONNX Runtime with this many inputs adds the last to its result."""
+_POOLS = {"avg": "AveragePool", "average": "AveragePool", "globalaverage": "GlobalAveragePool"}
+_FUSED_WORDS = frozenset(
+    {"add", "clip", "elu", "gelu", "hardsigmoid", "hardswish", "leakyrelu", "mish", "mul", "relu", "sigmoid",
+     "tanh"}
+)  # fmt: skip
+"""Words in the names of fused layers that say what they are."""
 
 
-def read_profile(path: str | PathLike[str]) -> dict[str, Sequence[Cell]]:
-    """The nodes of a profile as columns: ``operator``, ``input_shape``, ``weight_shape``, ``output_shape``,
-    ``n_inputs``, ``kernel`` and ``time`` (microseconds).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """What a runtime's profile of one network holds."""
 
-    ONNX Runtime writes a list of events as JSON, of which those of kernels count; a node that ran several
-    times gives the mean. OpenVINO writes its execution graph as XML, with times if counters were on
-    (``benchmark_app -pc -exec_graph_path FILE``).
+    columns: Mapping[str, Sequence[Cell]]
+    """By name, a node a row: ``operator``, ``input_shape``, ``weight_shape``, ``output_shape``, ``n_inputs``,
+    ``kernel`` and ``time`` (microseconds)."""
+    network_s: float | None = None
+    """Seconds from end to end; ``None``: the profile does not tell."""
+
+
+def read_profile(path: str | PathLike[str]) -> Profile:
+    """The nodes of a profile as columns.
+
+    ONNX Runtime writes a list of events as JSON, of which those of kernels count, and those of whole runs for
+    the network. Of several runs the median is taken, without the first where there are three. OpenVINO writes
+    its execution graph as XML, with times if counters were on (``benchmark_app -pc -exec_graph_path FILE``).
 
     Raises
     ------
@@ -38,6 +63,7 @@ def read_profile(path: str | PathLike[str]) -> dict[str, Sequence[Cell]]:
         If the file is missing, too large, or neither of the two.
     """
     expected = "expected ONNX Runtime's profile (JSON) or OpenVINO's execution graph with times (XML)"
+    network_s = None
     try:
         size = Path(path).stat().st_size
         if size > MAX_FILE_BYTES:
@@ -47,35 +73,65 @@ def read_profile(path: str | PathLike[str]) -> dict[str, Sequence[Cell]]:
             rows = _openvino_rows(content.decode("utf-8"))
         else:
             document = parse_strict_json(content)
-            rows = _onnxruntime_rows(document if isinstance(document, list) else [])
-    except ValueError as err:
-        raise StoreError(f"{path}: {shorten(err)}; {expected}") from err
+            events = document if isinstance(document, list) else []
+            rows, network_s = _onnxruntime_rows(events), _whole_run_s(events)
+    except (OSError, ValueError) as err:
+        if isinstance(err, StoreError):
+            raise
+        reason = err.strerror or err if isinstance(err, OSError) else err
+        raise StoreError(f"{path}: {shorten(reason)}; {expected}") from err
     if not 0 < len(rows) <= MAX_ROWS:
         raise StoreError(f"{path}: {len(rows)} nodes with times; {expected}")
-    names = ("operator", "input_shape", "weight_shape", "output_shape", "n_inputs", "kernel", "time")
-    return {name: [row.get(name) for row in rows] for name in names}
+    columns = {name: [row.get(name) for row in rows] for name in _COLUMNS}
+    return Profile(columns=columns, network_s=network_s)
+
+
+def _duration(event: Mapping[str, Any]) -> float | None:
+    """Microseconds of an event; ``None``: it has none."""
+    value = event.get("dur")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value)
+
+
+def _typical(runs: Sequence[float]) -> float:
+    """The median over the runs, without the first where there are enough."""
+    return statistics.median(runs[1:] if len(runs) >= _ENOUGH_RUNS else runs)
+
+
+def _whole_run_s(events: Sequence[Any]) -> float | None:
+    """Seconds from end to end."""
+    runs = [
+        duration
+        for event in events
+        if isinstance(event, dict) and event.get("cat") == "Session" and event.get("name") == _WHOLE_RUN
+        if (duration := _duration(event)) is not None
+    ]
+    return _typical(runs) * 1e-6 or None if runs else None
 
 
 def _onnxruntime_rows(events: Sequence[Any]) -> list[dict[str, Cell]]:
-    """One row a node in order of its first run; times of further runs are averaged."""
+    """One row a node in order of its first run."""
     found: dict[str, dict[str, Cell]] = {}
     times: dict[str, list[float]] = {}
     for event in events:
         if not isinstance(event, dict) or event.get("cat") != "Node":
             continue
-        name, arguments, duration = event.get("name"), event.get("args"), event.get("dur")
+        name, arguments, duration = event.get("name"), event.get("args"), _duration(event)
         if not (isinstance(name, str) and name.endswith(_KERNEL) and isinstance(arguments, dict)):
             continue
-        if isinstance(duration, bool) or not isinstance(duration, int | float):
+        if duration is None:
             continue
         shapes = _shapes(arguments.get("input_type_shape"))
         key = f"{name} {shapes}"
-        times.setdefault(key, []).append(float(duration))
-        found.setdefault(
-            key, _row(arguments.get("op_name"), shapes, _shapes(arguments.get("output_type_shape")))
-        )
+        times.setdefault(key, []).append(duration)
+        if key not in found:
+            row = _row(arguments.get("op_name"), shapes, _shapes(arguments.get("output_type_shape")))
+            is_sum = str(row["operator"]) in ("Conv", "FusedConv") and len(shapes) == _FUSED_INPUTS
+            row["kernel"] = "device+add" if is_sum else "device"
+            found[key] = row
     for key, row in found.items():
-        row["time"] = sum(times[key]) / len(times[key]) or None  # less than the clock's microsecond
+        row["time"] = _typical(times[key]) or None  # less than the clock's microsecond
     return list(found.values())
 
 
@@ -117,9 +173,19 @@ def _openvino_rows(text: str) -> list[dict[str, Cell]]:
         if data is None or not (time.isdecimal() and order.isdecimal() and len(time + order) < 18):
             continue
         row = _row(layer.get("type"), _ports(layer.find("input")), _ports(layer.find("output")))
-        row["kernel"], row["time"] = data.get("primitiveType"), int(time) or None
+        names = [_word(name) for name in data.get("originalLayersNames", "").split(",")]
+        fused = [name for name in names[1:] if name in _FUSED_WORDS]
+        row["kernel"] = "+".join([data.get("primitiveType") or "device", *fused])
+        row["time"] = int(time) or None
+        if row["operator"] == "Pooling":
+            row["operator"] = _POOLS.get(names[0].removesuffix("pool"), "MaxPool")
         found.append((int(order), row))
     return [row for _, row in sorted(found, key=lambda item: item[0])]
+
+
+def _word(name: str) -> str:
+    """What the name of a layer says that it is: ``/layer1/relu_2/Relu_1`` a relu."""
+    return re.sub(r"[\W\d_]+", "", name.rpartition("/")[2]).lower()
 
 
 def _ports(side: Element | None) -> list[list[object]]:

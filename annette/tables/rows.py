@@ -22,6 +22,8 @@ _MAX_SIZE = 1 << 20
 """No axis of a tensor of a network is longer: what says so has slipped a column."""
 _MAX_ELEMENTS = 1 << 34
 _MAX_LATENCY_S = 1e5
+_NEGLIGIBLE = 0.02
+"""Rows of a network that cannot be read and take no more than this share of its time are not missed."""
 _MISSING = frozenset({"", "nan", "na", "n/a", "null", "none"})
 _RUNNING_NUMBER = re.compile(r"(_\d+)+$")
 _SHAPE = re.compile(r"[\s(\[]*(\d{1,9}(?:\s*[x,;*\s]\s*\d{1,9})*)[\s)\]]*")
@@ -32,16 +34,19 @@ class Problem:
     """Why a row was left out."""
 
     row: int
-    """From 1 on, the header not counted."""
+    """Of the file: 1 is the first below the header, and blank lines count."""
     column: str
     """Where in the row."""
     found: str
     """What stands there, shortened."""
     expected: str
     """What should."""
+    file: str = ""
+    """Name of the file, where several are read."""
 
     def __str__(self) -> str:
-        return f"row {self.row}, {self.column}: found {self.found}, expected {self.expected}"
+        place = f"{self.file}, row {self.row}" if self.file else f"row {self.row}"
+        return f"{place}, {self.column}: found {self.found}, expected {self.expected}"
 
 
 class _Unreadable(Exception):
@@ -54,28 +59,60 @@ class _Unreadable(Exception):
 
 
 def read_kernels(
-    columns: Columns, schema: TableSchema, device: str, *, where: str
+    columns: Columns,
+    schema: TableSchema,
+    device: str,
+    *,
+    where: str,
+    row_numbers: Sequence[int] = (),
+    network: str = "table",
 ) -> tuple[list[TableKernel], list[Problem], frozenset[str]]:
-    """The kernels of a table, why the other rows are none, and the networks that these belong to.
+    """The kernels of a table, why the other rows are none, and the networks that lack these.
+
+    A network whose unreadable rows take next to none of its time counts as whole.
+
+    Parameters
+    ----------
+    columns : mapping
+        Cells by column.
+    schema : TableSchema
+        What the columns hold.
+    device : str
+        Whose times are read.
+    where : str
+        The table, for messages.
+    row_numbers : sequence of int, optional
+        Where each row stands in the file; counted from 1 by default.
+    network : str
+        The network that rows belong to, where the schema names no column of networks.
 
     Raises
     ------
     UsageError
         If a column that the schema names is missing.
     """
-    reader = _RowReader(columns, schema, device, where)
-    kernels, problems, incomplete = [], [], set()
+    reader = _RowReader(columns, schema, device, where, network)
+    kernels: list[TableKernel] = []
+    problems: list[Problem] = []
+    known_s: dict[str, float] = {}
+    lost_s: dict[str, float] = {}
     for index in range(reader.n_rows):
+        row = row_numbers[index] if row_numbers else index + 1
         try:
-            kernels.append(reader.read(index))
+            kernel = reader.read(index, row)
         except _Unreadable as err:
-            problems.append(err.at(index + 1))
-            incomplete.add(reader.network(index))
+            problems.append(err.at(row))
+            name = reader.network(index)
+            lost_s[name] = lost_s.get(name, 0.0) + reader.lost_s(index)
+            continue
+        kernels.append(kernel)
+        known_s[kernel.network] = known_s.get(kernel.network, 0.0) + (kernel.latency_s or 0.0)
+    incomplete = {name for name, lost in lost_s.items() if lost > _NEGLIGIBLE * known_s.get(name, 0.0)}
     return kernels, problems, frozenset(incomplete)
 
 
 def read_latencies(
-    columns: Columns, schema: TableSchema, device: str, *, where: str
+    columns: Columns, schema: TableSchema, device: str, *, where: str, row_numbers: Sequence[int] = ()
 ) -> tuple[dict[str, float], list[Problem]]:
     """End-to-end seconds by network, from a table of whole networks.
 
@@ -93,7 +130,7 @@ def read_latencies(
     cells = _column(columns, schema.column(time.column, device), where)
     found: dict[str, float] = {}
     problems = []
-    for row, (name, cell) in enumerate(zip(names, cells, strict=True), 1):
+    for row, name, cell in zip(row_numbers or range(1, len(names) + 1), names, cells, strict=True):
         try:
             if _is_missing(name, schema) or str(name) in found:
                 raise _Unreadable(name_column, name, "the name of a network, each once")
@@ -144,8 +181,9 @@ def _latency(cell: Cell, schema: TableSchema, time: TimeColumn, column: str) -> 
 class _RowReader:
     """Reads row after row of one table."""
 
-    def __init__(self, columns: Columns, schema: TableSchema, device: str, where: str) -> None:
+    def __init__(self, columns: Columns, schema: TableSchema, device: str, where: str, network: str) -> None:
         self._schema = schema
+        self._network = network
         self._operators = _column(columns, schema.operator, where)
         self._time_column = schema.column(schema.latency.column, device)
         self._latencies = _column(columns, self._time_column, where)
@@ -163,9 +201,17 @@ class _RowReader:
     def network(self, index: int) -> str:
         """The network of a row."""
         cell = None if self._networks is None else self._networks[index]
-        return "table" if cell is None else shorten(cell, 100)
+        return self._network if cell is None else shorten(cell, 100)
 
-    def read(self, index: int) -> TableKernel:
+    def lost_s(self, index: int) -> float:
+        """Seconds of a row that is no kernel; infinite where they are not known."""
+        try:
+            found = _latency(self._latencies[index], self._schema, self._schema.latency, self._time_column)
+        except _Unreadable:
+            return math.inf
+        return math.inf if found is None else found
+
+    def read(self, index: int, row: int) -> TableKernel:
         """The row as a kernel; `_Unreadable` if it is none."""
         schema = self._schema
         word = self._operators[index]
@@ -179,7 +225,7 @@ class _RowReader:
             input_shape, output_shape = self._shapes_of_sizes(index, operator)
         window, groups = self._window(index, operator, input_shape, weight)
         kernel = TableKernel(
-            row=index + 1,
+            row=row,
             network=self.network(index),
             operator=operator,
             input_shape=input_shape,

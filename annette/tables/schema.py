@@ -15,6 +15,7 @@ from annette.store.strict_json import shorten
 from annette.tables.kernel import FUSED_OPERATORS, OPERATORS
 
 __all__ = [
+    "PROFILE_SCHEMAS",
     "SHAPES",
     "SIZES",
     "TIME_UNITS",
@@ -36,6 +37,10 @@ SIZES = (
 SHAPES = ("input_shape", "output_shape", "weight_shape")
 """Whole shapes that a column may hold, as ``1x3x224x224`` or ``[1, 3, 224, 224]``."""
 LAYOUTS = ("NCHW", "NHWC")
+PROFILE_SCHEMAS: Mapping[str, str] = MappingProxyType(
+    {".json": "onnxruntime-profile", ".xml": "openvino-profile"}
+)
+"""What reads the profiles that runtimes write, by the file's ending."""
 _DEVICE = "{device}"
 _FOLDER = Path(__file__).parent / "schemas"
 

@@ -62,6 +62,38 @@ def test_what_is_imported_trains_shows_and_estimates(
     assert "beyond the kernels: " in capsys.readouterr().out
 
 
+def test_what_was_left_out_evaluates_the_platform(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, platform = str(tmp_path / "made.db"), str(tmp_path / "platform")
+    networks = ("--networks", str(folder / "networks.csv"))
+    words = ("--device", "made", *networks)
+    kept = ("--leave-out", "net5", "--leave-out", "net6", "--leave-out", "1", "--seed", "3")
+    assert run(folder, "--store", store, *kept, *words, "--format", "json") == 0
+    gone = set(json.loads(capsys.readouterr().out)["left_out_networks"])
+    assert {"net5", "net6"} < gone
+    assert exit_code(["train", store, "--output", platform, "--name", "made"]) == 0
+    capsys.readouterr()
+    table = ["--kernel-table", str(folder / "kernels.csv"), "--columns", str(folder / "schema.yaml"), *words]
+    assert exit_code(["evaluate", "--platform", platform, *table, "--format", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    names = {item["name"] for item in document["networks"]}
+    assert names == gone - {"net0"}  # of which a row could not be read
+    assert document["models"]["mixed"]["mape"] < 0.2
+    assert exit_code(["evaluate", "--platform", platform, *table]) == 0
+    assert "3 networks of the table, 5 networks trained on left out" in capsys.readouterr().out
+    for wrong, expected in (
+        (["--columns", "tflite-gpu"], "belong to --kernel-table"),
+        (table[:2], "what do its columns hold"),
+        ([*table, "--suite", "classic12"], "expected one of"),
+        ([*table, "--seed", "1"], "say nothing of --kernel-table"),
+    ):
+        code = exit_code(["evaluate", "--platform", platform, *wrong])
+        message = capsys.readouterr().err
+        assert code == 2
+        assert expected in message.replace("\n", " ")
+
+
 def test_a_store_is_not_written_over(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,10 +22,15 @@ from annette.models.layer_models import MODEL_NAMES
 from annette.models.training import training_data
 from annette.store.campaign import CampaignStore
 from annette.store.records import WHOLE_NETWORK
+from annette.tables.doubts import find_doubts
+from annette.tables.evaluating import evaluate_table
 from annette.tables.importing import (
     ImportedTable,
+    draw_networks,
     import_table,
+    leave_out,
     read_table,
+    read_tables,
     table_device,
     table_networks,
     table_records,
@@ -186,11 +191,171 @@ def test_rows_without_a_time_are_kernels_of_their_network_but_not_measured(
 def test_a_network_with_an_unreadable_row_teaches_no_overhead(schema: TableSchema, tmp_path: Path) -> None:
     rows = made_table.rows(3)
     networks = made_table.write_networks(tmp_path, rows)
-    rows[0] = (rows[0][0], "magic", *rows[0][2:])
+    longest = max(range(14), key=lambda number: float(str(rows[number][-1])))
+    rows[longest] = (rows[longest][0], "magic", *rows[longest][2:])
     found = read_table(made_table.write(tmp_path, rows), schema, device="made", networks=networks)
-    assert found.problems[0].row == 1
+    assert found.problems[0].row == longest + 1
     assert found.problems[0].column == "type"
     assert set(found.whole_networks()) == {"net1", "net2"}
+
+
+@pytest.mark.parametrize(("time", "counts"), [("0.001", True), ("", False)])
+def test_an_unreadable_row_that_takes_next_to_nothing_is_not_missed(
+    schema: TableSchema, tmp_path: Path, time: str, counts: bool
+) -> None:
+    rows = made_table.rows(3)
+    networks = made_table.write_networks(tmp_path, rows)
+    rows[0] = (rows[0][0], "magic", *rows[0][2:-1], time)
+    found = read_table(made_table.write(tmp_path, rows), schema, device="made", networks=networks)
+    assert ("net0" in found.whole_networks()) == counts
+
+
+def test_rows_are_numbered_as_in_the_file(schema: TableSchema, tmp_path: Path) -> None:
+    path = made_table.write(tmp_path, made_table.rows(1)[:3])
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], lines[1], "", "", lines[2], "net0,magic,1,1,1,1,1,1,x,3"]) + "\n")
+    found = read_table(path, schema)
+    assert [kernel.row for kernel in found.kernels] == [1, 4]
+    assert [problem.row for problem in found.problems] == [5]
+
+
+def test_a_parquet_file_says_the_same_as_csv(
+    table: ImportedTable, schema: TableSchema, tmp_path: Path
+) -> None:
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    rows = made_table.rows()
+    frames = (made_table.write(tmp_path, rows), made_table.write_networks(tmp_path, rows))
+    kernels, networks = (pandas.read_csv(path) for path in frames)
+    for name in ("size", "out", "k", "s"):  # numbers with gaps, as other programs write them
+        kernels[name] = pandas.to_numeric(kernels[name], errors="coerce")
+    kernels.to_parquet(tmp_path / "kernels.parquet")
+    networks.to_parquet(tmp_path / "networks.parquet")
+    found = read_table(
+        tmp_path / "kernels.parquet", schema, device="made", networks=tmp_path / "networks.parquet"
+    )
+    assert found == table
+
+
+def test_a_parquet_file_that_was_cut_off_is_told_in_one_line(schema: TableSchema, tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "kernels.parquet"
+    pandas.read_csv(made_table.write(tmp_path, made_table.rows(2))).to_parquet(path)
+    whole = path.read_bytes()
+    for size in (3, 4, 100, len(whole) // 2, len(whole) - 9, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        with pytest.raises(StoreError, match=r"kernels\.parquet") as caught:
+            read_table(path, schema)
+        assert "\n" not in str(caught.value)
+
+
+def test_several_tables_are_one(table: ImportedTable, schema: TableSchema, tmp_path: Path) -> None:
+    rows = made_table.rows()
+    networks = made_table.write_networks(tmp_path, rows)
+    half = 4 * 14
+    paths = [
+        made_table.write(tmp_path, rows[:half], "a.csv"),
+        made_table.write(tmp_path, [(*rows[half][:1], "magic", *rows[half][2:]), *rows[half + 1 :]], "b.csv"),
+    ]
+    found = read_tables(paths, schema, device="made", networks=networks)
+    assert len(found.kernels) == len(table.kernels) - 1
+    assert found.latencies == table.latencies
+    assert str(found.problems[0]).startswith("b.csv, row 1, type: found 'magic'")
+    with pytest.raises(UsageError, match="name the device"):
+        read_tables(paths, schema)
+    with pytest.raises(UsageError, match="in one table"):
+        read_tables([paths[0], paths[0]], schema, device="made")
+
+
+def test_networks_that_are_left_out_leave_nothing_behind(table: ImportedTable) -> None:
+    chosen = draw_networks(table, 3, seed=1)
+    assert chosen == draw_networks(table, 3, seed=1)
+    found = leave_out(table, chosen)
+    assert {kernel.network for kernel in found.kernels} == set(found.latencies)
+    assert set(found.latencies) == set(table.latencies) - set(chosen)
+    assert found.source != table.source
+    with pytest.raises(UsageError, match="none of that name"):
+        leave_out(table, ["net99"])
+    with pytest.raises(UsageError, match="none is left"):
+        leave_out(table, [f"net{number}" for number in range(8)])
+    with pytest.raises(UsageError, match="expected 1 to 7"):
+        draw_networks(table, 8)
+
+
+def test_a_table_without_doubts_raises_none(table: ImportedTable) -> None:
+    assert find_doubts(table) == ()
+
+
+@pytest.mark.parametrize(
+    ("factor", "whole_factor", "expected"),
+    [(1e6, 1e6, "less than any device"), (1e-6, 1e-6, "more than any device"), (1.0, 1e3, "from end to end")],
+)
+def test_wrong_units_are_doubted(
+    table: ImportedTable, factor: float, whole_factor: float, expected: str
+) -> None:
+    kernels = tuple(replace(item, latency_s=(item.latency_s or 0.0) * factor) for item in table.kernels)
+    latencies = {name: value * whole_factor for name, value in table.latencies.items()}
+    (doubt,) = find_doubts(replace(table, kernels=kernels, latencies=latencies))
+    assert expected in doubt
+
+
+def test_a_table_put_together_twice_is_doubted(table: ImportedTable) -> None:
+    again = tuple(replace(kernel, row=kernel.row + 1000) for kernel in table.kernels)
+    doubts = find_doubts(replace(table, kernels=(*table.kernels, *again)))
+    assert len(doubts) == 1
+    assert "put together twice" in doubts[0]
+
+
+def test_a_platform_is_evaluated_on_the_networks_that_it_was_not_trained_on(
+    platform: Platform, table: ImportedTable
+) -> None:
+    found = evaluate_table(platform, table)
+    (network,) = found.networks
+    assert network.name == "net7"
+    assert network.measured_s == table.latencies["net7"]
+    estimate = platform.estimate(table_networks(table.kernels)["net7"])
+    assert dict(network.predicted_s)["mixed"] == estimate.latency_s
+    assert found.mapping_accuracy == 1.0
+    assert found.suite == "1 network of the table, 7 networks trained on left out"
+
+
+def test_without_other_networks_there_is_nothing_to_evaluate(
+    platform: Platform, table: ImportedTable
+) -> None:
+    with pytest.raises(UsageError, match="trained on all of its networks"):
+        evaluate_table(platform, leave_out(table, ["net7"]))
+
+
+def test_a_network_without_an_end_to_end_time_says_nothing_of_a_platform_with_an_overhead(
+    platform: Platform, table: ImportedTable
+) -> None:
+    with pytest.raises(UsageError, match="net7: no end-to-end time"):
+        evaluate_table(platform, replace(table, latencies={}))
+
+
+def test_networks_of_a_table_without_end_to_end_times_are_the_sums_of_their_kernels(
+    small_platform: Platform, table: ImportedTable
+) -> None:
+    found = evaluate_table(small_platform, replace(table, latencies={}))
+    assert len(found.networks) == 8
+    total = sum(kernel.latency_s or 0.0 for kernel in table.kernels)
+    assert sum(item.measured_s for item in found.networks) == pytest.approx(total)
+
+
+@pytest.mark.parametrize("wanted", ["onnxruntime-profile", "openvino-profile"])
+def test_a_profile_that_is_read_as_something_else_is_told(tmp_path: Path, wanted: str) -> None:
+    path = tmp_path / ("run.json" if wanted.startswith("onnx") else "run.xml")
+    path.write_text("[]")
+    with pytest.raises(UsageError, match=f"--columns {wanted}"):
+        read_table(path, read_schema("tflite-gpu"), device="a")
+
+
+def test_a_table_of_no_device_says_which_column_was_looked_for(tmp_path: Path) -> None:
+    path = tmp_path / "other.csv"
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(UsageError, match=r"no column like '\{device\}_latency_s'"):
+        read_table(path, read_schema("tflite-gpu"))
 
 
 @pytest.mark.parametrize(

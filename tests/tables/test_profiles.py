@@ -31,18 +31,21 @@ def node(
     return {"cat": "Node", "name": f"{name}_kernel_time", "dur": us, "ts": 1, "args": arguments, "ph": "X"}
 
 
-def layer(kind: str, order: int, time: str, inputs: list[list[int]], outputs: list[list[int]]) -> str:
+def layer(
+    kind: str, order: int, time: str, inputs: list[list[int]], outputs: list[list[int]], names: str = ""
+) -> str:
     """A layer as OpenVINO writes it."""
 
     def side(name: str, shapes: list[list[int]]) -> str:
         ports = "".join(f"<port>{''.join(f'<dim>{size}</dim>' for size in shape)}</port>" for shape in shapes)
         return f"<{name}>{ports}</{name}>"
 
-    data = f'<data execOrder="{order}" execTimeMcs="{time}" primitiveType="brgconv_avx2" />'
+    known = f'originalLayersNames="{names}" primitiveType="brgconv_avx2"'
+    data = f'<data execOrder="{order}" execTimeMcs="{time}" {known} />'
     return f'<layer id="1" type="{kind}">{data}{side("input", inputs)}{side("output", outputs)}</layer>'
 
 
-def test_events_of_onnxruntime_become_kernels_with_the_mean_of_their_runs(tmp_path: Path) -> None:
+def test_events_of_onnxruntime_become_kernels_with_the_middle_of_their_runs(tmp_path: Path) -> None:
     conv = ([[1, 8, 16, 16], [12, 4, 3, 3], [12]], [1, 12, 8, 8])
     events = [
         {"cat": "Session", "name": "model_run", "dur": 900},
@@ -77,6 +80,39 @@ def test_layers_of_openvino_become_kernels(tmp_path: Path) -> None:
     assert (conv.unit, conv.groups, conv.kernel) == ("brgconv_avx2", 4, (3, 3))
     assert conv.latency_s == pytest.approx(250e-6)
     assert (pool.operator, pool.kernel) == ("MaxPool", None)
+
+
+def test_names_of_openvino_say_what_is_fused_and_which_pool_ran(tmp_path: Path) -> None:
+    conv = ([[1, 8, 16, 16], [8, 8, 1, 1]], [[1, 8, 16, 16]])
+    pool = ([[1, 8, 16, 16]], [[1, 8, 8, 8]])
+    text = "".join(
+        (
+            layer(
+                "Convolution", 1, "9", *conv, "Multiply_7,/layer1/layer1.0/Add,/layer1/layer1.0/relu_1/Relu_1"
+            ),
+            layer("Convolution", 2, "9", *conv, "Multiply_8,quiet_1"),
+            layer("Pooling", 3, "9", *pool, "/features/AveragePool_2"),
+            layer("Pooling", 4, "9", *pool, "maxpool_1"),
+        )
+    )
+    path = tmp_path / "exec.xml"
+    path.write_text(f"<net><layers>{text}</layers></net>")
+    found = read_table(path, read_schema("openvino-profile"))
+    assert not found.problems
+    assert [kernel.fused for kernel in found.kernels] == [("Add", "Relu"), (), (), ()]
+    assert [kernel.operator for kernel in found.kernels[2:]] == ["AveragePool", "MaxPool"]
+
+
+def test_onnxruntime_tells_end_to_end_times_fused_sums_and_a_first_run_that_warms_up(tmp_path: Path) -> None:
+    conv = ([[1, 8, 16, 16], [8, 8, 1, 1], [8], [1, 8, 16, 16]], [1, 8, 16, 16])
+    runs = [{"cat": "Session", "name": "model_run", "dur": value} for value in (9000, 500, 700)]
+    events = [*runs, *(node("conv", "Conv", *conv, value) for value in (8000.0, 300.0, 500.0))]
+    path = tmp_path / "profile.json"
+    path.write_text(json.dumps(events))
+    found = read_table(path, read_schema("onnxruntime-profile"))
+    assert found.kernels[0].latency_s == pytest.approx(400e-6)
+    assert found.kernels[0].fused == ("Add",)
+    assert found.whole_networks() == {"profile": pytest.approx(600e-6)}
 
 
 def test_an_execution_graph_with_entities_is_refused(tmp_path: Path) -> None:
