@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -18,12 +19,18 @@ PACKAGE = Path(annette.__file__).parent
 EXAMPLES = Path(__file__).resolve().parents[1] / "data"
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
-FORBIDDEN_MODULES = frozenset(("pickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "code"))
-FORBIDDEN_CALLS = frozenset(("eval", "exec", "compile", "__import__", "execfile"))
-FORBIDDEN_LOADERS = frozenset(
-    ("joblib.load", "numpy.load", "np.load", "numpy.fromfile", "torch.load", "pandas.read_pickle", "pd.read_pickle",
-     "yaml.unsafe_load", "yaml.full_load", "yaml.load_all", "os.system", "runpy.run_path", "runpy.run_module")
+FORBIDDEN_MODULES = frozenset(
+    ("pickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "code", "runpy")
 )  # fmt: skip
+FORBIDDEN_CALLS = frozenset(("eval", "exec", "compile", "__import__"))
+FORBIDDEN_LOADERS = frozenset(
+    ("joblib.load", "numpy.load", "np.load", "torch.load", "pandas.read_pickle", "pd.read_pickle",
+     "yaml.unsafe_load", "yaml.full_load", "yaml.load_all", "os.system")
+)  # fmt: skip
+WORDS = re.compile(
+    r"\b(_?pickle|marshal|shelve|dill|cloudpickle|code|runpy|eval|exec|(?<!re\.)compile|__import__|import_module|"
+    r"load|read_pickle|unsafe_load|full_load|load_all|system|allow_pickle)\b"
+)
 NAMES_TO_MODULES = {
     Path("backends/registry.py"): "a table of ours, and entry points of installed packages",
     Path("zoo/registry.py"): "a table of ours",
@@ -57,19 +64,22 @@ def _faults(tree: ast.Module) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def trees() -> dict[Path, ast.Module]:
-    """All of the package, of which the readers are a part."""
-    return {module: ast.parse((PACKAGE / module).read_text(encoding="utf-8")) for module in MODULES}
+    """The modules of the package (readers are a part of it) in whose text one of the words stands at all."""
+    texts = {module: (PACKAGE / module).read_text(encoding="utf-8") for module in MODULES}
+    return {module: ast.parse(text) for module, text in texts.items() if WORDS.search(text)}
 
 
 def test_no_module_can_make_code_of_data(trees: dict[Path, ast.Module]) -> None:
-    assert len(trees) > 200
+    assert len(MODULES) > 200
+    assert Path("hardware/yaml_text.py") in trees
     assert {str(module): faults for module, tree in trees.items() if (faults := list(_faults(tree)))} == {}
 
 
 @pytest.mark.parametrize(
     "text",
     ["import pickle", "from marshal import loads", "import os, dill.x", "eval('1')", "joblib.load(p)",
-     "f(allow_pickle=1)", "yaml.load(t, Loader=yaml.Loader)", "yaml.load(t)", "from numpy import load", "exec(compile(a, b, c))"],
+     "f(allow_pickle=1)", "yaml.load(t, Loader=yaml.Loader)", "yaml.load(t)", "from numpy import load",
+     "exec(compile(a, b, c))"],
 )  # fmt: skip
 def test_the_search_finds_what_it_looks_for(text: str) -> None:
     assert list(_faults(ast.parse(text)))
@@ -114,8 +124,8 @@ use(folder)  # whatever is imported is imported now
 seen = []
 def watch(event, arguments):
     kind = event.split(".")[0]
-    is_code = kind in ("exec", "compile", "import", "pickle", "marshal", "code", "ctypes", "subprocess", "socket")
-    is_deed = event in ("os.system", "os.exec", "os.fork", "os.posix_spawn", "os.remove", "os.rename", "os.mkdir")
+    is_code = kind in ("exec", "compile", "import", "pickle", "marshal", "code", "ctypes", "subprocess")
+    is_deed = kind == "socket" or event in ("os.system", "os.exec", "os.fork", "os.remove", "os.rename")
     path = arguments[0] if event == "open" and isinstance(arguments[0], str) else str(again)
     if is_code or is_deed or not path.startswith((str(again), "/proc", "/sys")):
         seen.append([event, repr(arguments)[:200]])
