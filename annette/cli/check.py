@@ -64,7 +64,9 @@ def check(
     batch: BatchOption = None,
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
-    """Check that NETWORK keeps a latency or an energy: exit code 1 if not, or if the estimate is too unsure.
+    """Check that NETWORK keeps a budget: exit code 1 if not.
+
+    The same if the estimate is not sure enough to say so.
 
     Example: annette check zoo:resnet18 --platform zcu102-dpu --max-latency 30ms
     """

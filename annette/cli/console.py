@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
@@ -35,6 +36,8 @@ __all__ = [
 _FOLDED = 16
 """Columns that text may be folded to in a narrow terminal."""
 _LONGEST_BAR, _SHORTEST_BAR = 24, 8
+_UNSTEADY_S = 0.5
+"""A rate over less time than this says nothing."""
 _TONES = {"good": "green", "doubtful": "yellow", "bad": "red"}
 PIPE_WIDTH = 160
 """Columns when the output is not a terminal, so that pipes and files get whole lines."""
@@ -243,10 +246,14 @@ def progress_bar(text: str) -> Iterator[OnProgress]:
     console = _console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(text, total=None, note="")
+        first: list[tuple[int, float]] = []
 
         def update(done: int, total: int, failed: int = 0) -> None:
-            speed = progress.tasks[0].speed
-            rate = f"{speed:.0f}/s" if speed else ""
+            first.append((done, time.monotonic()))  # what was done before counts for nothing
+            del first[1:]
+            passed_s = time.monotonic() - first[0][1]
+            speed = (done - first[0][0]) / passed_s if passed_s > _UNSTEADY_S else 0.0
+            rate = f"{speed:.0f}/s" if speed >= 0.5 else ""
             note = f"{rate} {failed} failed" if failed else rate
             progress.update(task, completed=done, total=total, note=note)
 
