@@ -115,7 +115,13 @@ def _seconds(value: object, where: str) -> float:
 def _figures(value: object, where: str) -> dict[str, float | None]:
     figures = _mapping(value, where)
     names = (*_FIGURES, "scale_factor") if "scale_factor" in figures else _FIGURES
-    return {name: _number(figures.get(name), f"{where}: {name}") for name in names if name in figures}
+    found = {name: _number(figures.get(name), f"{where}: {name}") for name in names if name in figures}
+    if figures.get("interval") is None:
+        return found
+    score = _mapping(figures["interval"], f"{where}: interval")
+    for name in ("coverage", "median_half_width"):
+        found[f"interval_{name}"] = _number(score.get(name), f"{where}: interval: {name}")
+    return found
 
 
 def _network(value: object, models: list[str], factors: Mapping[str, float], where: str) -> dict[str, Any]:
@@ -128,5 +134,20 @@ def _network(value: object, models: list[str], factors: Mapping[str, float], whe
         "predicted_s": {
             name: factors[name] * _seconds(item.get(f"{name}_s"), f"{where}: {name}_s") for name in models
         },
+        "interval_s": {
+            name: _interval(item.get(f"{name}_interval_s"), factors[name], f"{where}: {name}_interval_s")
+            for name in models
+        },
         "macs": _number(item.get("macs"), f"{where}: macs"),
     }
+
+
+def _interval(value: object, factor: float, where: str) -> list[float] | None:
+    """Its ends; ``None`` where it is not known."""
+    ends = _list(value, where)
+    if not ends:
+        return None
+    if len(ends) != 2:
+        raise UsageError(f"{where}: found {len(ends)} numbers, expected two")
+    low, high = (factor * _seconds(end, where) for end in ends)
+    return [low, high]

@@ -75,6 +75,11 @@ def _facts(document: Mapping[str, Any], shown: str) -> list[tuple[str, str, str]
     for key, name in (("spearman", "Spearman"), ("kendall_tau", "Kendall tau")):
         if figures.get(key) is not None:
             facts.append((f"{name}, {title}", f"{figures[key]:.4f}", "rank correlation"))
+    coverage, half = (figures.get(f"interval_{key}") for key in ("coverage", "median_half_width"))
+    if coverage is not None and half is not None:
+        facts.append(
+            ("in their 90 % interval", format_fraction(coverage), f"half as wide as {format_fraction(half)}")
+        )
     if document["mapping_accuracy"] is not None:
         facts.append(("mapping", format_fraction(document["mapping_accuracy"]), "kernels predicted exactly"))
     if document["spread_fraction"] is not None:
@@ -127,16 +132,29 @@ def _scatter(networks: Sequence[Mapping[str, Any]], model: str, colours: Mapping
 
 def _residuals(networks: Sequence[Mapping[str, Any]], model: str, colours: Mapping[str, str]) -> Figure:
     errors = [_error(item, model) for item in networks]
+    ends = [end / item["measured_s"] - 1.0 for item in networks for end in item["interval_s"][model] or ()]
     x = logarithmic([item["measured_s"] for item in networks], _LEFT, _RIGHT, format_seconds)
-    y = linear([-0.1, 0.1, *errors], _BOTTOM, _TOP, lambda value: f"{100 * value:+.0f} %")
+    y = linear([-0.1, 0.1, *errors, *ends], _BOTTOM, _TOP, lambda value: f"{100 * value:+.0f} %")
     points = tuple(
         Point(x=x.at(item["measured_s"]), y=y.at(error), css=colours[item["group"]], tip=_tip(item, model))
         for item, error in zip(networks, errors, strict=True)
     )
     level = Line(points=((x.start, y.at(0.0)), (x.end, y.at(0.0))), css="guide")
+    whiskers = [
+        Line(
+            points=tuple(
+                (x.at(item["measured_s"]), y.at(end / item["measured_s"] - 1.0))
+                for end in item["interval_s"][model]
+            ),
+            css="whisker",
+        )
+        for item in networks
+        if item["interval_s"][model]
+    ]
+    also = "; lines: 90 % intervals, which should reach over 0" if whiskers else ""
     return Figure(
-        name=f"residuals-{model}", title="Residuals: relative error of each network", x=x, y=y,
-        x_label="measured", y_label="error", lines=(level,), points=points,
+        name=f"residuals-{model}", title=f"Residuals: relative error of each network{also}", x=x, y=y,
+        x_label="measured", y_label="error", lines=(level, *whiskers), points=points,
     )  # fmt: skip
 
 
@@ -196,6 +214,8 @@ _WORDS = {
     "kendall_tau": "Kendall tau",
     "scale_factor": "factor",
     "scaled_mape": "MAPE scaled",
+    "interval_coverage": "in 90 % interval",
+    "interval_median_half_width": "half-width",
 }
 
 
@@ -211,12 +231,16 @@ def _networks(networks: Sequence[Mapping[str, Any]], models: Sequence[str]) -> T
     columns = [Column("network", is_text=True), Column("suite", is_text=True), Column("measured")]
     for model in models:
         columns += [Column(_TITLES.get(model, model)), Column("error")]
+    shown = _SHOWN if _SHOWN in models else models[-1]
+    has_intervals = any(item["interval_s"][shown] for item in networks)
+    columns += [Column("90 % interval"), Column("inside", is_text=True)] if has_intervals else []
     rows = []
     for item in networks[:_MOST_NETWORKS]:
         cells = [cell(item["name"]), cell(item["group"]), _time(item["measured_s"])]
         for model in models:
             error = _error(item, model)
             cells += [_time(item["predicted_s"][model]), cell(f"{100 * error:+.1f} %", error)]
+        cells += _interval_cells(item, shown) if has_intervals else []
         rows.append(tuple(cells))
     return Table(
         name="networks",
@@ -224,6 +248,15 @@ def _networks(networks: Sequence[Mapping[str, Any]], models: Sequence[str]) -> T
         columns=tuple(columns),
         rows=tuple(rows),
     )
+
+
+def _interval_cells(item: Mapping[str, Any], model: str) -> list[Cell]:
+    ends = item["interval_s"][model]
+    if not ends:
+        return [cell("-", -1.0), cell("")]
+    low, high = ends
+    text = f"{format_seconds(low)} to {format_seconds(high)}"
+    return [cell(text, high - low), cell("yes" if low <= item["measured_s"] <= high else "no")]
 
 
 def _time(value_s: float) -> Cell:

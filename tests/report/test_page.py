@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,13 @@ from hypothesis import strategies as st
 
 import annette
 from annette.errors import UsageError
+from annette.estimation.estimate import Interval
 from annette.graph.network import Network
 from annette.report import page as page_module
 from annette.report.estimate_summary import summarise_estimate
 from annette.report.evaluation_summary import summarise_evaluation
 from annette.report.page import render_page
+from annette.units import format_seconds
 
 Evaluations = Callable[[int], dict[str, Any]]
 ANYTHING = st.one_of(
@@ -38,6 +41,7 @@ class Reader(HTMLParser):
     def __init__(self, html: str) -> None:
         super().__init__()
         self.tags: Counter[str] = Counter()
+        self.classes: Counter[str] = Counter()
         self.ids: list[str] = []
         self.addresses: list[str] = []
         self.labels: list[str] = []
@@ -48,6 +52,8 @@ class Reader(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags[tag] += 1
         for name, value in attrs:
+            if name == "class":
+                self.classes.update((value or "").split())
             if name == "id":
                 self.ids.append(value or "")
             if name in ("src", "href", "action"):
@@ -129,6 +135,23 @@ def test_a_network_of_no_kernels_has_a_page() -> None:
     assert "NaN" not in html
 
 
+def test_intervals_and_reasons_stand_on_the_page_where_they_are_known(hostile_network: Network) -> None:
+    platform = annette.load("ncs2")
+    estimate = platform.estimate(hostile_network)
+    interval = Interval(low_s=0.5 * estimate.latency_s, high_s=2.5 * estimate.latency_s)
+    kernels = tuple(
+        replace(item, interval=Interval(low_s=item.latency_s / 2, high_s=item.latency_s * 2), energy_j=1e-6)
+        for item in estimate.kernels
+    )
+    wide = replace(estimate, interval=interval, kernels=kernels, energy_j=7e-6, overhead_s=-1e-5)
+    read = Reader(render_page(summarise_estimate(hostile_network, platform, wide)))
+    low, high = format_seconds(interval.low_s), format_seconds(interval.high_s)
+    assert f"90 % interval {low} to {high}" in read.text
+    assert {"do not rely", "7.00 uJ", "-10.0 us", "beyond the kernels"} <= set(read.text)
+    assert any("The 90 % interval is wide" in text for text in read.text)
+    assert read.text.count("1.00 uJ") == len(kernels)
+
+
 def test_a_simulated_device_of_another_description_has_no_sliders_and_says_so(
     hostile_network: Network,
 ) -> None:
@@ -193,6 +216,19 @@ def test_a_recorded_table_is_scaled_by_its_factors(evaluation_document: Evaluati
     first = document["networks"][0]
     assert found["networks"][0]["predicted_s"]["mixed"] == 2.0 * first["mixed_s"]
     assert "multiplied by one factor" in render_page(found)
+
+
+def test_intervals_are_drawn_and_judged_where_they_are_known(evaluation_document: Evaluations) -> None:
+    document = evaluation_document(4)
+    assert "whisker" not in Reader(render_page(summarise_evaluation(document))).classes
+    for place, item in enumerate(document["networks"]):
+        item["mixed_interval_s"] = [0.9 * item["mixed_s"], (1.1 if place else 0.95) * item["mixed_s"]]
+    document["models"]["mixed"]["interval"] = {"coverage": 0.75, "median_half_width": 0.1, "networks": 4}
+    read = Reader(render_page(summarise_evaluation(document)))
+    assert read.classes["whisker"] == 4
+    assert {"75.0 %", "in 90 % interval"} <= set(read.text)
+    inside = ["yes" if 0.9 * ratio <= 1 <= 1.1 * ratio else "no" for ratio in [1.3 - 0.09 * 3] * 3]
+    assert [text for text in read.text if text in ("yes", "no")] == ["no", *inside]
 
 
 def test_many_networks_are_drawn_in_part_and_counted_whole(evaluation_document: Evaluations) -> None:
