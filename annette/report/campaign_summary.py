@@ -30,7 +30,7 @@ def summarise_campaign(store: CampaignReader) -> dict[str, Any]:
     StoreError
         If a row is damaged.
     """
-    summary, noise, device = store.summary(), store.noise(), store.device
+    device = store.device
     networks, drift, kernels = [], [], Counter[tuple[str, str]]()
     seconds: dict[tuple[str, str], list[float]] = {}
     counts = store.visit_counts()
@@ -56,6 +56,27 @@ def summarise_campaign(store: CampaignReader) -> dict[str, Any]:
             "environment": dict(device.environment),
         },
         "provenance": dict(store.provenance),
+        **_progress(store),
+        "networks": networks,
+        "drift": sorted(drift),
+        "kernels": [
+            {
+                "family": family,
+                "unit": unit,
+                "kernels": count,
+                "median_s": statistics.median(seconds[family, unit]),
+                "least_s": min(seconds[family, unit]),
+                "most_s": max(seconds[family, unit]),
+            }
+            for (family, unit), count in sorted(kernels.items(), key=lambda entry: (-entry[1], entry[0]))
+        ],
+    }
+
+
+def _progress(store: CampaignReader) -> dict[str, Any]:
+    """How far it is, what failed, and how steady the machine was."""
+    summary, noise = store.summary(), store.noise()
+    return {
         "counts": {
             "planned": summary.planned,
             "measured": summary.measured,
@@ -73,19 +94,6 @@ def summarise_campaign(store: CampaignReader) -> dict[str, Any]:
             "load_fraction": noise.load_fraction,
             "peak_load_fraction": noise.peak_load_fraction,
         },
-        "networks": networks,
-        "drift": sorted(drift),
-        "kernels": [
-            {
-                "family": family,
-                "unit": unit,
-                "kernels": count,
-                "median_s": statistics.median(seconds[family, unit]),
-                "least_s": min(seconds[family, unit]),
-                "most_s": max(seconds[family, unit]),
-            }
-            for (family, unit), count in sorted(kernels.items(), key=lambda entry: (-entry[1], entry[0]))
-        ],
     }
 
 

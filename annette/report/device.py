@@ -20,8 +20,8 @@ def find_accelerator(device: DeviceInfo) -> Accelerator | None:
     Examples
     --------
     >>> import annette
-    >>> find_accelerator(annette.load("zcu102-dpu").device).name
-    'zcu102-dpu'
+    >>> find_accelerator(annette.load("ncs2").device).name
+    'ncs2'
     >>> find_accelerator(annette.load("onnxruntime-epyc").device) is None
     True
     """

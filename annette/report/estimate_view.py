@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from annette.report.figures import Bar, Figure, Line, Point, Scale, linear, logarithmic
+from annette.report.estimate_figures import (
+    BOUNDS,
+    draw_roofline,
+    draw_timeline,
+    intensity_and_rate,
+    work_text,
+)
 from annette.report.layout import NODE_HEIGHT, NODE_WIDTH
-from annette.report.rows import Column, Table, cell, limit
+from annette.report.rows import Cell, Column, Table, cell, limit
 from annette.units import (
     format_bytes,
     format_count,
@@ -20,11 +26,7 @@ from annette.units import (
 
 __all__ = ["view_estimate"]
 
-BOUNDS = ("compute", "memory", "overhead", "host")
-"""Those that have a colour of their own."""
 _TITLES = {"solid": "solid", "check": "check", "unreliable": "do not rely"}
-_LEFT, _TOP, _RIGHT, _BOTTOM = 92.0, 16.0, 844.0, 330.0
-_TIMELINE_ROW = 34.0
 _MOST_WHAT_IF = 12
 
 
@@ -37,10 +39,10 @@ def view_estimate(document: Mapping[str, Any]) -> dict[str, Any]:
         "facts": _facts(document),
         "coverage": _coverage(document["coverage"], bool(kernels)),
         "bounds": [name for name in BOUNDS if any(item["bound"] == name for item in kernels)],
-        "timeline": _timeline(document),
-        "roofline": _roofline(document),
+        "timeline": draw_timeline(document),
+        "roofline": draw_roofline(document),
         "roofs": _roofs(document["roofs"]),
-        "has_moves_only": any(not _intensity(item)[0] for item in kernels),
+        "has_moves_only": any(not intensity_and_rate(item)[0] for item in kernels),
         "shares": [(name, _shares(name, document["shares"][name])) for name in ("family", "bound", "unit")],
         "kernels": _kernel_table(document),
         "what_if": _what_if(document["what_if"]),
@@ -125,136 +127,6 @@ def _provenance(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-# Figures ---------------------------------------------------------------------------------------------
-
-
-def _css(kernel: Mapping[str, Any]) -> str:
-    return f"b-{kernel['bound']}" if kernel["bound"] in BOUNDS else "b-other"
-
-
-def _tip(number: int, kernel: Mapping[str, Any]) -> str:
-    return (
-        f"{number + 1}. {limit(kernel['name'], 80)}: {format_seconds(kernel['latency_s'])} "
-        f"({format_fraction(kernel['fraction'])}), {kernel['bound']}"
-    )
-
-
-def _timeline(document: Mapping[str, Any]) -> Figure:
-    """The kernels one after the other, a band for each unit."""
-    kernels = document["kernels"]
-    units = [row["name"] for row in document["shares"]["unit"]]
-    bottom = _TOP + _TIMELINE_ROW * max(len(units), 1)
-    x = linear([0.0, document["kernels_s"]], _LEFT + 14, _RIGHT, format_seconds, from_zero=True)
-    bars, scale = [], (x.end - x.start) / (x.high - x.low)
-    for number, item in enumerate(kernels):
-        top = _TOP + _TIMELINE_ROW * units.index(item["unit"]) + 3
-        bars.append(
-            Bar(
-                x=round(x.start + item["start_s"] * scale, 2),
-                y=top,
-                width=max(round(item["latency_s"] * scale, 2), 0.3),
-                height=_TIMELINE_ROW - 6,
-                css=_css(item),
-                row=number,
-                tip=_tip(number, item),
-            )
-        )
-    names = [
-        Line(
-            points=((x.start - 6, _TOP + _TIMELINE_ROW * (place + 0.5) + 4),),
-            css="unit",
-            text=limit(unit, 14),
-        )
-        for place, unit in enumerate(units)
-    ]
-    return Figure(
-        name="timeline",
-        title="Timeline: the kernels in order of execution, a band a unit; the colour says what bounds",
-        x=x,
-        y=linear([0.0, 1.0], bottom, _TOP, format_seconds),
-        x_label="time since the start",
-        y_label="",
-        height=bottom + 50,
-        bars=tuple(bars),
-        lines=tuple(names),
-        has_rows=True,
-        hides_y=True,
-    )
-
-
-def _roofline(document: Mapping[str, Any]) -> Figure:
-    """Every kernel's rate over its arithmetic intensity, below the roofs of the device."""
-    kernels, roofs = document["kernels"], document["roofs"]
-    places = [(number, item, *_intensity(item)) for number, item in enumerate(kernels)]
-    rates = [rate for _, _, _, rate in places if rate > 0]
-    peaks = [roofs[key]["peak_ops_per_s"] for key in roofs if roofs[key]["peak_ops_per_s"]]
-    ridges = [
-        roofs[key]["peak_ops_per_s"] / roofs[key]["bandwidth_bytes_per_s"]
-        for key in roofs
-        if roofs[key]["peak_ops_per_s"] and roofs[key]["bandwidth_bytes_per_s"]
-    ]
-    intensities = [value for _, _, value, _ in places if value > 0]
-    x = logarithmic([*intensities, *ridges], _LEFT, _RIGHT, "{:g}".format)
-    y = logarithmic([*rates, *peaks], _BOTTOM, _TOP, lambda value: format_rate(value, "ops"))
-    lines = []
-    for key, css in (("data_sheet", "roof"), ("measured", "roof measured")):
-        peak, bandwidth = roofs[key]["peak_ops_per_s"], roofs[key]["bandwidth_bytes_per_s"]
-        if peak and bandwidth:
-            name = f"{key.replace('_', ' ')} roof"
-            lines.append(_roof(x, y, (peak, bandwidth), css, name))
-    whole = document["kernels_s"]
-    points = [
-        Point(
-            x=x.at(intensity) if intensity > 0 else x.start,
-            y=y.at(rate if intensity > 0 else x.low * item["memory_bytes"] / item["latency_s"]),
-            radius=round(3.0 + 9.0 * (item["latency_s"] / whole) ** 0.5, 1) if whole else 3.0,
-            css=f"{_css(item)}{'' if intensity > 0 else ' hollow'}",
-            row=number,
-            tip=f"{_tip(number, item)}; {_work_text(item)}",
-        )
-        for number, item, intensity, rate in places
-    ]
-    return Figure(
-        name="roofline",
-        title="Roofline: operations a second over operations a byte, a circle a kernel, as large as its time",
-        x=x,
-        y=y,
-        x_label="arithmetic intensity (ops/byte)",
-        y_label="rate",
-        lines=tuple(lines),
-        points=tuple(sorted(points, key=lambda point: -point.radius)),
-        has_rows=True,
-    )
-
-
-def _intensity(kernel: Mapping[str, Any]) -> tuple[float, float]:
-    """Ops a byte and ops a second; 0 and 0 for a kernel that only moves data."""
-    if not kernel["ops"] or not kernel["memory_bytes"] or not kernel["latency_s"]:
-        return 0.0, 0.0
-    return kernel["ops"] / kernel["memory_bytes"], kernel["ops"] / kernel["latency_s"]
-
-
-def _work_text(kernel: Mapping[str, Any]) -> str:
-    if not kernel["ops"]:
-        return f"no operations, {format_bytes(kernel['memory_bytes'])}"
-    intensity, rate = _intensity(kernel)
-    return f"{intensity:.3g} ops/byte, {format_rate(rate, 'ops')}"
-
-
-def _roof(x: Scale, y: Scale, limits: tuple[float, float], css: str, name: str) -> Line:
-    """Peak and bandwidth as a line; the text of what was measured, mostly the lower one, is below it."""
-    peak, bandwidth = limits
-    start = max(x.low, y.low / bandwidth)
-    ridge = min(max(peak / bandwidth, start), x.high)
-    corners = (
-        (start, start * bandwidth),
-        (ridge, ridge * bandwidth),
-        (x.high, min(peak, x.high * bandwidth)),
-    )
-    points = tuple((x.at(a), y.at(b)) for a, b in corners)
-    return Line(points=points, css=css, text=name, is_below="measured" in css)
-
-
 # Tables ----------------------------------------------------------------------------------------------
 
 
@@ -279,35 +151,39 @@ def _kernel_table(document: Mapping[str, Any]) -> Table:
         Column("after", is_text=True),
         Column("remarks", is_text=True),
     ]
-    rows = []
-    for number, item in enumerate(kernels):
-        intensity, rate = _intensity(item)
-        interval = item["interval_s"]
-        rows.append(
-            (
-                cell(str(number + 1), number + 1),
-                cell(item["name"]),
-                cell(item["family"]),
-                cell(item["unit"]),
-                cell(format_seconds(item["latency_s"]), item["latency_s"]),
-                *([_interval_cell(interval)] if has_interval else []),
-                cell(format_fraction(item["fraction"]), item["fraction"]),
-                cell(item["bound"]),
-                *([cell(format_joules(item["energy_j"] or 0.0), item["energy_j"])] if has_energy else []),
-                cell(format_count(item["ops"]), item["ops"]),
-                cell(format_bytes(item["memory_bytes"]), item["memory_bytes"]),
-                cell(f"{intensity:.3g}" if intensity else "-", intensity),
-                cell(format_rate(rate, "ops") if rate else "-", rate),
-                cell(", ".join(str(source + 1) for source in item["after"])),
-                cell(", ".join(_remarks(item))),
-            )
-        )
+    rows = tuple(
+        _kernel_cells(number, item, has_interval=has_interval, has_energy=has_energy)
+        for number, item in enumerate(kernels)
+    )
     return Table(
-        name="kernels", caption="All kernels, in order of execution", columns=tuple(columns), rows=tuple(rows)
+        name="kernels", caption="All kernels, in order of execution", columns=tuple(columns), rows=rows
     )
 
 
-def _interval_cell(interval: Sequence[float] | None) -> Any:
+def _kernel_cells(
+    number: int, item: Mapping[str, Any], *, has_interval: bool, has_energy: bool
+) -> tuple[Cell, ...]:
+    intensity, rate = intensity_and_rate(item)
+    return (
+        cell(str(number + 1), number + 1),
+        cell(item["name"]),
+        cell(item["family"]),
+        cell(item["unit"]),
+        cell(format_seconds(item["latency_s"]), item["latency_s"]),
+        *([_interval_cell(item["interval_s"])] if has_interval else []),
+        cell(format_fraction(item["fraction"]), item["fraction"]),
+        cell(item["bound"]),
+        *([cell(format_joules(item["energy_j"] or 0.0), item["energy_j"])] if has_energy else []),
+        cell(format_count(item["ops"]), item["ops"]),
+        cell(format_bytes(item["memory_bytes"]), item["memory_bytes"]),
+        cell(f"{intensity:.3g}" if intensity else "-", intensity),
+        cell(format_rate(rate, "ops") if rate else "-", rate),
+        cell(", ".join(str(source + 1) for source in item["after"])),
+        cell(", ".join(_remarks(item))),
+    )
+
+
+def _interval_cell(interval: Sequence[float] | None) -> Cell:
     if not interval:
         return cell("-", 0.0)
     return cell(f"{format_seconds(interval[0])} to {format_seconds(interval[1])}", interval[1] - interval[0])
@@ -412,7 +288,7 @@ def _kernel_facts(kernel: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("family, unit", f"{kernel['family']}, {kernel['unit']}"),
         ("bound", kernel["bound"]),
         ("work", f"{format_count(kernel['ops'], 'op')}, {format_bytes(kernel['memory_bytes'])}"),
-        ("intensity", _work_text(kernel)),
+        ("intensity", work_text(kernel)),
         *[("remark", text) for text in _remarks(kernel)],
     ]
 
