@@ -45,6 +45,8 @@ def test_plans_presets_platforms_and_types_travel_in_the_wheel(installed: Path) 
         "_data/trained_models/onnxruntime-epyc/manifest.json",
         "hardware/presets/zcu102-dpu.yaml",
         "hardware/presets/ncs2.yaml",
+        "report/assets/page.js",
+        "report/templates/base.html",
         "py.typed",
     )
     assert [name for name in expected if not (installed / "annette" / name).is_file()] == []

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from annette.errors import HardwareError, UsageError
-from annette.hardware.codec import accelerator_id, load_accelerator
+from annette.hardware.codec import accelerator_id, is_preset, load_accelerator
 
 if TYPE_CHECKING:
     from annette.hardware.accelerator import Accelerator
@@ -25,12 +24,9 @@ def find_accelerator(device: DeviceInfo) -> Accelerator | None:
     >>> find_accelerator(annette.load("onnxruntime-epyc").device) is None
     True
     """
-    if device.backend != "simulator" or not device.name or "/" in device.name or "\\" in device.name:
+    if device.backend != "simulator" or not is_preset(device.name):
         return None  # the name is out of a file: it may mean a preset, never a path
-    try:
-        found = load_accelerator(device.name)
-    except (UsageError, HardwareError):
-        return None
+    found = load_accelerator(device.name)
     return found if describes(found, device) else None
 
 
