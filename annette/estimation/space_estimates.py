@@ -82,7 +82,7 @@ def count_space_kernels(platform: Platform) -> int:
     """How many kernels of search spaces are kept for a platform."""
     with _KNOWN_LOCK:
         items = [item for known in _KNOWN.values() for item in known if item.platform() is platform]
-    return sum(len(item.prices.rows) for item in items)
+    return sum(len(item.prices) for item in items)
 
 
 def estimate_space(
@@ -208,7 +208,7 @@ def _estimate_here(asked: _Asked, known: _Known, rows: Encodings) -> NDArray[np.
 
 def _estimate_chunk(asked: _Asked, known: _Known, rows: Encodings) -> NDArray[np.float64]:
     check_device(asked.platform.device)
-    if max(len(known.prices.rows), len(known.templates.signatures.items)) > MAX_KERNELS:
+    if max(len(known.prices), len(known.templates.signatures.items)) > MAX_KERNELS:
         known.templates, known.prices = Templates(asked.space), KernelPrices(asked.platform.device)
     return _estimate_pieces(asked, known, asked.space.checked_pieces(rows))
 
@@ -220,7 +220,7 @@ def _estimate_pieces(asked: _Asked, known: _Known, pieces: Pieces) -> NDArray[np
         return np.zeros(layers.n_networks)
     kernels = map_population(layers, known.templates.signatures, asked.platform.mapping_model)
     numbers = known.prices.numbers(kernels)
-    hi, lo = known.prices.parts(models_of(asked.platform, asked.target), asked.model, asked.target)
+    hi, lo = known.prices.parts(models_of(asked.platform, asked.target), asked.model)
     coarse, fine, network = hi[numbers], lo[numbers], kernels.network
     if folded is not None:
         counts = folded.weights(layers, kernels)

@@ -121,6 +121,14 @@ class Tensor:
         description = self.shape, self.dtype, self.is_constant, self.value, self.stored_dtype
         object.__setattr__(self, "kind", TENSOR_KINDS[description])
 
+    def renamed(self, name: str) -> Tensor:
+        """The same tensor under another name."""
+        found = object.__new__(Tensor)  # nothing that was checked changes
+        for field_name in ("shape", "dtype", "is_constant", "value", "stored_dtype", "size", "kind"):
+            object.__setattr__(found, field_name, getattr(self, field_name))
+        object.__setattr__(found, "name", name)
+        return found
+
     def __reduce__(self) -> tuple[Any, ...]:
         state = self.name, self.shape, self.dtype, self.is_constant, self.value, self.stored_dtype
         return _tensor, state  # numbers of kinds are those of one process
@@ -182,6 +190,15 @@ class Layer:
         signature = sys.intern(repr((self.op_type, self.domain, attributes)))  # text keeps its hash
         object.__setattr__(self, "signature", signature)
         object.__setattr__(self, "_lookup", lookup)
+
+    def rewired(self, name: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Layer:
+        """The same operator under another name, between other tensors."""
+        found = object.__new__(Layer)  # nothing that was checked changes
+        for field_name in ("op_type", "domain", "attributes", "signature", "_lookup"):
+            object.__setattr__(found, field_name, getattr(self, field_name))
+        for field_name, value in (("name", name), ("inputs", inputs), ("outputs", outputs)):
+            object.__setattr__(found, field_name, value)
+        return found
 
     def int_attribute(self, name: str, default: int) -> int:
         """The integer attribute ``name``, or ``default`` where the layer does not carry it.

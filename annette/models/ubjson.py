@@ -17,13 +17,16 @@ __all__ = ["read_ubjson"]
 
 _MAX_BYTES = 64 * 1024 * 1024
 _MAX_DEPTH = 32
-_FORMATS = MappingProxyType(
-    {b"i": ">i1", b"U": ">u1", b"I": ">i2", b"l": ">i4", b"L": ">i8", b"d": ">f4", b"D": ">f8"}
+_NUMBERS = MappingProxyType(
+    {
+        ord(marker): (struct.Struct(code), np.dtype(code))
+        for marker, code in zip("iUIlLdD", (">b", ">B", ">h", ">i", ">q", ">f", ">d"), strict=True)
+    }
 )
-_STRUCTS = MappingProxyType(
-    {b"i": ">b", b"U": ">B", b"I": ">h", b"l": ">i", b"L": ">q", b"d": ">f", b"D": ">d"}
-)
-_INTEGERS = frozenset(b"iUIlL")
+"""By the marker's byte how a number of that type is read, alone and in a list."""
+_INTEGERS = MappingProxyType({byte: _NUMBERS[byte][0] for byte in b"iUIlL"})
+_CONSTANTS = MappingProxyType({ord("Z"): None, ord("T"): True, ord("F"): False})
+_TEXT, _LIST, _END_OF_LIST, _OBJECT, _END_OF_OBJECT, _TYPE, _COUNT = b"S[]{}$#"
 
 
 def read_ubjson(content: bytes) -> Any:
@@ -41,43 +44,59 @@ def read_ubjson(content: bytes) -> Any:
     if len(content) > _MAX_BYTES:
         raise ModelError(f"UBJSON of {len(content)} bytes, expected at most {_MAX_BYTES}")
     reader = _Reader(content)
-    value = reader.value(reader.marker(), 0)
+    value = reader.value(0)
     if reader.position != len(content):
         raise ModelError(f"UBJSON: {len(content) - reader.position} bytes after the end of the value")
     return value
 
 
 class _Reader:
+    """Reads values one after the other; bytes are compared as numbers: a platform has 100,000 of them."""
+
     def __init__(self, content: bytes) -> None:
         self._content = content
         self.position = 0
 
+    def _cut_short(self) -> ModelError:
+        return ModelError(f"UBJSON: cut short at byte {self.position}; train the platform again")
+
     def _take(self, count: int) -> bytes:
-        end = self.position + count
+        start = self.position
+        self.position = end = start + count
         if count < 0 or end > len(self._content):
-            raise ModelError(f"UBJSON: cut short at byte {self.position}; train the platform again")
-        part = self._content[self.position : end]
-        self.position = end
-        return part
+            self.position = start
+            raise self._cut_short()
+        return self._content[start:end]
 
-    def marker(self) -> bytes:
-        return self._take(1)
+    def _byte(self) -> int:
+        """The next byte, which is taken."""
+        try:
+            byte = self._content[self.position]
+        except IndexError:
+            raise self._cut_short() from None
+        self.position += 1
+        return byte
 
-    def _peek(self) -> bytes:
-        return self._content[self.position : self.position + 1]
+    def _peek(self) -> int:
+        """The next byte, which stays; -1 at the end."""
+        return self._content[self.position] if self.position < len(self._content) else -1
 
-    def _number(self, marker: bytes) -> int | float:
-        size = np.dtype(_FORMATS[marker]).itemsize
-        number: int | float = struct.unpack(_STRUCTS[marker], self._take(size))[0]
-        return number
+    def _number(self, packed: struct.Struct) -> Any:
+        try:
+            found = packed.unpack_from(self._content, self.position)[0]
+        except struct.error:
+            raise self._cut_short() from None
+        self.position += packed.size
+        return found
 
     def _length(self) -> int:
-        marker = self.marker()
-        if marker[0] not in _INTEGERS:
+        packed = _INTEGERS.get(self._byte())
+        if packed is None:
+            marker = self._content[self.position - 1 : self.position]
             raise ModelError(
                 f"UBJSON: a length of type {marker!r} at byte {self.position}, expected an integer"
             )
-        length = int(self._number(marker))
+        length: int = self._number(packed)
         if not 0 <= length <= len(self._content):
             raise ModelError(f"UBJSON: a length of {length} at byte {self.position}")
         return length
@@ -88,43 +107,45 @@ class _Reader:
         except UnicodeDecodeError as err:
             raise ModelError(f"UBJSON: text at byte {self.position} is not UTF-8") from err
 
-    def value(self, marker: bytes, depth: int) -> Any:
+    def value(self, depth: int) -> Any:
+        """The next value."""
         if depth > _MAX_DEPTH:
             raise ModelError(f"UBJSON: nested deeper than {_MAX_DEPTH}")
-        if marker in _FORMATS:
-            return self._number(marker)
-        if marker == b"S":
-            return self._text()
-        if marker == b"{":
-            return self._object(depth)
-        if marker == b"[":
+        marker = self._byte()
+        if marker == _LIST:
             return self._array(depth)
-        constants = {b"Z": None, b"T": True, b"F": False}
-        if marker not in constants:
-            raise ModelError(f"UBJSON: unknown type {marker!r} at byte {self.position}")
-        return constants[marker]
+        if marker == _TEXT:
+            return self._text()
+        if marker == _OBJECT:
+            return self._object(depth)
+        if marker in _NUMBERS:
+            return self._number(_NUMBERS[marker][0])
+        if marker not in _CONSTANTS:
+            raise ModelError(f"UBJSON: unknown type {bytes((marker,))!r} at byte {self.position}")
+        return _CONSTANTS[marker]
 
     def _object(self, depth: int) -> dict[str, Any]:
         result: dict[str, Any] = {}
-        while self._peek() != b"}":
+        while self._peek() != _END_OF_OBJECT:
             key = self._text()
-            result[key] = self.value(self.marker(), depth + 1)
+            result[key] = self.value(depth + 1)
         self.position += 1
         return result
 
     def _array(self, depth: int) -> Any:
-        if self._peek() == b"$":
+        first = self._peek()
+        if first == _TYPE:
             self.position += 1
-            kind = self.marker()
-            if kind not in _FORMATS or self.marker() != b"#":
-                raise ModelError(f"UBJSON: a typed list of {kind!r} at byte {self.position}")
-            code = np.dtype(_FORMATS[kind])
+            kind = self._byte()
+            if kind not in _NUMBERS or self._byte() != _COUNT:
+                raise ModelError(f"UBJSON: a typed list of {bytes((kind,))!r} at byte {self.position}")
+            code = _NUMBERS[kind][1]
             return np.frombuffer(self._take(self._length() * code.itemsize), dtype=code)
-        if self._peek() == b"#":
+        if first == _COUNT:
             self.position += 1
-            return [self.value(self.marker(), depth + 1) for _ in range(self._length())]
+            return [self.value(depth + 1) for _ in range(self._length())]
         items = []
-        while self._peek() != b"]":
-            items.append(self.value(self.marker(), depth + 1))
+        while self._peek() != _END_OF_LIST:
+            items.append(self.value(depth + 1))
         self.position += 1
         return items

@@ -106,19 +106,9 @@ def _named(item: Signature, slot: int, names: list[str]) -> tuple[Layer, list[Te
     for tensor in item.tensors:
         called.setdefault(tensor.name, f"{tensor.name} of {slot}")
     layer = item.layer
-    named = Layer(
-        name=f"layer {slot}", op_type=layer.op_type, domain=layer.domain,
-        inputs=tuple(called[name] if name else "" for name in layer.inputs), outputs=(called["out"],),
-        attributes=layer.attributes,
-    )  # fmt: skip
-    tensors = [
-        Tensor(
-            name=called[item.name], shape=item.shape, dtype=item.dtype, is_constant=item.is_constant,
-            value=item.value, stored_dtype=item.stored_dtype,
-        )
-        for item in item.tensors
-    ]  # fmt: skip
-    return named, tensors
+    inputs = tuple([called[name] if name else "" for name in layer.inputs])
+    named = layer.rewired(f"layer {slot}", inputs, (called["out"],))
+    return named, [tensor.renamed(called[tensor.name]) for tensor in item.tensors]
 
 
 def map_population(layers: PopulationLayers, signatures: Signatures, model: MappingModel) -> KernelContents:

@@ -15,7 +15,7 @@ from annette.estimation.population.walk import PopulationWalk, Sources
 from annette.models.mapping_model import MappingModel
 from annette.models.mapping_rules import MERGED, VANISHES
 from annette.models.rule_tree import Leaf, Tree, features_of
-from annette.zoo.spaces.built_pieces import distinct_places
+from annette.zoo.spaces.built_pieces import distinct_places, distinct_values
 
 __all__ = ["PopulationMapper"]
 
@@ -118,7 +118,7 @@ class PopulationMapper:
         )
         gone = np.zeros(len(slot.layers))
         kinds = self.walk.kind[slot.layers]
-        for kind in np.unique(kinds).tolist():
+        for kind in distinct_values(kinds):
             tree = _first(self.model.vanish, _own_keys(self._kinds[kind]))
             if tree is not None:
                 at = np.flatnonzero(kinds == kind)

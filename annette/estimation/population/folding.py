@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from annette.estimation.population.contents import KernelContents
 from annette.estimation.population.layers import PopulationLayers
+from annette.zoo.spaces.built_pieces import distinct_values
 from annette.zoo.spaces.space import UNUSED, Pieces
 
 __all__ = ["Folded", "fold"]
@@ -110,5 +111,4 @@ def _repeats(pieces: Pieces, start: int, length: int, times: int) -> bool:
 def _handed_on(pieces: Pieces, last: int, length: int) -> list[int]:
     """Which pieces of a repetition the next one reads, counted from its first."""
     sources = pieces.sources[:, last : last + length]
-    before = np.unique(sources[(sources >= last - length) & (sources < last)]) - (last - length)
-    return [int(item) for item in before]
+    return distinct_values(sources[(sources >= last - length) & (sources < last)] - (last - length))

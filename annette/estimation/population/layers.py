@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from annette.estimation.population.errors import NotVectorisedError
 from annette.estimation.population.templates import INPUT, PORTS, Layout, Templates
+from annette.zoo.spaces.built_pieces import distinct_values
 from annette.zoo.spaces.space import ABSENT, UNUSED, Pieces
 
 __all__ = ["PopulationLayers", "Slot", "assemble"]
@@ -183,7 +184,7 @@ class _Place:
         if low == high:
             return self._address(low, at, rows)
         found = rows.copy()
-        for code in np.unique(codes).tolist():
+        for code in distinct_values(codes):
             some = np.flatnonzero(codes == code)
             found[some] = self._address(code, some if isinstance(at, slice) else at[some], rows[some])
         return found

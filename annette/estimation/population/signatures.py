@@ -6,6 +6,7 @@ feature that mapping rules look at) is worked out once a signature, by the code 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,7 +19,7 @@ from annette.models.mapping_features import FEATURES
 from annette.models.mapping_walk import GraphView, Site, Walk
 from annette.models.rule_tree import Node
 
-__all__ = ["Signature", "Signatures", "signature_of"]
+__all__ = ["Signature", "Signatures"]
 
 TensorKey = tuple[object, ...]
 
@@ -40,11 +41,8 @@ class Signature:
         return self.tensors[-1]
 
 
-def signature_of(layer: Layer, tensors: dict[str, Tensor]) -> tuple[Signature, tuple[str, ...]]:
-    """The signature of a layer, and the tensors of its network that it reads as activations."""
-    if len(layer.outputs) != 1:
-        raise NotVectorisedError(f"{layer.op_type} has {len(layer.outputs)} outputs")
-    inputs, operands, read, kept = [], [], [], []
+def _signature(layer: Layer, tensors: Mapping[str, Tensor]) -> Signature:
+    inputs, operands, kept = [], [], []
     for place, name in enumerate(layer.inputs):
         if not name:
             inputs.append("")
@@ -52,16 +50,11 @@ def signature_of(layer: Layer, tensors: dict[str, Tensor]) -> tuple[Signature, t
         constant = tensors[name].is_constant
         new = f"{'constant' if constant else 'in'}{place}"
         inputs.append(new)
-        kept.append(replace(tensors[name], name=new))
+        kept.append(tensors[name].renamed(new))
         if not constant:
             operands.append(new)
-            read.append(name)
-    kept.append(replace(tensors[layer.outputs[0]], name="out"))
-    bare = Layer(
-        name="layer", op_type=layer.op_type, domain=layer.domain, inputs=tuple(inputs), outputs=("out",),
-        attributes=layer.attributes,
-    )  # fmt: skip
-    return Signature(bare, tuple(kept), tuple(operands)), tuple(read)
+    kept.append(tensors[layer.outputs[0]].renamed("out"))
+    return Signature(layer.rewired("layer", tuple(inputs), ("out",)), tuple(kept), tuple(operands))
 
 
 @dataclass(slots=True)
@@ -81,17 +74,29 @@ class Signatures:
     _shapes: dict[TensorKey, int] = field(default_factory=dict)
     _output_shapes: list[int] = field(default_factory=list)
 
-    def number(self, signature: Signature) -> int:
-        """The signature's number; a new one where it is met for the first time."""
-        layer = signature.layer
-        key = (layer.op_type, layer.domain, layer.attributes, layer.inputs, signature.tensors)
+    def number(self, layer: Layer, tensors: Mapping[str, Tensor]) -> tuple[int, tuple[str, ...]]:
+        """The number of a layer's signature, and the tensors of its network that it reads as activations.
+
+        A new number where it is met for the first time.
+
+        Raises
+        ------
+        NotVectorisedError
+            If the layer has not one output.
+        """
+        if len(layer.outputs) != 1:
+            raise NotVectorisedError(f"{layer.op_type} has {len(layer.outputs)} outputs")
+        read = tuple([name for name in layer.inputs if name and not tensors[name].is_constant])
+        kinds = [tensors[name].kind if name else -1 for name in layer.inputs]
+        key = layer.signature, *kinds, tensors[layer.outputs[0]].kind
         found = self._numbers.get(key)
         if found is None:
             found = self._numbers[key] = len(self.items)
+            signature = _signature(layer, tensors)
             self.items.append(signature)
             self.operators.append(operator_key(layer))
             self._output_shapes.append(self.shape_number(signature.output))
-        return found
+        return found, read
 
     def shape_number(self, tensor: Tensor) -> int:
         """The number of a tensor's shape and dtype."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annette.estimation.population.errors import NotVectorisedError
-from annette.estimation.population.signatures import Signatures, signature_of
+from annette.estimation.population.signatures import Signatures
 from annette.graph.network import Network
 from annette.zoo.spaces.built_pieces import BuiltPieces
 from annette.zoo.spaces.space import SearchSpace
@@ -167,10 +167,10 @@ class Templates:
         }
         references.update((name, ("input", 0)) for name in own)
         numbers, operands = [], []
-        tensors = dict(network.tensors)
+        tensors = network.tensors
         for place, layer in enumerate(network.layers):
-            signature, read = signature_of(layer, tensors)
-            numbers.append(self.signatures.number(signature))
+            number, read = self.signatures.number(layer, tensors)
+            numbers.append(number)
             operands.append(tuple(references[name] for name in read))
             references[layer.outputs[0]] = ("layer", place)
         operators = tuple(self.signatures.operators[number] for number in numbers)

@@ -15,6 +15,7 @@ from annette.estimation.population.errors import NotVectorisedError
 from annette.estimation.population.layers import PopulationLayers, Slot
 from annette.estimation.population.signatures import Signatures
 from annette.graph.operators import primary_rank
+from annette.zoo.spaces.built_pieces import distinct_values
 
 __all__ = ["NOBODY", "PopulationWalk", "Sources"]
 
@@ -87,9 +88,9 @@ class PopulationWalk:
         self.kernel = np.arange(self.size)
         """As long as nothing else is decided a layer is a kernel by itself."""
         self.kernel[: self.n] = self.kernel[-2:] = -1
-        self.place = np.zeros(self.size, dtype=np.int64)
+        self.place = np.zeros(self.size, dtype=np.int32)
         """Number of a layer in its kernel."""
-        self.n_layers = np.ones(self.size, dtype=np.int64)
+        self.n_layers = np.ones(self.size, dtype=np.int32)
         """Of kernels, as all that follows."""
         self.primary = self.kernel.copy()
         self.operators = np.zeros(self.size, dtype=np.uint64)
@@ -103,7 +104,7 @@ class PopulationWalk:
         """What stands for a kernel in the words of its epoch."""
         self._closures = [np.zeros(self.size, dtype=np.uint64) for _ in range(-(-longest // WORD))]
         """A kernel and those of its epoch that must have run before, as bits of words."""
-        self.readers = np.zeros(self.size, dtype=np.int64)
+        self.readers = np.zeros(self.size, dtype=np.int32)
         """How many layers read a layer's output, transparent ones looked through."""
         self.next_operators = np.zeros(self.size, dtype=np.uint64)
         self.is_output = np.zeros(self.size, dtype=bool)
@@ -141,7 +142,7 @@ class PopulationWalk:
         width = max(map(len, self._several.values()))
         columns = [single, *(np.full(len(made), NOBODY) for _ in range(width - 1))]
         slots = np.where(single == SEVERAL, self.layers.slot_of[made], -1)
-        for number in np.unique(slots[slots >= 0]).tolist():
+        for number in distinct_values(slots[slots >= 0]):
             part = np.flatnonzero(slots == number)
             for column, known in zip(columns, self._several[number], strict=False):
                 column[part] = known[made[part] - self.layers.starts[number]]
@@ -310,19 +311,18 @@ def _epochs(layers: PopulationLayers, last_use: Ints) -> tuple[list[int], int]:
     n, n_slots = layers.n_networks, len(layers.slots)
     if not all(slot.operands for slot in layers.slots):
         return [1] * (n_slots + 1), n_slots  # a layer that needs nothing may run at any time
-    last = last_use[: layers.starts[-1]].copy()
+    last = last_use.copy()
     last[layers.outputs] = n_slots + 1
-    made = np.flatnonzero(last >= 0)
-    live = np.zeros((n_slots + 3) * n, dtype=np.int32)
-    rows = layers.row_of[made]
-    live[(layers.slot_of[made] + 1) * n + rows] = 1  # from the slot after its own
-    end = (last[made] + 1) * n + rows
-    live -= np.bincount(end, minlength=len(live)).astype(np.int32)
-    most = np.cumsum(live.reshape(-1, n), axis=0, dtype=np.int32).max(axis=1)
+    live = (last[:n] > 0).astype(np.int64)  # tensors of each network that are made and will be read
     starts, start, longest = [1], 1, 1
-    for number in range(1, n_slots + 1):
-        if most[number] <= 1:
+    for number, slot in enumerate(layers.slots, start=1):
+        if live.max(initial=0) <= 1:
             start = number
         starts.append(start)
         longest = max(longest, number - start + 1)
+        for made in slot.operands:
+            at = np.flatnonzero(last[made] == number)
+            last[made[at]] = -1  # whoever reads a tensor twice reads it for the last time once
+            live[slot.rows[at]] -= 1
+        live[slot.rows] += last[slot.layers] >= 0
     return starts, longest

@@ -13,7 +13,7 @@ from annette.graph.builder import NetworkBuilder
 from annette.graph.network import Network, Tensor
 from annette.zoo.spaces.space import ABSENT, UNUSED, Pieces, SearchSpace
 
-__all__ = ["BuiltPieces", "distinct_places"]
+__all__ = ["BuiltPieces", "distinct_places", "distinct_values"]
 
 Ints = NDArray[np.int64]
 Item = TypeVar("Item")
@@ -113,6 +113,21 @@ class BuiltPieces(Generic[Item]):
             tensor = self.tensors[number]
             ports.append(build.input(f"port {place}", tensor.shape, dtype=tensor.dtype))
         return build.finish(space.build_piece(build, kind, code, tuple(ports)))
+
+
+def distinct_values(numbers: Ints) -> list[int]:
+    """The distinct ones of numbers that lie close together, ascending.
+
+    Examples
+    --------
+    >>> distinct_values(np.array([3, -1, 3]))
+    [-1, 3]
+    """
+    if not numbers.size:
+        return []
+    low = int(numbers.min())
+    found: list[int] = (np.flatnonzero(np.bincount(numbers.ravel() - low)) + low).tolist()
+    return found
 
 
 def distinct_places(keys: list[Ints]) -> tuple[Ints, Ints]:

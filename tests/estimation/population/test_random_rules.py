@@ -122,13 +122,12 @@ def test_arrays_hold_the_kernels_that_the_walk_finds(name: str) -> None:
             continue  # networks are built instead
         prices = KernelPrices(device)
         numbers = prices.numbers(kernels)
-        families = list(prices.keys)
         for place, row in enumerate(rows.tolist()):
             network = space.network(row)
             table = build_kernel_table([(network, model.predict(network))], device)
             expected = Counter(zip(table.families, map(tuple, table.values.tolist()), strict=True))
-            own = numbers[np.flatnonzero(kernels.network == place)].tolist()
-            found = [(families[prices.families[item]], tuple(map(float, prices.rows[item]))) for item in own]
+            own = numbers[kernels.network == place]
+            found = zip(prices.bank.families(own), map(tuple, prices.bank.rows(own).tolist()), strict=True)
             assert Counter(found) == expected, f"seed {seed}, architecture {row}"
             compared += 1
     assert compared > MODELS
