@@ -28,7 +28,7 @@ def kernel_bounds(
     latency_s, spreads : ndarray of shape (n_kernels,)
         Seconds and spread of each kernel.
     """
-    return _around(latency_s, spread.kernel_reaches(spreads))
+    return _times(latency_s, spread.kernel_factors(spreads))
 
 
 def network_bounds(
@@ -56,13 +56,17 @@ def network_bounds(
     """
     n_networks, names = len(network_s), sorted(set(families))
     codes = {name: code for code, name in enumerate(names)}
-    doubt_s = latency_s * spreads
+    with np.errstate(over="ignore"):
+        doubt_s = latency_s * spreads
     place = network_index * len(names) + np.array([codes[name] for name in families], dtype=np.int64)
     sums = sum_by_network(place, doubt_s, n_networks * len(names)).reshape(n_networks, len(names))
     squares = sum_by_network(network_index, doubt_s**2, n_networks)
-    return _around(network_s, spread.network_reaches(spread.network_spread(network_s, sums, squares)))
+    with np.errstate(all="ignore"):  # a damaged platform may say any number of seconds
+        widths = spread.network_spread(network_s, sums, squares)
+    return _times(network_s, spread.network_factors(widths))
 
 
-def _around(latency_s: NDArray[np.float64], reaches: NDArray[np.float64]) -> Bounds:
-    factor = np.exp(reaches)
-    return latency_s / factor, latency_s * factor
+def _times(latency_s: NDArray[np.float64], factors: Bounds) -> Bounds:
+    low, high = factors
+    with np.errstate(over="ignore"):
+        return latency_s * low, np.minimum(latency_s * high, np.finfo(np.float64).max)

@@ -131,7 +131,7 @@ def generate_platform(
     if names := sorted({name for name in tagged if name is not None}):
         metrics[TRAINED_NETWORKS] = names
     stage("calibrating the intervals")
-    networks = held_out_networks(measured, predicted, store.device)
+    networks = held_out_networks(measured, predicted, data.latency_s, store.device)
     return PlatformParts(
         overhead=overhead,
         intervals=fit_intervals(data, layer_models, held_out, networks),

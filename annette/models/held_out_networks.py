@@ -36,7 +36,7 @@ class HeldOutNetworks:
     """Shape (n_kernels,): the row of the training data that a kernel is; -1 for one that the device does not
     have, or of which no time is known."""
     measured_s: NDArray[np.float64]
-    """Shape (n_networks,): seconds from end to end, > 0."""
+    """Shape (n_networks,): seconds, > 0: the sum of the expected times of the kernels that the device has."""
 
     def __post_init__(self) -> None:
         if len(self.rows) != len(self.table) or len(self.measured_s) != self.table.n_networks:
@@ -44,9 +44,15 @@ class HeldOutNetworks:
 
 
 def held_out_networks(
-    records: Sequence[Record], predicted: MappingType[int, Mapping], device: DeviceInfo
+    records: Sequence[Record],
+    predicted: MappingType[int, Mapping],
+    latency_s: NDArray[np.float64],
+    device: DeviceInfo,
 ) -> HeldOutNetworks | None:
     """The held-out networks among records; ``None`` where there are none.
+
+    What is compared is what kernels are fitted to, expected times: the median of a few runs of a few kernels
+    is below their mean where now and then a run is disturbed, that of many kernels is not.
 
     Parameters
     ----------
@@ -54,6 +60,8 @@ def held_out_networks(
         Those that the training data were made of, in the same order.
     predicted : mapping
         Mappings by the record's number among those whose own mapping is known.
+    latency_s : ndarray of shape (n_rows,)
+        Of the training data, which the records gave.
     device : DeviceInfo
         The measured device.
     """
@@ -67,12 +75,12 @@ def held_out_networks(
             continue
         number += 1
         mapping = predicted.get(number)
-        if mapping is None or own_rows is None or not mapping.kernels or record.measurement.latency_s <= 0:
+        if mapping is None or own_rows is None or not mapping.kernels or not (own_rows >= 0).any():
             continue
         row_of = {_key(kernel): row for kernel, row in zip(seen.kernels, own_rows.tolist(), strict=True)}
         items.append((record.task.network, mapping))
         rows.extend(row_of.get(_key(kernel), -1) for kernel in mapping.kernels)
-        measured.append(record.measurement.latency_s)
+        measured.append(float(latency_s[own_rows[own_rows >= 0]].sum()))
     if not items:
         return None
     return HeldOutNetworks(

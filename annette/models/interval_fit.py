@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,54 +81,53 @@ def _fit_model(
     networks: HeldOutNetworks | None,
 ) -> tuple[ErrorSpread, dict[str, float]]:
     table = data.table
-    errors = np.abs(np.log(data.cost / predicted))
-    families = {key: _family_spread(errors, predicted, table.rows_of(key)) for key in table.family_names}
-    unseen = max(held_out.unseen, _LEAST_SPREAD)
+    ratio = np.log(data.cost / predicted)
+    errors = np.abs(ratio)
     draft = ErrorSpread(
-        families=families, unseen=unseen, per_octave=held_out.per_octave, whole=0.0,
-        same_family=_CORRELATIONS[0], other_family=_CORRELATIONS[1], kernel_reach=0.0, network_reach=0.0,
-    )  # fmt: skip
-    spread = draft.kernel_spread(table, predicted, models)
-    kernel_reach = conformal_quantile(errors / spread, LEVEL)
-    notes = {"kernels": float(len(errors)), "kernel_mape": _mape(errors), "networks": 0.0}
-    correlations, whole, reach = _CORRELATIONS, 0.0, kernel_reach
-    if networks is not None and len(networks.measured_s) >= _MIN_NETWORKS:
-        sums = _Sums.of(networks, models, model, predicted, draft)
-        ratio = np.log(networks.measured_s / sums.total_s)
-        correlations, whole = _fit_correlations(sums, ratio)
-        draft = _with(draft, correlations, whole)
-        width = draft.network_spread(sums.total_s, sums.family_s, sums.squares_s2)
-        reach = conformal_quantile(np.abs(ratio) / width, LEVEL)
-        notes |= _calibration(ratio, reach * width)
-    final = _with(draft, correlations, whole, kernel_reach, reach)
-    return final, notes
-
-
-def _with(
-    draft: ErrorSpread,
-    correlations: tuple[float, float],
-    whole: float,
-    kernel_reach: float = 0.0,
-    network_reach: float = 0.0,
-) -> ErrorSpread:
-    return ErrorSpread(
-        families=draft.families, unseen=draft.unseen, per_octave=draft.per_octave, whole=whole,
-        same_family=correlations[0], other_family=correlations[1],
-        kernel_reach=kernel_reach, network_reach=network_reach,
-    )  # fmt: skip
-
-
-def _mape(errors: NDArray[np.float64]) -> float:
-    return float(np.mean(np.expm1(np.minimum(errors, 50.0))))
-
-
-def _calibration(ratio: NDArray[np.float64], reaches: NDArray[np.float64]) -> dict[str, float]:
-    return {
+        families={key: _family_spread(errors, predicted, table.rows_of(key)) for key in table.family_names},
+        unseen=max(held_out.unseen, _LEAST_SPREAD),
+        per_octave=held_out.per_octave,
+        same_family=_CORRELATIONS[0],
+        other_family=_CORRELATIONS[1],
+        whole=0.0,
+        kernel_down=0.0,
+        kernel_up=0.0,
+        network_down=0.0,
+        network_up=0.0,
+    )
+    down, up = _ends(ratio / draft.kernel_spread(table, predicted, models))
+    draft = replace(draft, kernel_down=down, kernel_up=up, network_down=down, network_up=up)
+    notes = {"kernels": float(len(errors)), "kernel_mape": _mape(ratio), "networks": 0.0}
+    if networks is None or len(networks.measured_s) < _MIN_NETWORKS:
+        return draft, notes
+    sums = _Sums.of(networks, models, model, predicted, draft)
+    ratio = np.log(networks.measured_s / sums.total_s)
+    draft = _with_correlations(draft, sums, ratio - np.median(ratio))
+    spread = draft.network_spread(sums.total_s, sums.family_s, sums.squares_s2)
+    down, up = _ends(ratio / spread)
+    return replace(draft, network_down=down, network_up=up), {
+        **notes,
         "networks": float(len(ratio)),
-        "network_mape": float(np.mean(np.abs(np.expm1(-ratio)))),
-        "network_coverage": float(np.mean(np.abs(ratio) <= reaches)),
-        "network_median_reach": float(np.median(reaches)),
+        "network_mape": _mape(ratio),
+        "network_coverage": float(np.mean((-down * spread <= ratio) & (ratio <= up * spread))),
+        "network_half_width": float(np.median(np.exp(up * spread) - np.exp(-down * spread)) / 2.0),
     }
+
+
+def _ends(standardised: NDArray[np.float64]) -> tuple[float, float]:
+    """How many spreads to reach down and up: each side is passed by half of what an interval may miss.
+
+    Sides of their own, since medians of skewed times lie on one side of the sums of means.
+    """
+    level = (1.0 + LEVEL) / 2.0
+    return max(conformal_quantile(-standardised, level), 0.0), max(
+        conformal_quantile(standardised, level), 0.0
+    )
+
+
+def _mape(ratio: NDArray[np.float64]) -> float:
+    """Mean absolute relative error of predictions, from log(measured / predicted)."""
+    return float(np.mean(np.abs(np.expm1(-ratio))))
 
 
 # Kernels -------------------------------------------------------------------------------------------
@@ -202,8 +201,8 @@ class _Sums:
         )
 
 
-def _fit_correlations(sums: _Sums, ratio: NDArray[np.float64]) -> tuple[tuple[float, float], float]:
-    """Correlations within and between families, and the spread of the whole: the likeliest, as for kernels.
+def _with_correlations(draft: ErrorSpread, sums: _Sums, ratio: NDArray[np.float64]) -> ErrorSpread:
+    """With correlations within and between families and a spread of the whole: the likeliest, as above.
 
     A factor on all spreads is fitted beside and thrown away: the calibration finds it again.
     """
@@ -231,4 +230,4 @@ def _fit_correlations(sums: _Sums, ratio: NDArray[np.float64]) -> tuple[tuple[fl
         cost, start, method="Nelder-Mead", options={"maxiter": 1200, "xatol": 1e-4, "fatol": 1e-4}
     )
     same, other, whole, _ = unpack(best.x)
-    return (same, other), min(whole, 1.0)
+    return replace(draft, same_family=same, other_family=other, whole=min(whole, 1.0))

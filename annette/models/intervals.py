@@ -33,9 +33,12 @@ INTERVALS_FILE = "intervals.json"
 SCHEMA_VERSION = 1
 LEVEL = 0.9
 """Share of the measurements that intervals are to hold."""
+_Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
 _MAX_FAMILIES = 4096
 _MAX_SPREAD = 10.0
 """Of log-ratios: more than this is damage rather than doubt."""
+_MAX_MULTIPLE = 1e3
+"""Spreads that an interval may reach: many where a few networks are far off and most are not."""
 _MAX_REACH = 12.0
 """An interval reaches at most so far, in log-ratio: six figures to either side say all there is to say."""
 
@@ -96,17 +99,22 @@ class ErrorSpread:
     """Correlation of those of two families, in [0, `same_family`]."""
     whole: float
     """Spread of a whole network that its kernels do not explain, >= 0."""
-    kernel_reach: float
-    """Spreads that the interval of a kernel reaches to either side, >= 0."""
-    network_reach: float
-    """Spreads that the interval of a network reaches to either side, >= 0."""
+    kernel_down: float
+    """Spreads that the interval of a kernel reaches below its latency, >= 0."""
+    kernel_up: float
+    """Spreads that it reaches above it, >= 0."""
+    network_down: float
+    """Spreads that the interval of a network reaches below its latency, >= 0."""
+    network_up: float
+    """Spreads that it reaches above it, >= 0."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "families", MappingProxyType(dict(self.families)))
         sizes = {name: getattr(self, name) for name in _NUMBERS}
         for name, value in sizes.items():
-            if not 0.0 <= value <= _MAX_SPREAD:
-                raise ModelError(f"intervals: {name} is {value}, expected a number in 0..{_MAX_SPREAD:.0f}")
+            most = _MAX_MULTIPLE if name in _MULTIPLES else _MAX_SPREAD
+            if not 0.0 <= value <= most:
+                raise ModelError(f"intervals: {name} is {value}, expected a number in 0..{most:.0f}")
         if not self.other_family <= self.same_family <= 1.0:
             raise ModelError("intervals: correlations are not 0 <= other families <= same family <= 1")
 
@@ -163,15 +171,15 @@ class ErrorSpread:
             + (1.0 - self.same_family) * squares_s2
         )
         spread = np.sqrt(variance / np.maximum(latency_s, 1e-30) ** 2 + self.whole**2)
-        return np.asarray(np.minimum(spread, _MAX_SPREAD))
+        return np.asarray(np.fmin(spread, _MAX_SPREAD))  # of what overflows too
 
-    def kernel_reaches(self, spread: NDArray[np.float64]) -> NDArray[np.float64]:
-        """How far the intervals of kernels reach to either side, in log-ratio, in the shape of ``spread``."""
-        return np.minimum(self.kernel_reach * spread, _MAX_REACH)
+    def kernel_factors(self, spread: NDArray[np.float64]) -> _Pair:
+        """What times a kernel's latency gives the lower and the upper end, in the shape of ``spread``."""
+        return _factors(spread, self.kernel_down, self.kernel_up)
 
-    def network_reaches(self, spread: NDArray[np.float64]) -> NDArray[np.float64]:
+    def network_factors(self, spread: NDArray[np.float64]) -> _Pair:
         """The same of networks."""
-        return np.minimum(self.network_reach * spread, _MAX_REACH)
+        return _factors(spread, self.network_down, self.network_up)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
@@ -190,9 +198,12 @@ class ErrorSpread:
         )
 
 
-_NUMBERS = (
-    "unseen", "per_octave", "same_family", "other_family", "whole", "kernel_reach", "network_reach",
-)  # fmt: skip
+_MULTIPLES = ("kernel_down", "kernel_up", "network_down", "network_up")
+_NUMBERS = ("unseen", "per_octave", "same_family", "other_family", "whole", *_MULTIPLES)
+
+
+def _factors(spread: NDArray[np.float64], down: float, up: float) -> _Pair:
+    return np.exp(-np.minimum(down * spread, _MAX_REACH)), np.exp(np.minimum(up * spread, _MAX_REACH))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,8 +216,8 @@ class Intervals:
     """By layer model what the calibration rests on and what it reached on the campaign."""
 
     def __post_init__(self) -> None:
-        for name in ("models", "calibration"):
-            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+        for name in ("models", "calibration"):  # in one order, whether fitted or read
+            object.__setattr__(self, name, MappingProxyType(dict(sorted(getattr(self, name).items()))))
 
     def to_bytes(self) -> bytes:
         """The content of a file; equal intervals give equal bytes."""

@@ -80,7 +80,7 @@ def _put(document: Any, place: tuple[Any, ...], value: object) -> Any:
     return changed
 
 
-@pytest.mark.parametrize("name", ["mapping.json", "layer_models.json"])
+@pytest.mark.parametrize("name", ["mapping.json", "layer_models.json", "intervals.json"])
 @settings(deadline=None, max_examples=60)
 @given(data=st.data(), value=VALUES)
 def test_any_value_in_any_place_is_refused_or_gives_seconds(
@@ -102,7 +102,7 @@ def test_any_value_in_the_manifest_is_refused_or_harmless(
     _require_refused_or_sound(_tampered(folder, _put(dict(bundle.manifest), place, value)))
 
 
-@pytest.mark.parametrize("name", ["mapping.json", "layer_models.json"])
+@pytest.mark.parametrize("name", ["mapping.json", "layer_models.json", "intervals.json"])
 @pytest.mark.parametrize(
     "text",
     [
