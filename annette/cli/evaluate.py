@@ -82,12 +82,12 @@ def evaluate(
 
     Example: annette evaluate --platform zcu102-dpu --suite classic12
     """
+    if kernel_table is None and (columns is not None or networks is not None):
+        raise UsageError("--columns and --networks belong to --kernel-table")
     if sum(source is not None for source in (suite, table, kernel_table)) != 1:
         raise UsageError(
             "expected one of --suite, networks to measure, --recorded-table and --kernel-table, files"
         )
-    if kernel_table is None and (columns is not None or networks is not None):
-        raise UsageError("--columns and --networks belong to --kernel-table")
     if kernel_table is not None:
         if column or space or quality or unit or seed is not None:
             raise UsageError(

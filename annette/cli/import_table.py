@@ -80,6 +80,7 @@ def import_table(
     gone: list[str] = []
     for word in leave_out or ():
         gone.extend(draw_networks(found, int(word), seed=seed) if word.isdecimal() else [word])
+    gone = list(dict.fromkeys(gone))
     if gone:
         found = without(found, gone)
     write_store(found, schema, store)
@@ -127,7 +128,10 @@ def _document(found: ImportedTable, store: Path, gone: list[str]) -> dict[str, A
 def _print_table(found: ImportedTable) -> None:
     kernels = found.timed
     total_s = sum(kernel.latency_s or 0.0 for kernel in kernels)
-    print_line(f"{found.device}: {format_number(len(kernels), 'kernel')} of {found.n_rows} rows", bold=True)
+    print_line(
+        f"{found.device}: {format_number(len(kernels), 'kernel')} of {format_number(found.n_rows, 'row')}",
+        bold=True,
+    )
     untimed = len(found.kernels) - len(kernels)
     print_line(
         f"{format_number(len({kernel.network for kernel in found.kernels}), 'network')}, "
@@ -140,7 +144,8 @@ def _print_table(found: ImportedTable) -> None:
         print_line(f"{format_number(len(whole), 'network')} with end-to-end times to learn the overhead from")
         left = len(found.latencies) - len(whole)
         if left:
-            print_line(f"{format_number(left, 'end-to-end time')} not used: kernels are missing")
+            why = "kernels are missing" if whole else "no network with all its kernels has such a name"
+            print_line(f"{format_number(left, 'end-to-end time')} not used: {why}")
     _print_problems("row", found.problems)
     _print_problems("row of networks", found.network_problems)
 

@@ -14,7 +14,7 @@ __all__ = ["find_doubts"]
 
 _FASTEST_OPS_PER_S = 1e15
 """No device of those that networks are timed on computes as fast."""
-_SLOWEST_OPS_PER_S = 1e6
+_SLOWEST_OPS_PER_S = 3e6
 """A microcontroller without floating point is faster on its best kernel."""
 _MOST_SUM = 3.0
 """Kernels may run side by side and profilers slow them down, but not that much."""

@@ -110,13 +110,13 @@ def read_table(
     read, network_s = _file(path, schema)
     columns = read.columns
     name = _device(columns, schema, device, Path(path))
+    if len(read.row_numbers) > _MAX_KERNELS:
+        raise UsageError(
+            f"{path}: {len(read.row_numbers)} rows, expected at most {_MAX_KERNELS}; import a part of them"
+        )
     kernels, problems, incomplete = read_kernels(
         columns, schema, name, where=str(path), row_numbers=read.row_numbers, network=Path(path).stem
     )
-    if len(kernels) > _MAX_KERNELS:
-        raise UsageError(
-            f"{path}: {len(kernels)} kernels, expected at most {_MAX_KERNELS}; import a part of them"
-        )
     latencies: dict[str, float] = {} if network_s is None else {Path(path).stem: network_s}
     network_problems: list[Problem] = []
     if networks is not None:
