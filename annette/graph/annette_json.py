@@ -39,7 +39,7 @@ def read_annette_json(path: str | os.PathLike[str], *, batch: int | None = None)
 
     Shapes in the file decide: where pads do not lead from one size to the next, as in graphs that were made
     of padded convolutions, they are put right. A type that annette has no rule for is kept as an unknown
-    operator with the shape that the file gives it.
+    operator with the shape that the file gives it, else with that of its one parent.
 
     Parameters
     ----------

@@ -131,6 +131,8 @@ def add_layer(build: NetworkBuilder, layer: JsonLayer, inputs: Sequence[str]) ->
         if answer is not None:
             _check(build, layer, answer, shape)
             return answer
+    if shape is None and len(inputs) == 1:  # so are detection heads of Darknet
+        shape = build.shape(inputs[0])
     if shape is None or min(shape, default=1) < 0:
         raise layer.fail(
             f"type {layer.kind!r:.60} without a whole output_shape", "its shape, or another type"

@@ -69,6 +69,15 @@ def test_a_type_without_a_rule_is_kept_with_its_shape(small: Network) -> None:
     assert any("Yolo" in name for name in coverage.unseen_operators)
 
 
+def test_a_type_without_a_rule_and_without_a_shape_keeps_that_of_its_parent(tmp_path: Path) -> None:
+    document = _document()
+    del document["layers"]["odd"]["output_shape"]
+    path = tmp_path / "small.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    network = read_annette_json(path)
+    assert network.output_tensors(_layer(network, "odd"))[0].shape == (1, 20, 8, 12)
+
+
 @pytest.mark.parametrize("batch", [1, 3])
 def test_a_batch_multiplies_the_work(small: Network, batch: int) -> None:
     bound = open_network(SMALL, batch=batch)
@@ -107,7 +116,7 @@ def _set(layer: str, **fields: Any) -> Callable[[dict[str, Any]], object]:
         (_set("image", output_shape=[-1, -1, 48, 3]), "sizes above 0"),
         (_set("image", output_shape=[-1, 2**31, 2**31, 3]), "more than .* elements"),
         (_set("add", output_shape=[True]), "whole numbers"),
-        (_set("odd", output_shape=None), "type 'Yolo' without a whole output_shape"),
+        (_set("odd", output_shape=[-1, -1, 12, 20]), "type 'Yolo' without a whole output_shape"),
         (lambda document: document.update(layers=[]), "found name, layers, expected a graph"),
         (lambda document: document.update(layers={}), "0 layers"),
     ],
