@@ -135,7 +135,7 @@ def make_attribute(
             result.t.CopyFrom(make_tensor(items, tensor_dtype))
         else:
             raise ValueError("annette keeps no graphs and no types")
-    except (IndexError, TypeError, ValueError) as err:
+    except (IndexError, OverflowError, TypeError, ValueError) as err:
         raise GraphError(f"attribute {name!r} is {value!r}, which is not of its ONNX type {kind}") from err
     return result
 

@@ -22,6 +22,19 @@ Found = tuple[tuple[int, ...], str]
 Partial = tuple[tuple[int | str | None, ...] | None, str]
 
 
+MAX_LIST = 1 << 20
+"""Where a list is longer ONNX's inference is not asked: Slice, Reshape and others make a shape of as many
+axes of it, which takes minutes and all of the memory."""
+
+
+def _longest_list(graph: GraphProto) -> int:
+    """Elements of the longest tensor of one axis that the graph describes."""
+    described = (*graph.input, *graph.value_info, *graph.output)
+    dims = [[dim.dim_value for dim in item.type.tensor_type.shape.dim] for item in described]
+    dims += [list(item.dims) for item in graph.initializer]
+    return max((sizes[0] for sizes in dims if len(sizes) == 1), default=0)
+
+
 def completed(dims: Sequence[int | str | None], like: tuple[int, ...]) -> tuple[int, ...]:
     """``dims`` with unknown ones guessed: those of ``like`` where it has as many, else as many elements.
 
@@ -88,6 +101,9 @@ class KnownTypes:
             del model.graph.value_info[:]
             for item in model.graph.output:
                 item.type.tensor_type.ClearField("shape")
+        if _longest_list(model.graph) > MAX_LIST:
+            _log.debug("onnx.shape_inference is not asked: it takes long lists for shapes of as many axes")
+            return {}
         try:
             return self._read(shape_inference.infer_shapes(model, data_prop=True).graph)
         except (

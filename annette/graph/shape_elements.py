@@ -21,6 +21,11 @@ def _same(case: Case) -> tuple[Result, ...]:
     return (case.same(),)
 
 
+def _accumulated(case: Case) -> tuple[Result, ...]:
+    case.tensor(1)  # the axis
+    return _same(case)
+
+
 def _same_bool(case: Case) -> tuple[Result, ...]:
     return ((case.shape(0), "bool"),)
 
@@ -160,6 +165,7 @@ ELEMENT_RULES: MappingProxyType[str, Rule] = MappingProxyType(
         **dict.fromkeys(BROADCASTING, _broadcast),
         **dict.fromkeys(COMPARISONS, _broadcast_bool),
         **dict.fromkeys(REDUCTIONS, _reduce),
+        **dict.fromkeys(("CumProd", "CumSum"), _accumulated),
         **dict.fromkeys(("IsInf", "IsNaN"), _same_bool),
         **dict.fromkeys(("Softmax", "LogSoftmax", "Hardmax"), _softmax),
         **dict.fromkeys(("ArgMax", "ArgMin"), _arg_reduce),

@@ -117,7 +117,7 @@ def _einsum(case: Case) -> tuple[Result, ...]:
 
 
 def _recurrent(case: Case) -> tuple[Result, ...]:
-    x, recurrence = case.require_rank(0, 3, 3), case.require_rank(2, 3, 3)
+    x, _, recurrence = (case.require_rank(index, 3, 3) for index in range(3))
     hidden = case.number("hidden_size", recurrence[-1])
     directions = 2 if case.text("direction", "forward") == "bidirectional" else 1
     dtype = case.dtype(0)

@@ -60,6 +60,10 @@ def infer_outputs(layer: Layer, tensors: Mapping[str, Tensor]) -> tuple[Tensor, 
     >>> infer_outputs(act, {"x": Tensor(name="x", shape=(1, 8))})[0].shape
     (1, 8)
     """
+    if not any(layer.outputs):
+        raise GraphError(
+            f"layer {layer.name!r}: computes nothing, expected at least one output; export again"
+        )
     rule = SHAPE_RULES.get(layer.domain, {}).get(layer.op_type)
     if rule is None:
         domain = f" of domain {layer.domain!r}" if layer.domain else ""
