@@ -7,8 +7,10 @@ import pytest
 from annette.graph.builder import NetworkBuilder
 from annette.graph.mapping import Kernel, Mapping, require_complete
 from annette.graph.network import Network
-from annette.models.mapping_lessons import ACTIVATIONS, fusion_lessons
+from annette.measurement import DeviceInfo, KernelMeasurement, Measurement
+from annette.models.mapping_lessons import ACTIVATIONS, fusion_lessons, seen_mappings
 from annette.models.mapping_model import MappingModel, fit_mapping_model
+from annette.store.records import TIMED_IN, Record, Task
 
 
 def kernel_of(
@@ -134,3 +136,23 @@ def test_what_a_table_shows_is_not_overruled() -> None:
 
 def test_without_kernels_there_are_no_lessons() -> None:
     assert fusion_lessons([]) == []
+
+
+def recorded(lesson: tuple[Network, Mapping], tags: tuple[tuple[str, str], ...]) -> Record:
+    network, mapping = lesson
+    kernels = tuple(KernelMeasurement(kernel=kernel, values_s=(1e-3,)) for kernel in mapping.kernels)
+    device = DeviceInfo(name="made", backend="test")
+    measurement = Measurement(network_id=network.id, device=device, values_s=(1e-3,), kernels=kernels)
+    return Record(
+        task=Task(network=network, category="block", group=network.name, tags=tags), measurement=measurement
+    )
+
+
+def test_a_campaign_is_taken_as_it_was_observed() -> None:
+    kernels = table()
+    observed, groups = seen_mappings([recorded(item, ()) for item in kernels])
+    assert observed == kernels
+    assert groups == [network.name for network, _ in kernels]
+    more, _ = seen_mappings([recorded(item, ((TIMED_IN, "a"),)) for item in kernels])
+    assert more[: len(kernels)] == kernels
+    assert len(more) == len(kernels) + len(fusion_lessons(kernels))
