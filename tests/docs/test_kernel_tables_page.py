@@ -43,12 +43,13 @@ def test_the_commands_run(
     made_table.write(tmp_path, rows)
     made_table.write_networks(tmp_path, rows)
     made_table.write_schema(tmp_path, _block("yaml"))
-    assert len(COMMANDS) == 4
+    assert len(COMMANDS) == 7
     for command in COMMANDS:
         assert exit_code(shlex.split(command)[1:]) == 0, command
     text = capsys.readouterr().out
     assert "on winograd if" in text
     assert "beyond the kernels" in text
+    assert "2 networks of the table, 6 networks trained on left out" in text
 
 
 @pytest.mark.parametrize("name", [*list_schemas(), *SIZES, *SHAPES])
