@@ -302,3 +302,30 @@ def test_only_weights_without_contents_are_stored_in_another_dtype() -> None:
     for wrong in ({"is_constant": False}, {"value": (0.0,) * 9}, {"stored_dtype": "int3"}):
         with pytest.raises(GraphError, match=r"stored as int4|'int3'"):
             dataclasses.replace(weight, **wrong)
+
+
+def test_a_renamed_tensor_and_a_rewired_layer_are_those_that_a_constructor_makes() -> None:
+    weight = Tensor(name="w", shape=(4, 3), is_constant=True, stored_dtype="int8")
+    renamed = Tensor(name="v", shape=(4, 3), is_constant=True, stored_dtype="int8")
+    pickled: Tensor = pickle.loads(pickle.dumps(renamed))  # noqa: S301  # what this test has made
+    for tensor in (weight.renamed("v"), pickled, copy.deepcopy(renamed)):
+        assert tensor == renamed
+        assert (tensor.size, tensor.kind) == (12, weight.kind)
+    strides = (("strides", (2, 2)),)
+    layer = Layer(name="a", op_type="Conv", inputs=("x", "w"), outputs=("y",), attributes=strides)
+    made = layer.rewired("b", ("y", "v"), ("z",))
+    assert made == Layer(name="b", op_type="Conv", inputs=("y", "v"), outputs=("z",), attributes=strides)
+    assert (made.signature, made.ints_attribute("strides")) == (layer.signature, (2, 2))
+
+
+def test_tensors_are_of_one_kind_where_they_differ_in_names_only() -> None:
+    tensor = Tensor(name="a", shape=(2, 3), is_constant=True)
+    others = (
+        dataclasses.replace(tensor, shape=(3, 2)),
+        dataclasses.replace(tensor, is_constant=False),
+        dataclasses.replace(tensor, dtype="float16"),
+        dataclasses.replace(tensor, value=(0, 1, 2, 3, 4, 5)),
+        dataclasses.replace(tensor, stored_dtype="int8"),
+    )
+    assert dataclasses.replace(tensor, name="b").kind == tensor.kind
+    assert len({item.kind for item in (tensor, *others)}) == 6

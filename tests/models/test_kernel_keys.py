@@ -53,12 +53,15 @@ def test_equal_keys_mean_equal_rows(name: str) -> None:
         execution = list(model.execution(walk))
         mapping = model.mapping_of(walk, execution)
         reader, keys = KernelReader(network, mapping, device), KernelKeys(walk, device)
+        of_walk = KernelReader.of_walk(walk, device)
         for item, kernel in zip(execution, mapping.kernels, strict=True):
+            row = reader.family_key(kernel), reader.row(kernel)
             if isinstance(item, int):
-                key = keys.key(item, model.primary(walk, item), walk.unit(item))
+                primary, unit = model.primary(walk, item), walk.unit(item)
+                key = keys.key(item, primary, unit)
+                assert of_walk.read(walk.kernels[item].layers, primary, unit) == row, kernel.name
             else:
                 key = keys.move_key(item)
-            row = reader.family_key(kernel), reader.row(kernel)
             repeated += key in rows
             assert rows.setdefault(key, row) == row, kernel.name
     assert repeated > 3 * len(rows) / 2

@@ -100,8 +100,9 @@ class PopulationWalk:
         self._starts, longest = _epochs(layers, last_use)
         self._first, self._start = 1, self.n
         """The first slot of the epoch that the walk is in, and the address with which it begins."""
-        self._bits = np.zeros(self.size, dtype=np.uint64)
-        """What stands for a kernel in the words of its epoch."""
+        bits = [(number - start) % WORD for number, start in enumerate(self._starts)]
+        self._bits = _ONE << np.array(bits, dtype=np.uint64)
+        """By slot what stands for a kernel in the words of its epoch."""
         self._closures = [np.zeros(self.size, dtype=np.uint64) for _ in range(-(-longest // WORD))]
         """A kernel and those of its epoch that must have run before, as bits of words."""
         self.readers = np.zeros(self.size, dtype=np.int32)
@@ -114,7 +115,6 @@ class PopulationWalk:
         for number, slot in enumerate(layers.slots, start=1):
             own = slice(layers.starts[number], layers.starts[number + 1])
             self.operators[own] = _ONE << np.uint64(self.code_of[slot.operator])
-            self._bits[own] = _ONE << np.uint64((number - self._starts[number]) % WORD)
 
     def _find_readers(self, transparent: frozenset[str]) -> None:
         self.is_output[self.layers.outputs] = True
@@ -164,7 +164,7 @@ class PopulationWalk:
     def must_wait(self, kernel: Ints, others: list[Ints]) -> Mask:
         """Whether one of ``others`` (-1: none) is a kernel that needs ``kernel`` to have run before."""
         older = kernel < self._start
-        bit = self._bits[kernel]
+        bit = self._bits[self.layers.slot_of[kernel]]
         word = self._word_of(kernel) if len(self._closures) > 1 else None
         waits = np.zeros(len(kernel), dtype=bool)
         for other in others:
@@ -278,7 +278,7 @@ class PopulationWalk:
         # A kernel from before the epoch gains nothing: whatever the epoch opened needs it already.
         kernels, rows = kernels[at], self.layers.row_of[own[at]]
         needed = [closures[kernels] | more[at] for closures, more in zip(self._closures, added, strict=True)]
-        bit, word = self._bits[kernels], self._word_of(kernels)
+        bit, word = self._bits[self.layers.slot_of[kernels]], self._word_of(kernels)
         slot_of = self.layers.slot_of
         for later in range(int(slot_of[kernels.min()]), int(slot_of[own[0]]) + 1):
             slot = self.layers.slots[later - 1]
@@ -311,7 +311,7 @@ def _epochs(layers: PopulationLayers, last_use: Ints) -> tuple[list[int], int]:
     n, n_slots = layers.n_networks, len(layers.slots)
     if not all(slot.operands for slot in layers.slots):
         return [1] * (n_slots + 1), n_slots  # a layer that needs nothing may run at any time
-    last = last_use.copy()
+    last = last_use
     last[layers.outputs] = n_slots + 1
     live = (last[:n] > 0).astype(np.int64)  # tensors of each network that are made and will be read
     starts, start, longest = [1], 1, 1

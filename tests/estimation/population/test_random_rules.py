@@ -8,7 +8,6 @@ from collections import Counter
 from pathlib import Path
 from types import ModuleType
 
-import numpy as np
 import pytest
 
 from annette.estimation.catalogue import load_platform
