@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from provenance import RESULTS, record
 from scipy.stats import spearmanr
@@ -191,33 +192,44 @@ def draw(results: Sequence[Mapping[str, Any]], path: Path) -> None:
     pyplot.close(figure)
 
 
+def read_phone(folder: Path, phone: str) -> ImportedTable:
+    """The table of one phone."""
+    return read_table(
+        folder / "phone_gpu_kernels.csv",
+        read_schema("tflite-gpu"),
+        device=phone,
+        networks=folder / "phone_gpu_networks.csv",
+    )
+
+
+def study_phone(folder: Path, phone: str, budget: int | None) -> dict[str, dict[str, Any]]:
+    """One phone with one budget, told when done."""
+    table = read_phone(folder, phone)
+    found = study(table, table_device(table, read_schema("tflite-gpu")), budget)
+    errors = {model: round(item["mape"], 4) for model, item in found["models"].items()}
+    print(budget or "all", phone, errors, found["mapping"], flush=True)
+    return found
+
+
 def main() -> None:
     """Run all and write results and figure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="folder with the two tables")
-    folder: Path = parser.parse_args().folder
-    schema = read_schema("tflite-gpu")
-    results: list[dict[str, Any]] = []
+    parser.add_argument("--jobs", type=int, default=1, help="processes; the results are the same")
+    arguments = parser.parse_args()
+    tasks = [(phone, budget) for budget in reversed(BUDGETS) for phone in PHONES]  # the longest first
+    answers = Parallel(n_jobs=arguments.jobs)(
+        delayed(study_phone)(arguments.folder, phone, budget) for phone, budget in tasks
+    )
+    found = dict(zip(tasks, answers, strict=True))
+    table = read_phone(arguments.folder, PHONES[0])
+    all_kernels = round(len(table.timed) * (1 - N_LEFT_OUT / len(table.latencies)))
+    results = []
     for budget in BUDGETS:
-        phones, known = {}, 0
-        for phone in PHONES:
-            table = read_table(
-                folder / "phone_gpu_kernels.csv",
-                schema,
-                device=phone,
-                networks=folder / "phone_gpu_networks.csv",
-            )
-            known = budget or round(len(table.timed) * (1 - N_LEFT_OUT / len(table.latencies)))
-            phones[phone] = study(table, table_device(table, schema), budget)
-            print(
-                budget or "all",
-                phone,
-                {model: round(item["mape"], 4) for model, item in phones[phone]["models"].items()},
-                phones[phone]["mapping"],
-                flush=True,
-            )
+        phones = {phone: found[phone, budget] for phone in PHONES}
+        count = budget or all_kernels
         results.append(
-            {"kernels": known, "is_all": budget is None, "mean": mean_of(phones), "phones": phones}
+            {"kernels": count, "is_all": budget is None, "mean": mean_of(phones), "phones": phones}
         )
     path = record("phone_gpu", {"splits": N_SPLITS, "left_out": N_LEFT_OUT, "budgets": results}, seed=0)
     draw(results, RESULTS / "phone_gpu.png")
