@@ -1,4 +1,4 @@
-"""``annette report``: one HTML file that shows an estimate, an evaluation or a campaign."""
+"""``annette report``: one HTML file that shows an estimate, an evaluation, a comparison or a campaign."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def report(
         typer.Argument(
             metavar="WHAT",
             help="A network (zoo:NAME, an ONNX file) with --platform; a campaign's store (RUN.db, or its "
-            "Parquet file); or a file with what annette evaluate --format json printed.",
+            "Parquet file); or a file with what annette evaluate or annette compare --format json printed.",
         ),
     ],
     platform: Annotated[
@@ -75,7 +75,8 @@ def report(
     Of a network: the estimate with verdict and interval, the graph of its kernels, timeline, roofline,
     shares, coverage, and sliders for another clock, bandwidth or array where the platform's device is a
     simulated one. Of an evaluation: predicted against measured, residuals and ranks of the four layer
-    models. Of a campaign: what was measured, how steady it was, and what failed.
+    models. Of a comparison: both timelines, and what changed kernel by kernel. Of a campaign: what was
+    measured, how steady it was, and what failed.
 
     Examples: annette report zoo:resnet50 --platform zcu102-dpu; annette report run.db -o run.html
     """
@@ -89,11 +90,11 @@ def report(
         _print_answer(document, form)
         return
     if platform is not None or device is not None or shape or batch is not None or model != "mixed":
-        name = "a campaign's store" if kind == "campaign" else "an evaluation"
+        name = "a campaign's store" if kind == "campaign" else "a document"
         raise UsageError(
             f"{what}: is {name}; --platform, --model, --device, --shape and --batch are for networks"
         )
-    document = _campaign_document(what) if kind == "campaign" else _evaluation_document(what)
+    document = _campaign_document(what) if kind == "campaign" else _document(what)
     _write(document, output)
     _print_answer(document, form)
 
@@ -141,7 +142,7 @@ def _write(document: dict[str, Any], output: Path, option: str = "--output") -> 
 
 
 def _kind(what: str, platform: str | None) -> str:
-    """``network``, ``campaign`` or ``evaluation``: by what stands at the beginning of the file."""
+    """``network``, ``campaign`` or ``document``: by what stands at the beginning of the file."""
     if what.startswith("zoo:"):
         return "network"
     path = Path(what)
@@ -150,13 +151,13 @@ def _kind(what: str, platform: str | None) -> str:
             return "network"  # which says that there is none
         raise UsageError(
             f"{what}: no such file; expected a network (zoo:NAME, an ONNX file) with --platform, a "
-            "campaign's store, or a file with what annette evaluate --format json printed"
+            "campaign's store, or a file with what annette evaluate or compare --format json printed"
         )
     with path.open("rb") as file:
         head = file.read(_MOST_BLANKS)
     if head.startswith(_STORES):
         return "campaign"
-    return "evaluation" if platform is None and head.lstrip().startswith(b"{") else "network"
+    return "document" if platform is None and head.lstrip().startswith(b"{") else "network"
 
 
 def _report_network(
@@ -198,7 +199,8 @@ def _campaign_document(what: str) -> dict[str, Any]:
         return summarise_campaign(store)
 
 
-def _evaluation_document(what: str) -> dict[str, Any]:
+def _document(what: str) -> dict[str, Any]:
+    from annette.report.comparison_summary import is_comparison, summarise_comparison
     from annette.report.evaluation_summary import is_evaluation, summarise_evaluation
     from annette.store.strict_json import parse_strict_json
 
@@ -210,10 +212,14 @@ def _evaluation_document(what: str) -> dict[str, Any]:
     try:
         document = parse_strict_json(path.read_bytes())
     except ValueError as err:
-        raise UsageError(f"{what}: {err}; expected what annette evaluate --format json prints") from err
+        raise UsageError(
+            f"{what}: {err}; expected what annette evaluate or compare --format json prints"
+        ) from err
+    if is_comparison(document):
+        return summarise_comparison(document, what)
     if not is_evaluation(document):
         raise UsageError(
-            f"{what}: found no evaluation in it; expected what annette evaluate --format json prints, or "
-            "for a network --platform"
+            f"{what}: found no evaluation and no comparison in it; expected what annette evaluate or compare "
+            "--format json prints, or for a network --platform"
         )
     return summarise_evaluation(document, what)

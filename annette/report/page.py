@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from annette import __version__
 from annette.errors import UsageError
 from annette.report.campaign_view import view_campaign
+from annette.report.comparison_view import view_comparison
 from annette.report.estimate_view import view_estimate
 from annette.report.evaluation_view import view_evaluation
 from annette.report.rows import limit
@@ -27,10 +28,16 @@ _SCRIPTS = MappingProxyType(
         "estimate": ("page.js", "tables.js", "rows.js", "graph.js", "what_if.js"),
         "evaluation": ("page.js", "tables.js", "choices.js"),
         "campaign": ("page.js", "tables.js"),
+        "comparison": ("page.js", "tables.js", "rows.js"),
     }
 )
 _VIEWS: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = MappingProxyType(
-    {"estimate": view_estimate, "evaluation": view_evaluation, "campaign": view_campaign}
+    {
+        "estimate": view_estimate,
+        "evaluation": view_evaluation,
+        "campaign": view_campaign,
+        "comparison": view_comparison,
+    }
 )
 KINDS = tuple(_VIEWS)
 """Kinds of documents that can be rendered."""
@@ -42,7 +49,7 @@ def render_page(document: Mapping[str, Any]) -> str:
     Parameters
     ----------
     document : mapping
-        Of `summarise_estimate`, `summarise_evaluation` or `summarise_campaign`.
+        Of `summarise_estimate`, `summarise_evaluation`, `summarise_campaign` or `summarise_comparison`.
 
     Raises
     ------

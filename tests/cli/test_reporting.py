@@ -47,13 +47,17 @@ def test_the_document_behind_the_page_can_be_printed(capsys: pytest.CaptureFixtu
     assert render_page(document) == Path("report.html").read_text(encoding="utf-8")
 
 
-def test_an_evaluation_and_a_store_are_told_by_their_content(capsys: pytest.CaptureFixture[str]) -> None:
+def test_documents_and_a_store_are_told_by_their_content(capsys: pytest.CaptureFixture[str]) -> None:
     networks = [{"name": f"n{place}", "measured_s": 0.1, "mixed_s": 0.1 + place} for place in range(3)]
     document = {"suite": "mine", "models": {"mixed": {"mape": 0.1}}, "networks": networks}
     Path("answer").write_text(json.dumps(document, indent=2), encoding="utf-8")
     assert exit_code(["report", "answer", "-o", "answer.html"]) == 0
     assert "networks 3, MAPE, mixed 10.0 %" in capsys.readouterr().out
     assert Path("answer.html").read_text(encoding="utf-8").count("<circle") == 3 * 3
+    side = {"network": "n", "on": "d", "latency_s": 0.1}
+    Path("pair").write_text(json.dumps({"a": side, "b": side, "difference_s": 0.0}), encoding="utf-8")
+    assert exit_code(["report", "pair", "-o", "pair.html"]) == 0
+    assert "B takes as long as A." in Path("pair.html").read_text(encoding="utf-8")
     device, plan = DeviceInfo(name="fake", backend="test"), PlanRecord(name="plan", seed=1, text="{}")
     with CampaignStore.create("run", device=device, plan=plan):
         pass
@@ -69,9 +73,12 @@ def test_an_evaluation_and_a_store_are_told_by_their_content(capsys: pytest.Capt
         ("zoo:lenet5 -p ncs2 -o no/x.html", "--output no/x.html: no folder no; expected one that exists"),
         ("zoo:lenet5 -p ncs2 -m best", "--model best: no such layer model"),
         ("zoo:lenet5 -p ncs2 -d tpu-v1", "--device tpu-v1: is another device than that of platform ncs2"),
-        ("other.json", "other.json: found no evaluation in it; expected what annette evaluate --format json"),
+        (
+            "other.json",
+            "other.json: found no evaluation and no comparison in it; expected what annette evaluate",
+        ),
         ("broken.json", "broken.json: not readable as JSON"),
-        ("good.json --device ncs2", "good.json: is an evaluation; --platform, --model, --device"),
+        ("good.json --device ncs2", "good.json: is a document; --platform, --model, --device"),
     ],
 )
 def test_a_wrong_call_is_one_line_and_writes_nothing(

@@ -12,6 +12,7 @@ import annette
 from annette.graph.builder import NetworkBuilder
 from annette.graph.network import Network
 from annette.hardware.codec import load_accelerator
+from annette.report.comparison_summary import summarise_comparison
 from annette.report.estimate_summary import summarise_estimate
 from annette.report.evaluation_summary import summarise_evaluation
 from annette.report.page import render_page
@@ -79,6 +80,55 @@ def estimate_page(hostile_network: Network) -> Page:
     document = summarise_estimate(
         network, platform, platform.estimate(network), accelerator=load_accelerator("ncs2")
     )
+    return Page(document, render_page(document))
+
+
+def _kernel(name: str, latency_s: float) -> dict[str, Any]:
+    return {
+        "name": name, "family": "conv", "unit": "array", "bound": "compute", "layers": [name],
+        "latency_s": latency_s,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def comparison_document() -> dict[str, Any]:
+    """What ``annette compare --format json`` prints, in short: one faster, one alike, one split, one gone."""
+    changes = [
+        ("same", [_kernel(HOSTILE, 2e-3)], [_kernel("faster", 1e-3)], ""),
+        ("same", [_kernel("alike", 1e-3)], [_kernel("alike", 1.001e-3)], ""),
+        ("split", [_kernel(LONG, 1e-3)], [_kernel("left", 1e-3), _kernel("right", 2e-3)], ""),
+        ("only_a", [_kernel("gone", 5e-4)], [], "vanishes in B"),
+    ]
+    side = {"kind": "estimate", "on": "ncs2", "interval_s": [4e-3, 5e-3], "verdict": "solid", "kernels": 4}
+    return {
+        "schema_version": 1,
+        "a": {**side, "network": "before", "latency_s": 4.5e-3},
+        "b": {**side, "network": f"after {HOSTILE}", "latency_s": 5.001e-3},
+        "difference_s": 0.501e-3,
+        "ratio": 5.001 / 4.5,
+        "certain": False,
+        "aligned_by": "names",
+        "beyond_kernels_s": 0.0,
+        "families": [
+            {
+                "family": "conv",
+                "a_kernels": 4,
+                "b_kernels": 4,
+                "a_s": 4.5e-3,
+                "b_s": 5.001e-3,
+                "difference_s": 5e-4,
+            }
+        ],
+        "changes": [
+            {"kind": kind, "family": "conv", "a": a, "b": b, "remark": remark}
+            for kind, a, b, remark in changes
+        ],
+    }
+
+
+@pytest.fixture(scope="session")
+def comparison_page(comparison_document: dict[str, Any]) -> Page:
+    document = summarise_comparison(comparison_document)
     return Page(document, render_page(document))
 
 

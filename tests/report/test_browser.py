@@ -237,3 +237,17 @@ def test_a_narrow_window_is_enough(estimate: Opened) -> None:
     assert estimate.page.evaluate("() => document.documentElement.scrollWidth") <= 390
     assert estimate.page.locator("#graph").bounding_box()["height"] <= 400
     estimate.page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def test_what_changed_is_chosen_in_every_figure_of_a_comparison(
+    open_page: Callable[[Any], Opened], comparison_page: Any
+) -> None:
+    opened = open_page(comparison_page)
+    opened.page.locator('#scatter circle[data-row="2"]').click()
+    assert opened.text("#details-name").startswith("3. layer_layer_")
+    assert opened.count("#details-layers li") == 3  # one kernel in A, two in B
+    assert opened.count(".chosen") == 4  # in both timelines, the scatter and the table
+    opened.page.focus("#timelines")
+    opened.page.keyboard.press("ArrowRight")
+    assert opened.text("#details-name") == "4. gone"
+    opened.page.close()

@@ -20,6 +20,7 @@ from annette.errors import UsageError
 from annette.estimation.estimate import Interval
 from annette.graph.network import Network
 from annette.report import page as page_module
+from annette.report.comparison_summary import summarise_comparison
 from annette.report.estimate_summary import summarise_estimate
 from annette.report.evaluation_summary import summarise_evaluation
 from annette.report.page import render_page
@@ -67,7 +68,7 @@ class Reader(HTMLParser):
         self.text.append(data)
 
 
-@pytest.fixture(params=["estimate_page", "evaluation_page"])
+@pytest.fixture(params=["estimate_page", "evaluation_page", "comparison_page"])
 def some_page(request: pytest.FixtureRequest) -> Any:
     return request.getfixturevalue(request.param)
 
@@ -187,21 +188,30 @@ def test_a_wrong_evaluation_is_refused_in_a_line(
 def test_whatever_an_evaluation_holds_it_is_a_page_or_one_line(
     evaluation_document: Evaluations, data: st.DataObject
 ) -> None:
-    document: Any = evaluation_document(2)
+    _require_page_or_line(_with_anything(evaluation_document(2), data), summarise_evaluation)
+
+
+def _with_anything(document: Any, data: st.DataObject) -> Any:
+    """The document with something else in one place."""
+    document = json.loads(json.dumps(document))
     place, key = document, data.draw(st.sampled_from(sorted(document)))
     while isinstance(place[key], dict | list) and place[key] and data.draw(st.booleans()):
         place = place[key]
         key = data.draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))
     place[key] = data.draw(ANYTHING)
+    return document
+
+
+def _require_page_or_line(document: Any, summarise: Callable[[Any, str], dict[str, Any]]) -> None:
     html, refusal = "", ""
     try:
-        html = render_page(summarise_evaluation(document, "answer.json"))
+        html = render_page(summarise(document, "answer.json"))
     except UsageError as error:
         refusal = str(error)
     assert "\n" not in refusal
     assert len(refusal) < 300
     assert bool(refusal) != bool(html.encode("utf-8"))
-    assert Reader(html).tags["script"] == bool(html)
+    assert Reader(html).tags["script"] == bool(html) + html.count('id="data"')
 
 
 def test_a_recorded_table_is_scaled_by_its_factors(evaluation_document: Evaluations) -> None:
@@ -240,6 +250,37 @@ def test_many_networks_are_drawn_in_part_and_counted_whole(evaluation_document: 
 def test_a_document_of_no_known_kind_is_refused() -> None:
     with pytest.raises(UsageError, match="report of kind 'other': not known, expected one of estimate"):
         render_page({"kind": "other"})
+
+
+# Comparisons -----------------------------------------------------------------------------------------
+
+
+def test_a_comparison_says_what_changed_and_how_sure_that_is(comparison_page: Any) -> None:
+    text = " ".join(" ".join(Reader(comparison_page.html).text).split())
+    assert (
+        "B takes 501 us more, 1.11x as long as A. The difference is within what is not known of both." in text
+    )
+    assert "in A only: vanishes in B" in text
+    assert "one becomes several" in text
+    shades = re.findall(r'<rect class="mark (b-\w+)"[^>]* data-row="(\d)"', comparison_page.html)
+    of_a = [("b-host", "0"), ("b-other", "1"), ("b-memory", "2"), ("b-overhead", "3")]
+    assert shades == [*of_a, *of_a[:3]]  # the last kernel is not in B
+    assert comparison_page.html.count("<circle") == 3
+
+
+def test_sides_without_kernels_compare_by_their_latencies(comparison_document: dict[str, Any]) -> None:
+    document = {**comparison_document, "changes": [], "families": [], "aligned_by": None, "certain": None}
+    html = render_page(summarise_comparison(document))
+    assert "One side does not tell its kernels" in html
+    assert "How sure that is, is not known." in html
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_a_comparison_holds_it_is_a_page_or_one_line(
+    comparison_document: dict[str, Any], data: st.DataObject
+) -> None:
+    _require_page_or_line(_with_anything(comparison_document, data), summarise_comparison)
 
 
 # Contrast --------------------------------------------------------------------------------------------
