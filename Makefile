@@ -5,8 +5,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
+FUZZ_SECONDS ?= 60
 
-.PHONY: help demo test lint format clean docs platforms results
+.PHONY: help demo test lint format clean docs fuzz platforms results
 
 help:
 	@echo "make demo       set up, benchmark a simulated device, train a platform, predict twelve networks"
@@ -14,6 +15,7 @@ help:
 	@echo "make lint       ruff and mypy --strict"
 	@echo "make format     ruff format and safe fixes"
 	@echo "make docs       build the documentation site (site/), links checked"
+	@echo "make fuzz       change files of every kind that is read and see what happens, FUZZ_SECONDS=60 for each"
 	@echo "make platforms  retrain the shipped platforms (trained_models/)"
 	@echo "make results    rerun the accuracy and speed studies (benchmarks/results/)"
 	@echo "make clean      remove .venv and what the demo wrote"
@@ -56,6 +58,9 @@ $(VENV)/.annette-docs: $(BIN)/python pyproject.toml
 docs: $(VENV)/.annette-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "the site is in site/: open site/index.html; to search it too: $(BIN)/python -m http.server -d site"
+
+fuzz: $(VENV)/.annette-test
+	$(BIN)/python benchmarks/fuzz/fuzz.py --seconds $(FUZZ_SECONDS) --jobs $(JOBS) $(FUZZ_TARGETS)
 
 platforms: $(VENV)/.annette-test
 	$(BIN)/python benchmarks/studies/train_platforms.py --jobs $(JOBS)
