@@ -16,7 +16,7 @@ from annette.calibration.intervals import fit_interval
 from annette.calibration.member import Population, fit_member, population_of
 from annette.calibration.prior import Prior
 from annette.calibration.terms import FIXED, Terms, terms_of
-from annette.calibration.validation import held_out_log_errors, typical_error
+from annette.calibration.validation import held_out_log_errors, middle_error, typical_error
 from annette.errors import ModelError
 from annette.graph.network import Network
 from annette.zoo.spaces.space import Encodings, SearchSpace
@@ -40,7 +40,8 @@ REFERENCE = 1000
 """Architectures that terms are scaled by."""
 REFERENCE_SEED = 0
 _SHARPNESS = 4
-"""Weights of members go with the held-out error to the power of minus this."""
+"""Weights of members go with the held-out error to the power of minus this. The error is the geometric mean
+of the typical and the middle one: the first is made by corners of a design, where terms extrapolate."""
 _LEAST_GAIN = 0.05
 """Sources are left out unless they lower held-out errors by this share: of ten samples less is chance."""
 _CLEARLY = 0.1
@@ -234,34 +235,47 @@ def _plain_model(
 def _with_sources(
     plain: CalibratedModel, fit: _Fit, measured: Floats, helpers: tuple[Source, ...], columns: Floats
 ) -> CalibratedModel:
-    """The model with sources beside it, if that makes errors of samples left out smaller."""
+    """The model with sources beside it, if that makes errors of samples left out smaller.
+
+    Sources stand beside all terms in one member, and by themselves in another one: a constant and what they
+    say of the whole network, each times a factor.
+    """
     samples = replace(fit.samples, sources=columns)
-    helped = held_out_log_errors(samples, measured)
-    powers = np.array([typical_error(errors) for errors in (fit.errors, helped)])
+    alone = _whole_columns(samples.columns.shape[1], helpers)
+    errors = np.array([fit.errors, *(held_out_log_errors(samples, measured, used) for used in (None, alone))])
+    powers = np.array([np.sqrt(typical_error(row) * middle_error(row)) for row in errors])
     weights = (powers / powers.min()) ** -_SHARPNESS
     weights /= weights.sum()
-    errors = weights[0] * fit.errors + weights[1] * helped
-    before, after = typical_error(fit.errors), typical_error(errors)
+    mean = weights @ errors
+    before, after = typical_error(fit.errors), typical_error(mean)
     names = ", ".join(item.model.device for item in helpers)
     if after > (1 - _LEAST_GAIN) * before:
         note = f"left out {names}: errors of samples left out are {after:.1%} with and {before:.1%} without"
         return replace(plain, notes=(*plain.notes, note))
+    members = (*plain.members, *(fit_member(samples, measured, used=used) for used in (None, alone)))
+    fitted = weights @ np.array([np.log(member.predict_s(samples) / measured) for member in members])
     verb = "counts" if len(helpers) == 1 else "count"
     note = (
-        f"{names} {verb} {weights[1]:.0%}: errors of samples left out fall from {before:.1%} to {after:.1%}"
+        f"{names} {verb} {1 - weights[0]:.0%} ({weights[2]:.0%} by a factor and a constant alone): errors of "
+        f"samples left out fall from {before:.1%} to {after:.1%}"
     )
-    members = (*plain.members, fit_member(samples, measured))
-    logs = [np.log(member.predict_s(samples) / measured) for member in members]
-    fitted = weights[0] * logs[0] + weights[1] * logs[1]
     return replace(
         plain,
         members=members,
-        weights=(float(weights[0]), float(weights[1])),
+        weights=tuple(weights.tolist()),
         sources=helpers,
-        interval=fit_interval(fit.samples.columns, measured, errors, fitted),
+        interval=fit_interval(fit.samples.columns, measured, mean, fitted),
         held_out_error=after,
         notes=(*plain.notes, note),
     )
+
+
+def _whole_columns(n_terms: int, helpers: Sequence[Source]) -> NDArray[np.bool_]:
+    """Of all terms and columns of sources the constant, and the first column of each source."""
+    widths = [item.width for item in helpers]
+    found = np.zeros(n_terms + sum(widths), dtype=bool)
+    found[[0, *(n_terms + np.cumsum([0, *widths[:-1]]))]] = True
+    return found
 
 
 def _likeliest(errors: Mapping[str, float]) -> str:

@@ -74,8 +74,8 @@ class CalibratedModel:
 
     A latency is a sum of physical terms, each an amount (kernels, multiply-accumulates, bytes or parameters
     of a group of layers) times a cost >= 0, times a factor close to 1 for kinds of kernels that are quicker
-    or slower than their terms say. Where other devices help, the mean (of logarithms) is taken with
-    the same sum that has their predictions among its terms.
+    or slower than their terms say. Where other devices help, the mean (of logarithms) is taken with the same
+    sum that has their predictions among its terms, and with their predictions alone.
     """
 
     device: str
@@ -86,7 +86,7 @@ class CalibratedModel:
     """Which graphs the device runs: a key of `annette.calibration.graphs.GRAPHS`."""
     terms: Terms
     members: tuple[Member, ...]
-    """The first uses no sources; a second one does."""
+    """The first uses no sources; a second one does, and a third nothing but a constant beside them."""
     weights: tuple[float, ...]
     """Of each member, adding up to 1."""
     sources: tuple[Source, ...]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 __all__ = [
     "CONFORMAL",
     "COVERAGE",
+    "FEW_COUNT",
     "FEW_FITTED",
     "FEW_HELD_OUT",
     "FEW_LEVEL",
@@ -30,9 +31,10 @@ to 1."""
 
 CONFORMAL = 19
 """Samples from which on a rank below the greatest error stands for nine in ten."""
-FEW_LEVEL, FEW_HELD_OUT, FEW_FITTED = 3.3, 0.56, 0.45
-"""Half width of fewer samples: level * held_out ** a * fitted ** b. Fitted to ten designed and ten random
-samples of 35 columns of real devices, judged with each chip left out: benchmarks/studies/few_intervals.py."""
+FEW_LEVEL, FEW_HELD_OUT, FEW_FITTED, FEW_COUNT = 6.0, 0.55, 0.37, -0.37
+"""Half width of fewer samples: level * held_out ** a * fitted ** b * count ** c. Fitted to 5 to 14
+designed and random samples of 35 columns of real devices, judged with each chip left out by
+benchmarks/studies/few_intervals.py."""
 _LEAST_HELD_OUT, _LEAST_FITTED = 1e-4, 1e-3
 """Added to both: no latency is measured better than that."""
 
@@ -109,7 +111,7 @@ def _conformal(rows: Floats, spread: Floats, held_out: Floats) -> float:
 
 def _of_few(held_out: Floats, fitted: Floats) -> float:
     left_out, left_over = held_out_size(held_out), fitted_size(fitted)
-    return float(FEW_LEVEL * left_out**FEW_HELD_OUT * left_over**FEW_FITTED)
+    return float(FEW_LEVEL * left_out**FEW_HELD_OUT * left_over**FEW_FITTED * len(held_out) ** FEW_COUNT)
 
 
 def held_out_size(held_out: Floats) -> float:

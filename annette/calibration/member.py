@@ -75,13 +75,28 @@ class Member:
         return found
 
 
-def fit_member(samples: Population, latency_s: Floats, alike: Floats | None = None) -> Member:
+def fit_member(
+    samples: Population,
+    latency_s: Floats,
+    alike: Floats | None = None,
+    used: NDArray[np.bool_] | None = None,
+) -> Member:
     """Costs by non-negative least squares of the relative error, then the residual of kinds of kernels.
 
-    ``alike`` is `kernel_matrix` of the samples' kinds, where it is known already.
+    Parameters
+    ----------
+    samples : Population
+        The measured networks.
+    latency_s : ndarray of shape (n_samples,)
+        Seconds, > 0.
+    alike : ndarray of shape (n_kinds, n_kinds), optional
+        `kernel_matrix` of the samples' kinds, where it is known already.
+    used : ndarray of shape (n_terms + n_source_columns,), optional
+        Which terms and columns of sources may cost anything; all by default.
     """
     n_terms = samples.columns.shape[1]
-    fitted = fit_costs(np.hstack([samples.columns, _SOURCE_SIZE * samples.sources]), latency_s)
+    design = np.hstack([samples.columns, _SOURCE_SIZE * samples.sources])
+    fitted = fit_costs(design if used is None else design * used, latency_s)
     costs, source_costs = fitted[:n_terms], fitted[n_terms:] * _SOURCE_SIZE
     broad = np.full(n_terms, float(np.median(latency_s)) / max(n_terms - 1, 1))
     kind_costs = (1 - _BROAD) * costs + _BROAD * broad

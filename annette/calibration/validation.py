@@ -8,19 +8,25 @@ from numpy.typing import NDArray
 from annette.calibration.member import Population, fit_member
 from annette.calibration.residual import kernel_matrix
 
-__all__ = ["held_out_log_errors", "typical_error"]
+__all__ = ["held_out_log_errors", "middle_error", "typical_error"]
 
 LEAVE_ONE_OUT = 30
 """Up to so many samples each is left out by itself; of more, a tenth at a time."""
 _FOLDS = 10
 _MOST_LOG_ERROR = 1.0
 """An error of a factor of e or more counts as this one: networks that a device does not run at all."""
+_LEAST_ERROR = 1e-6
 
 Floats = NDArray[np.float64]
 
 
-def held_out_log_errors(samples: Population, latency_s: Floats) -> Floats:
-    """``log(predicted / measured)`` of each sample by a member fitted without it, shape (n_samples,)."""
+def held_out_log_errors(
+    samples: Population, latency_s: Floats, used: NDArray[np.bool_] | None = None
+) -> Floats:
+    """``log(predicted / measured)`` of each sample by a member fitted without it, shape (n_samples,).
+
+    ``used`` is as for `fit_member`.
+    """
     count = len(latency_s)
     folds = (
         np.arange(count) if count <= LEAVE_ONE_OUT else np.random.default_rng(0).permutation(count) % _FOLDS
@@ -29,7 +35,7 @@ def held_out_log_errors(samples: Population, latency_s: Floats) -> Floats:
     errors = np.zeros(count)
     for fold in range(int(folds.max()) + 1):
         held = folds == fold
-        member = fit_member(samples.some(~held), latency_s[~held], alike)
+        member = fit_member(samples.some(~held), latency_s[~held], alike, used)
         errors[held] = np.log(member.predict_s(samples.some(held)) / latency_s[held])
     return errors
 
@@ -37,3 +43,8 @@ def held_out_log_errors(samples: Population, latency_s: Floats) -> Floats:
 def typical_error(log_errors: Floats) -> float:
     """Root of the mean square of the errors, each at most `_MOST_LOG_ERROR`."""
     return float(np.sqrt(np.mean(np.minimum(np.abs(log_errors), _MOST_LOG_ERROR) ** 2)))
+
+
+def middle_error(log_errors: Floats) -> float:
+    """Median of the errors' sizes, > 0."""
+    return float(np.median(np.abs(log_errors))) + _LEAST_ERROR

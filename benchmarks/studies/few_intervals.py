@@ -1,9 +1,9 @@
-"""How wide intervals of ten latencies must be: fitted on real devices, judged with each chip left out.
+"""How wide intervals of few latencies must be: fitted on real devices, judged with each chip left out.
 
     python benchmarks/studies/few_intervals.py [--seeds 8]
 
-The half width of a calibrated model of few samples is level * held_out ** a * fitted ** b (times how far
-out a network lies): held_out is the median error of samples left out, fitted the error of the samples
+The half width of a calibrated model of few samples is level * held_out ** a * fitted ** b * count ** c (times
+how far out a network lies): held_out is the median error of samples left out, fitted the error of the samples
 themselves. Level and powers are fitted here, by ridge regression of the logarithm of the 90 % quantile of the
 true errors, one row a device and sort of sample, every space with the same weight; the level is then raised
 by a margin, since the two sizes differ from sample to sample. Each chip is left out in turn with all its
@@ -14,14 +14,16 @@ the shared data; writes benchmarks/results/few_intervals.json.
 from __future__ import annotations
 
 import argparse
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from few_measurements import SPACES, Floats, Table, chip, read, sample
+from few_measurements import SPACES, Floats, Ints, Table, chip, read, sample
 from provenance import record
 
 from annette.calibration.intervals import (
+    FEW_COUNT,
     FEW_FITTED,
     FEW_HELD_OUT,
     FEW_LEVEL,
@@ -33,7 +35,7 @@ from annette.calibration.member import fit_member, population_of
 from annette.calibration.terms import terms_of
 from annette.calibration.validation import held_out_log_errors, typical_error
 
-SAMPLES = 10
+SAMPLES = (5, 7, 10, 14)
 JUDGED = 500
 RIDGE = 0.05
 MARGIN = 0.35
@@ -47,18 +49,18 @@ class Run:
     space: str
     device: str
     designed: bool
-    sizes: tuple[float, float]
-    """Logarithms of `held_out_size` and `fitted_size`."""
+    count: int
+    sizes: tuple[float, float, float]
+    """Logarithms of `held_out_size`, of `fitted_size` and of the number of samples."""
     errors: Floats
     """Absolute log errors of other networks over how far out each lies, shape (n,)."""
 
 
-def one_run(table: Table, device: str, latency_s: Floats, seed: int, designed: bool) -> Run:
+def one_run(table: Table, device: str, sampled: Ints, seed: int, designed: bool) -> Run:
     """Calibrate by one sample and judge the model by other networks."""
     every = np.arange(len(table.encodings))
-    known = np.isfinite(latency_s)
-    rows = sample(table, every, SAMPLES, seed, designed=designed)
-    rows = rows[known[rows]]
+    latency_s, known = table.devices[device], np.isfinite(table.devices[device])
+    rows = sampled[known[sampled]]
     test = np.random.default_rng(1000 + seed).permutation(every)[:JUDGED]
     test = test[known[test] & ~np.isin(test, rows)]
     found = {}
@@ -74,23 +76,34 @@ def one_run(table: Table, device: str, latency_s: Floats, seed: int, designed: b
     predicted_s = member.predict_s(others)
     interval = fit_interval(samples.columns, latency_s[rows], held_out, fitted)
     outness = interval.log_half_width(others.columns, predicted_s) / interval.quantile
-    sizes = float(np.log(held_out_size(held_out))), float(np.log(fitted_size(fitted)))
-    return Run(table.space, device, designed, sizes, np.abs(np.log(predicted_s / latency_s[test])) / outness)
+    sizes = [float(np.log(size)) for size in (held_out_size(held_out), fitted_size(fitted), len(rows))]
+    return Run(
+        table.space,
+        device,
+        designed,
+        len(rows),
+        (sizes[0], sizes[1], sizes[2]),
+        np.abs(np.log(predicted_s / latency_s[test])) / outness,
+    )
 
 
 def fit(runs: list[Run]) -> Floats:
-    """Logarithm of the level, and the two powers."""
-    keys = sorted({(run.space, run.device, run.designed) for run in runs})
-    groups = [[run for run in runs if (run.space, run.device, run.designed) == key] for key in keys]
+    """Logarithm of the level, and the three powers."""
+    keys = sorted({_key(run) for run in runs})
+    groups = [[run for run in runs if _key(run) == key] for key in keys]
     sizes = np.array([np.mean([run.sizes for run in group], axis=0) for group in groups])
     wanted = np.array([np.mean([np.log(np.quantile(run.errors, 0.9)) for run in group]) for group in groups])
     spaces = [key[0] for key in keys]
     weight = np.array([2 / np.sqrt(spaces.count(space)) for space in spaces])
     centre = sizes.mean(axis=0)
     design = np.column_stack([np.ones(len(sizes)), sizes - centre]) * weight[:, None]
-    penalty = RIDGE * np.diag([0.0, 1.0, 1.0])
+    penalty = RIDGE * np.diag([0.0, 1.0, 1.0, 1.0])
     found = np.linalg.solve(design.T @ design + penalty, design.T @ (wanted * weight))
     return np.array([found[0] - centre @ found[1:] + MARGIN, *found[1:]])
+
+
+def _key(run: Run) -> tuple[str, str, bool, int]:
+    return run.space, run.device, run.designed, run.count
 
 
 def coverage(runs: list[Run], numbers: Floats) -> float:
@@ -107,18 +120,21 @@ def main() -> None:
     runs = []
     for space in SPACES:
         table = read(space)
-        for device, latency_s in table.devices.items():
-            for designed in (True, False):
-                runs += [one_run(table, device, latency_s, seed, designed) for seed in range(arguments.seeds)]
-    shipped = np.array([np.log(FEW_LEVEL), FEW_HELD_OUT, FEW_FITTED])
+        every = np.arange(len(table.encodings))
+        for count, designed in itertools.product(SAMPLES, (True, False)):
+            for seed in range(arguments.seeds):
+                rows = sample(table, every, count, seed, designed=designed)
+                runs += [one_run(table, device, rows, seed, designed) for device in table.devices]
+    shipped = np.array([np.log(FEW_LEVEL), FEW_HELD_OUT, FEW_FITTED, FEW_COUNT])
     fitted = fit(runs)
     devices: dict[str, dict[str, Any]] = {}
     for left_out in sorted({chip(run.device) for run in runs}):
         numbers = fit([run for run in runs if chip(run.device) != left_out])
         for key in sorted({(run.space, run.device) for run in runs if chip(run.device) == left_out}):
             entry: dict[str, Any] = {}
-            for title, designed in (("designed", True), ("random", False)):
-                own = [run for run in runs if (run.space, run.device, run.designed) == (*key, designed)]
+            for count, designed in itertools.product(SAMPLES, (True, False)):
+                title = f"{count} {'designed' if designed else 'random'}"
+                own = [run for run in runs if _key(run) == (*key, designed, count)]
                 entry[title] = round(coverage(own, numbers), 4)
                 entry[f"{title}, shipped numbers"] = round(coverage(own, shipped), 4)
             devices["/".join(key)] = entry
@@ -134,12 +150,14 @@ def main() -> None:
             "least": float(values.min()),
             "mean": round(float(values.mean()), 4),
         }
-    print(summary, np.exp(fitted[0]), fitted[1:])
+    for title, figures in summary.items():
+        print(title, figures)
+    print(np.exp(fitted[0]), fitted[1:])
     document = {
         "seeds": arguments.seeds,
-        "samples": SAMPLES,
+        "samples": list(SAMPLES),
         "fitted": {"level": round(float(np.exp(fitted[0])), 4), "powers": fitted[1:].round(4).tolist()},
-        "shipped": {"level": FEW_LEVEL, "powers": [FEW_HELD_OUT, FEW_FITTED]},
+        "shipped": {"level": FEW_LEVEL, "powers": [FEW_HELD_OUT, FEW_FITTED, FEW_COUNT]},
         "summary": summary,
         "coverage": devices,
     }
