@@ -82,7 +82,10 @@ def layer_geometry(network: Network, layer: Layer) -> Geometry:
     (3, 4, 3)
     """
     rule = _RULES.get(layer.op_type, _plain) if layer.domain in DOMAINS else _plain
-    return rule(network, layer)
+    try:
+        return rule(network, layer)
+    except (ArithmeticError, LookupError, TypeError, ValueError):  # its inputs are not those of its operator
+        return _plain(network, layer)
 
 
 def tensor_geometry(shape: Shape) -> Geometry:

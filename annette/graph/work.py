@@ -59,6 +59,9 @@ class Work:
 def layer_work(network: Network, layer: Layer) -> Work:
     """The work of one layer; an operator without a rule has 0 ops and the bytes of its tensors.
 
+    So has a layer whose inputs are not those of its operator, as files of others can hold where there is no
+    shape rule for it.
+
     Examples
     --------
     >>> from annette.graph.builder import NetworkBuilder
@@ -74,7 +77,10 @@ def layer_work(network: Network, layer: Layer) -> Work:
     rule = WORK_RULES.get(layer.op_type) if known else None
     macs = ops = 0
     if rule is not None and outputs:
-        macs, ops = rule(layer, [tensors[name] if name else None for name in layer.inputs], outputs)
+        try:
+            macs, ops = rule(layer, [tensors[name] if name else None for name in layer.inputs], outputs)
+        except (ArithmeticError, LookupError, TypeError, ValueError):
+            macs = ops = 0
     limit = outputs[0].size if known and layer.op_type in _ROW_READERS and outputs else None
     activations, weights, learned = roles(network, layer)
     input_elements, input_bytes = _traffic(activations, limit)
