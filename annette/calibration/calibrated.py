@@ -314,6 +314,12 @@ class CalibratedModel:
             raise UsageError(f"{self.device}: was calibrated from latencies, predicts no {target}")
         require_jobs(n_jobs)
 
+    def mean_network_width(self) -> float:
+        """By which factor the latency of the mean network may be off either way with 90 %; > 1."""
+        mean = np.ones((1, len(self.terms.names)))
+        mean_s = np.array([float(self.members[0].costs.sum())])
+        return float(np.exp(self.interval.log_half_width(mean, mean_s)[0]))
+
     def _require_space(self, space: SearchSpace) -> None:
         if self.space != space.name:
             raise UsageError(

@@ -88,7 +88,9 @@ def print_calibrated(model: CalibratedModel) -> None:
     """How good the model is, what its latencies go into, and what to be aware of."""
     where = model.space or "networks"
     print_line(f"{model.device}: calibrated by {model.samples} latencies of {where}", bold=True)
-    print_line(f"error of latencies that were left out: {format_fraction(model.held_out_error)}\n")
+    held_out, width = format_fraction(model.held_out_error), model.mean_network_width()
+    print_line(f"error of latencies that were left out: {held_out}")
+    print_line(f"90 % interval of the mean network: a factor of {width:.2f} either way\n")
     mean_s = float(model.members[0].costs.sum())
     shares = [item for item in model.term_shares().items() if item[1] >= _LEAST_SHARE]
     rows = [(name, format_fraction(share), format_seconds(share * mean_s)) for name, share in shares]
