@@ -42,6 +42,7 @@ ELEMENT_BITS: Mapping[str, int] = MappingProxyType(
 """Bits of one element by dtype; ``string`` counts a pointer, ``opaque`` (sequences, optionals) nothing."""
 
 _ONLY_INT = frozenset({int})
+_set = object.__setattr__
 MAX_ELEMENTS = 1 << 40
 """A tensor with more elements than this is a mistake in the file, not a network (2**40 = 1 T elements)."""
 
@@ -54,14 +55,14 @@ class _TensorKinds(dict[Any, int]):
         self._numbers = itertools.count()
 
     def __missing__(self, key: Any) -> int:
-        if len(self) >= MAX_TENSOR_KINDS:
+        if len(self) >= _MAX_TENSOR_KINDS:
             self.clear()
         return self.setdefault(key, next(self._numbers))
 
 
-TENSOR_KINDS = _TensorKinds()
+_TENSOR_KINDS = _TensorKinds()
 """By shape, dtype, constness, contents and stored dtype: `Tensor.kind`."""
-MAX_TENSOR_KINDS = 1 << 16
+_MAX_TENSOR_KINDS = 1 << 16
 """Descriptions that are remembered; when there are more, all are forgotten, and met as new ones."""
 
 
@@ -119,14 +120,19 @@ class Tensor:
                 )
             _require_scalars(self.value, f"tensor {self.name!r}: its value")
         description = self.shape, self.dtype, self.is_constant, self.value, self.stored_dtype
-        object.__setattr__(self, "kind", TENSOR_KINDS[description])
+        object.__setattr__(self, "kind", _TENSOR_KINDS[description])
 
     def renamed(self, name: str) -> Tensor:
         """The same tensor under another name."""
         found = object.__new__(Tensor)  # nothing that was checked changes
-        for field_name in ("shape", "dtype", "is_constant", "value", "stored_dtype", "size", "kind"):
-            object.__setattr__(found, field_name, getattr(self, field_name))
-        object.__setattr__(found, "name", name)
+        _set(found, "name", name)
+        _set(found, "shape", self.shape)
+        _set(found, "dtype", self.dtype)
+        _set(found, "is_constant", self.is_constant)
+        _set(found, "value", self.value)
+        _set(found, "stored_dtype", self.stored_dtype)
+        _set(found, "size", self.size)
+        _set(found, "kind", self.kind)
         return found
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -194,10 +200,14 @@ class Layer:
     def rewired(self, name: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Layer:
         """The same operator under another name, between other tensors."""
         found = object.__new__(Layer)  # nothing that was checked changes
-        for field_name in ("op_type", "domain", "attributes", "signature", "_lookup"):
-            object.__setattr__(found, field_name, getattr(self, field_name))
-        for field_name, value in (("name", name), ("inputs", inputs), ("outputs", outputs)):
-            object.__setattr__(found, field_name, value)
+        _set(found, "name", name)
+        _set(found, "op_type", self.op_type)
+        _set(found, "domain", self.domain)
+        _set(found, "inputs", inputs)
+        _set(found, "outputs", outputs)
+        _set(found, "attributes", self.attributes)
+        _set(found, "signature", self.signature)
+        _set(found, "_lookup", self._lookup)
         return found
 
     def int_attribute(self, name: str, default: int) -> int:

@@ -6,11 +6,10 @@ into names and numbers it is pickled in a fifth of the time; it was checked when
 
 from __future__ import annotations
 
-import math
 from types import MappingProxyType
 from typing import Any
 
-from annette.graph.network import TENSOR_KINDS, Layer, Network, Tensor
+from annette.graph.network import Layer, Network, Tensor
 
 __all__ = ["pack", "unpack"]
 
@@ -45,38 +44,17 @@ def pack(network: Network) -> tuple[Any, ...]:
 
 def unpack(state: tuple[Any, ...]) -> Network:
     """The network that `pack` took apart."""
-    (name, inputs, outputs), operators, layers, descriptions, tensors = state
+    ends, operators, layers, descriptions, tensors = state
     shared = [Layer(name="", op_type=op, domain=domain, attributes=items) for op, domain, items in operators]
-    found = []
-    for layer_name, layer_inputs, layer_outputs, number in layers:
-        like, layer = shared[number], object.__new__(Layer)
-        _set(layer, "name", layer_name)
-        _set(layer, "op_type", like.op_type)
-        _set(layer, "domain", like.domain)
-        _set(layer, "inputs", layer_inputs)
-        _set(layer, "outputs", layer_outputs)
-        _set(layer, "attributes", like.attributes)
-        _set(layer, "signature", like.signature)
-        _set(layer, "_lookup", like._lookup)
-        found.append(layer)
-    by_name = {}
-    like_these = [(math.prod(item[0]), TENSOR_KINDS[item]) for item in descriptions]
-    for tensor_name, number in tensors:
-        tensor = by_name[tensor_name] = object.__new__(Tensor)
-        shape, dtype, is_constant, value, stored_dtype = descriptions[number]
-        _set(tensor, "name", tensor_name)
-        _set(tensor, "shape", shape)
-        _set(tensor, "dtype", dtype)
-        _set(tensor, "is_constant", is_constant)
-        _set(tensor, "value", value)
-        _set(tensor, "stored_dtype", stored_dtype)
-        size, kind = like_these[number]
-        _set(tensor, "size", size)
-        _set(tensor, "kind", kind)
+    found = [shared[number].rewired(name, inputs, outputs) for name, inputs, outputs, number in layers]
+    alike = [
+        Tensor(name="", shape=shape, dtype=dtype, is_constant=is_constant, value=value, stored_dtype=stored)
+        for shape, dtype, is_constant, value, stored in descriptions
+    ]
+    by_name = {tensor_name: alike[number].renamed(tensor_name) for tensor_name, number in tensors}
     network = object.__new__(Network)
-    _set(network, "name", name)
-    _set(network, "inputs", inputs)
-    _set(network, "outputs", outputs)
+    for field_name, value in zip(("name", "inputs", "outputs"), ends, strict=True):
+        _set(network, field_name, value)
     _set(network, "layers", tuple(found))
     _set(network, "tensors", MappingProxyType(by_name))
     return network
