@@ -54,7 +54,7 @@ def evaluate_table(platform: Platform, table: ImportedTable) -> Evaluation:
     return Evaluation(
         platform=platform.name,
         suite=f"{format_number(len(left), 'network')} of the table"
-        + (f", {format_number(seen, 'network')} trained on left out" if seen else ""),
+        + (f" ({seen} more, trained on, left out)" if seen else ""),
         device=table.device,
         seed=0,
         networks=tuple(results),

@@ -81,8 +81,8 @@ def test_what_was_left_out_evaluates_the_platform(
     assert names == gone - {"net0"}  # of which a row could not be read
     assert document["models"]["mixed"]["mape"] < 0.2
     assert exit_code(["evaluate", "--platform", platform, *table]) == 0
-    trained = f"{8 - len(gone)} networks trained on left out"
-    assert f"{len(gone)} networks of the table, {trained}" in capsys.readouterr().out
+    trained = f"({8 - len(gone)} more, trained on, left out)"
+    assert f"{len(gone)} networks of the table {trained}" in capsys.readouterr().out
     for wrong, expected in (
         (["--columns", "tflite-gpu"], "belong to --kernel-table"),
         (table[:2], "what do its columns hold"),

@@ -49,7 +49,7 @@ def test_the_commands_run(
     text = capsys.readouterr().out
     assert "on winograd if" in text
     assert "beyond the kernels" in text
-    assert "2 networks of the table, 6 networks trained on left out" in text
+    assert "2 networks of the table (6 more, trained on, left out)" in text
 
 
 @pytest.mark.parametrize("name", [*list_schemas(), *SIZES, *SHAPES])

@@ -317,7 +317,7 @@ def test_a_platform_is_evaluated_on_the_networks_that_it_was_not_trained_on(
     estimate = platform.estimate(table_networks(table.kernels)["net7"])
     assert dict(network.predicted_s)["mixed"] == estimate.latency_s
     assert found.mapping_accuracy == 1.0
-    assert found.suite == "1 network of the table, 7 networks trained on left out"
+    assert found.suite == "1 network of the table (7 more, trained on, left out)"
 
 
 def test_without_other_networks_there_is_nothing_to_evaluate(
