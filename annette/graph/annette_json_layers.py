@@ -264,6 +264,8 @@ def _matrix(
     if shape is None or len(shape) < 2 or min(shape[1:]) < 1:
         raise layer.fail("no whole output_shape", "that of the product, as in [-1, 1000]")
     x = inputs[0]
+    if len(build.shape(x)) < 2:
+        raise layer.fail(f"an input of {len(build.shape(x))} axes", "at least a batch and features")
     is_image = len(shape) == 4 and set(shape[2:]) == {1}
     if (len(shape) == 2 or is_image) and len(build.shape(x)) > 2:
         x = build.flatten(x)

@@ -140,6 +140,14 @@ def _run_network(case: bytes, folder: Path) -> None:
     _use_network(network_from_json(case.decode("utf-8", "surrogateescape")))
 
 
+def _run_graph(case: bytes, folder: Path) -> None:
+    from annette.graph.annette_json import read_annette_json
+
+    path = folder / "case.json"
+    path.write_bytes(case)
+    _use_network(read_annette_json(path))
+
+
 # YAML --------------------------------------------------------------------------------------------------
 
 
@@ -759,6 +767,9 @@ TARGETS: dict[str, Target] = {
     for item in (
         Target(name="onnx", seeds=_onnx_seeds, mutate=mutate_model, run=_run_onnx),
         Target(name="network", seeds=_network_seeds, mutate=_json_change, run=_run_network),
+        Target(
+            name="graph", seeds=_files("tests/data/annette_json/*.json"), mutate=_json_change, run=_run_graph
+        ),
         Target(
             name="accelerator", seeds=_files("annette/hardware/presets/*.yaml"), mutate=_yaml_change,
             run=_run_accelerator,

@@ -117,6 +117,8 @@ def _set(layer: str, **fields: Any) -> Callable[[dict[str, Any]], object]:
         (_set("image", output_shape=[-1, 2**31, 2**31, 3]), "more than .* elements"),
         (_set("add", output_shape=[True]), "whole numbers"),
         (_set("odd", output_shape=[-1, -1, 12, 20]), "type 'Yolo' without a whole output_shape"),
+        (_set("fc", parents=["image"], output_shape=None), "no whole output_shape"),
+        (_set("image", output_shape=[]), "sizes above 0|axes"),
         (lambda document: document.update(layers=[]), "found name, layers, expected a graph"),
         (lambda document: document.update(layers={}), "0 layers"),
     ],
