@@ -11,7 +11,16 @@ from annette.calibration.features import Contents
 from annette.calibration.residual import Residual, correct, fit_residual
 from annette.calibration.terms import Terms, fit_costs
 
-__all__ = ["Member", "Population", "fit_member", "population_of"]
+__all__ = [
+    "Costs",
+    "Member",
+    "Population",
+    "base_s",
+    "fit_member",
+    "fit_member_costs",
+    "kernel_shares",
+    "population_of",
+]
 
 _BROAD = 0.15
 """Share of the time that is spread over all terms before kinds of kernels get theirs, so that a kind whose
@@ -69,18 +78,46 @@ class Member:
 
     def predict_s(self, networks: Population) -> Floats:
         """Latencies, shape (n_networks,)."""
-        base = _base_s(networks, self.costs, self.source_costs)
-        shares = _shares(networks, self.kind_costs, base)
+        base = base_s(networks, self.costs, self.source_costs)
+        shares = kernel_shares(networks, self.kind_costs, base)
         found: Floats = base * correct(shares, self.residual.log_ratios(networks.contents.kinds))
         return found
 
 
-def fit_member(
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Costs:
+    """What terms and sources cost, before kinds of kernels are looked at."""
+
+    terms: Floats
+    """Shape (n_terms,): as `Member.costs`."""
+    sources: Floats
+    """Shape (n_source_columns,): as `Member.source_costs`."""
+    kinds: Floats
+    """Shape (n_terms,): as `Member.kind_costs`."""
+
+
+def fit_member_costs(
     samples: Population,
     latency_s: Floats,
-    alike: Floats | None = None,
     used: NDArray[np.bool_] | None = None,
-) -> Member:
+    start: Costs | None = None,
+) -> Costs:
+    """Costs by non-negative least squares of the relative error; ``used`` is as for `fit_member`.
+
+    ``start`` are the costs of about the same samples, from which these are found sooner.
+    """
+    n_terms = samples.columns.shape[1]
+    design = np.hstack([samples.columns, _SOURCE_SIZE * samples.sources])
+    near = None if start is None else np.concatenate([start.terms, start.sources / _SOURCE_SIZE])
+    fitted = fit_costs(design if used is None else design * used, latency_s, start=near)
+    costs, source_costs = fitted[:n_terms], fitted[n_terms:] * _SOURCE_SIZE
+    broad = np.full(n_terms, float(np.median(latency_s)) / max(n_terms - 1, 1))
+    kind_costs = (1 - _BROAD) * costs + _BROAD * broad
+    kind_costs[0] = 0.0
+    return Costs(terms=costs, sources=source_costs, kinds=kind_costs)
+
+
+def fit_member(samples: Population, latency_s: Floats, used: NDArray[np.bool_] | None = None) -> Member:
     """Costs by non-negative least squares of the relative error, then the residual of kinds of kernels.
 
     Parameters
@@ -89,32 +126,24 @@ def fit_member(
         The measured networks.
     latency_s : ndarray of shape (n_samples,)
         Seconds, > 0.
-    alike : ndarray of shape (n_kinds, n_kinds), optional
-        `kernel_matrix` of the samples' kinds, where it is known already.
     used : ndarray of shape (n_terms + n_source_columns,), optional
         Which terms and columns of sources may cost anything; all by default.
     """
-    n_terms = samples.columns.shape[1]
-    design = np.hstack([samples.columns, _SOURCE_SIZE * samples.sources])
-    fitted = fit_costs(design if used is None else design * used, latency_s)
-    costs, source_costs = fitted[:n_terms], fitted[n_terms:] * _SOURCE_SIZE
-    broad = np.full(n_terms, float(np.median(latency_s)) / max(n_terms - 1, 1))
-    kind_costs = (1 - _BROAD) * costs + _BROAD * broad
-    kind_costs[0] = 0.0
-    base = _base_s(samples, costs, source_costs)
+    costs = fit_member_costs(samples, latency_s, used)
+    base = base_s(samples, costs.terms, costs.sources)
     residual = fit_residual(
-        _shares(samples, kind_costs, base), np.log(latency_s / base), samples.contents.kinds, alike
+        kernel_shares(samples, costs.kinds, base), np.log(latency_s / base), samples.contents.kinds
     )
-    return Member(costs=costs, source_costs=source_costs, kind_costs=kind_costs, residual=residual)
+    return Member(costs=costs.terms, source_costs=costs.sources, kind_costs=costs.kinds, residual=residual)
 
 
-def _shares(networks: Population, kind_costs: Floats, base: Floats) -> Floats:
+def kernel_shares(networks: Population, kind_costs: Floats, base: Floats) -> Floats:
     """The share of each kind of kernel in each network's time, shape (n_networks, n_kinds)."""
     shares: Floats = networks.contents.times * (networks.per_kind @ kind_costs) / base[:, None]
     return shares
 
 
-def _base_s(networks: Population, costs: Floats, source_costs: Floats) -> Floats:
+def base_s(networks: Population, costs: Floats, source_costs: Floats) -> Floats:
     """What the terms and the sources say, shape (n_networks,); > 0."""
     base: Floats = networks.columns @ costs
     if len(source_costs):

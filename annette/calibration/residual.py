@@ -9,7 +9,17 @@ from numpy.typing import NDArray
 
 from annette.calibration.features import KernelKinds
 
-__all__ = ["USUAL_SPREAD", "Residual", "correct", "fit_residual", "kernel_factor", "kernel_matrix"]
+__all__ = [
+    "USUAL_SPREAD",
+    "Process",
+    "Residual",
+    "correct",
+    "correction",
+    "fit_process",
+    "fit_residual",
+    "kernel_factor",
+    "kernel_matrix",
+]
 
 Floats = NDArray[np.float64]
 
@@ -78,13 +88,16 @@ class Residual:
 
 def correct(shares: Floats, log_ratios: Floats) -> Floats:
     """Factors of networks whose kinds of kernels have these shares of the time, shape (n_networks,)."""
-    factors: Floats = np.exp(np.clip(shares @ log_ratios, -_MOST_LOG, _MOST_LOG))
+    return correction(shares @ log_ratios)
+
+
+def correction(log_ratios: Floats) -> Floats:
+    """Factors of networks with these logarithms, held within bounds."""
+    factors: Floats = np.exp(np.clip(log_ratios, -_MOST_LOG, _MOST_LOG))
     return factors
 
 
-def fit_residual(
-    shares: Floats, log_ratio: Floats, kinds: KernelKinds, alike: Floats | None = None
-) -> Residual:
+def fit_residual(shares: Floats, log_ratio: Floats, kinds: KernelKinds) -> Residual:
     """The process given what networks took over what their terms say.
 
     Spread and noise have the greatest posterior density on a grid.
@@ -97,8 +110,6 @@ def fit_residual(
         ``log(measured / sum of terms)``.
     kinds : KernelKinds
         The kinds, of which those that no sample has are left out.
-    alike : ndarray of shape (n_kinds, n_kinds), optional
-        Their `kernel_matrix`, where it is known already.
 
     References
     ----------
@@ -106,8 +117,28 @@ def fit_residual(
     """
     present = np.flatnonzero(shares.any(axis=0))
     anchors, shares = kinds.some(present), shares[:, present]
-    matrix = kernel_matrix(anchors, anchors) if alike is None else alike[np.ix_(present, present)]
-    values, vectors = np.linalg.eigh(shares @ matrix @ shares.T)
+    process = fit_process(shares @ kernel_matrix(anchors, anchors) @ shares.T, log_ratio)
+    return Residual(
+        anchors=anchors,
+        weights=process.spread**2 * (shares.T @ process.weights),
+        spread=process.spread,
+        noise=process.noise,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Process:
+    """The process in the samples that it was fitted to."""
+
+    weights: Floats
+    """Shape (n_samples,): of how alike a network is to each sample, times the square of the spread."""
+    spread: float
+    noise: float
+
+
+def fit_process(alike: Floats, log_ratio: Floats) -> Process:
+    """Spread and noise of the greatest posterior density, given how alike samples are, shape (n, n)."""
+    values, vectors = np.linalg.eigh(alike)
     rotated = vectors.T @ log_ratio
     spreads, noises = (grid.ravel() for grid in np.meshgrid(_SPREADS, _NOISES, indexing="ij"))
     variances = spreads[:, None] ** 2 * np.maximum(values, 0.0) + noises[:, None] ** 2
@@ -115,10 +146,8 @@ def fit_residual(
     density -= 0.5 * (np.log(noises / _USUAL_NOISE) / _WIDTH) ** 2
     density -= 0.5 * (np.log(spreads / USUAL_SPREAD) / _WIDTH) ** 2
     best = int(density.argmax())
-    weights = vectors @ (rotated / variances[best])
-    return Residual(
-        anchors=anchors,
-        weights=spreads[best] ** 2 * (shares.T @ weights),
+    return Process(
+        weights=vectors @ (rotated / variances[best]),
         spread=float(spreads[best]),
         noise=float(noises[best]),
     )

@@ -60,7 +60,9 @@ def terms_of(population: Contents) -> Terms:
     )
 
 
-def fit_costs(columns: Floats, latency_s: Floats, *, ridge: float = RIDGE) -> Floats:
+def fit_costs(
+    columns: Floats, latency_s: Floats, *, ridge: float = RIDGE, start: Floats | None = None
+) -> Floats:
     """Costs >= 0 of the terms, in seconds for the mean amount, by least squares of the relative error.
 
     Parameters
@@ -71,6 +73,8 @@ def fit_costs(columns: Floats, latency_s: Floats, *, ridge: float = RIDGE) -> Fl
         Measured, > 0.
     ridge : float
         Added to the square of each cost, in units of the geometric mean latency.
+    start : ndarray of shape (n_terms,), optional
+        Costs near which these are: those of about the same samples. They are found sooner.
 
     References
     ----------
@@ -86,11 +90,14 @@ def fit_costs(columns: Floats, latency_s: Floats, *, ridge: float = RIDGE) -> Fl
     weight = unit / np.maximum(latency_s, FLOOR * np.median(latency_s))
     design = columns * weight[:, None]
     gram = design.T @ design + ridge * np.eye(columns.shape[1])
-    return least_above_zero(gram, design.T @ (latency_s / unit * weight)) * unit
+    nearby = None if start is None else start / unit
+    return least_above_zero(gram, design.T @ (latency_s / unit * weight), nearby) * unit
 
 
-def least_above_zero(gram: Floats, moments: Floats) -> Floats:
+def least_above_zero(gram: Floats, moments: Floats, start: Floats | None = None) -> Floats:
     """The x >= 0 that makes ``x @ gram @ x / 2 - moments @ x`` least, for a positive definite matrix.
+
+    It is the same one from wherever it is looked for; ``start`` >= 0 is where.
 
     scipy.optimize.nnls gives the same, but importing it takes longer than a whole calibration.
 
@@ -104,8 +111,9 @@ def least_above_zero(gram: Floats, moments: Floats) -> Floats:
     >>> least_above_zero(np.array([[1.0, 0.5], [0.5, 1.0]]), np.array([1.0, -1.0]))
     array([1., 0.])
     """
-    found = np.zeros(len(moments))
-    is_free = np.zeros(len(moments), dtype=bool)
+    found = np.zeros(len(moments)) if start is None else start
+    is_free = found > 0
+    found = _descend(gram, moments, found, is_free)
     is_stuck = np.zeros(len(moments), dtype=bool)
     least = _ROUNDING * float(np.abs(moments).max(initial=0.0))
     for _ in range(_MOST_ROUNDS * len(moments)):

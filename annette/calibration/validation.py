@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from annette.calibration.member import Population, fit_member
-from annette.calibration.residual import kernel_matrix
+from annette.calibration.member import Population, base_s, fit_member_costs, kernel_shares
+from annette.calibration.residual import correction, fit_process, kernel_matrix
 
 __all__ = ["held_out_log_errors", "middle_error", "typical_error"]
 
@@ -32,11 +32,17 @@ def held_out_log_errors(
         np.arange(count) if count <= LEAVE_ONE_OUT else np.random.default_rng(0).permutation(count) % _FOLDS
     )
     alike = kernel_matrix(samples.contents.kinds, samples.contents.kinds)
+    start = fit_member_costs(samples, latency_s, used)
     errors = np.zeros(count)
     for fold in range(int(folds.max()) + 1):
         held = folds == fold
-        member = fit_member(samples.some(~held), latency_s[~held], alike, used)
-        errors[held] = np.log(member.predict_s(samples.some(held)) / latency_s[held])
+        costs = fit_member_costs(samples.some(~held), latency_s[~held], used, start)
+        base = base_s(samples, costs.terms, costs.sources)
+        shares = kernel_shares(samples, costs.kinds, base)
+        near = shares @ alike @ shares.T  # what `fit_member` would compute of kinds, by networks
+        process = fit_process(near[~held][:, ~held], np.log(latency_s[~held] / base[~held]))
+        factor = correction(process.spread**2 * (near[held][:, ~held] @ process.weights))
+        errors[held] = np.log(base[held] * factor / latency_s[held])
     return errors
 
 

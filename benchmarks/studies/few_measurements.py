@@ -314,7 +314,9 @@ def help_protocol(table: Table, seeds: int, sources: dict[str, Floats]) -> dict[
     return result
 
 
-def published_tasks(table: Table, seeds: int, sources: dict[str, Floats]) -> dict[str, Any]:
+def published_tasks(
+    table: Table, seeds: int, sources: dict[str, Floats], known_rows: dict[str, Any]
+) -> dict[str, Any]:
     """The published tasks: ten and twenty random samples, by themselves and with the task's sources."""
     every = np.arange(len(table.encodings))
     result: dict[str, Any] = {}
@@ -325,16 +327,16 @@ def published_tasks(table: Table, seeds: int, sources: dict[str, Floats]) -> dic
             latency_s, known = table.devices[name], np.isfinite(table.devices[name])
             rows_of: dict[str, Any] = {}
             for count in (10, 20):
-                for key, beside_it in (("random", None), ("random with sources", helpers)):
-                    found = []
-                    for seed in range(seeds):
-                        rows = sample(table, every, count, seed, designed=False)
-                        rows = rows[known[rows]]
-                        test = np.random.default_rng(1000 + seed).permutation(every)[:JUDGED]
-                        test = test[known[test] & ~np.isin(test, rows)]
-                        model = table.calibrate(rows, latency_s[rows], beside_it)
-                        found.append(figures(latency_s[test], table.predict(model, test, beside_it)))
-                    rows_of[f"{count} {key}"] = spread(found)
+                rows_of[f"{count} random"] = known_rows[name][f"{count} random"]
+                found = []
+                for seed in range(seeds):
+                    rows = sample(table, every, count, seed, designed=False)
+                    rows = rows[known[rows]]
+                    test = np.random.default_rng(1000 + seed).permutation(every)[:JUDGED]
+                    test = test[known[test] & ~np.isin(test, rows)]
+                    model = table.calibrate(rows, latency_s[rows], helpers)
+                    found.append(figures(latency_s[test], table.predict(model, test, helpers)))
+                rows_of[f"{count} random with sources"] = spread(found)
             entry["devices"][name] = rows_of
         keys = list(next(iter(entry["devices"].values())))
         entry["mean"] = {
@@ -441,15 +443,15 @@ def main() -> None:
         if space in ("nasbench201", "fbnet"):
             result[space]["help_protocol"] = help_protocol(table, arguments.seeds, sources)
         if space in TASKS:
-            result[space]["tasks"] = published_tasks(table, arguments.seeds, sources)
+            result[space]["tasks"] = published_tasks(table, arguments.seeds, sources, devices)
         print(space, result[space]["summary"], round(time.perf_counter() - start), "s", flush=True)
-    document = {
-        "seeds": arguments.seeds,
-        "formulas": ["/".join(item) for item in sorted(FORMULAS)],
-        "seconds": round(time.perf_counter() - start, 1),
-        "spaces": result,
-    }
-    print(record("few_measurements", document, seed=0))
+        document = {
+            "seeds": arguments.seeds,
+            "formulas": ["/".join(item) for item in sorted(FORMULAS)],
+            "seconds": round(time.perf_counter() - start, 1),
+            "spaces": result,
+        }
+        print(record("few_measurements", document, seed=0), flush=True)
     draw(result, RESULTS / "few_measurements.png")
 
 

@@ -15,7 +15,9 @@ from annette.calibration.calibrate import calibrate_networks, calibrate_space, u
 from annette.calibration.design import suggest_architectures
 from annette.calibration.features import COUNTS, count_networks
 from annette.calibration.graphs import open_view
-from annette.calibration.terms import FIXED, Terms, fit_costs, least_above_zero
+from annette.calibration.member import fit_member, population_of
+from annette.calibration.terms import FIXED, Terms, fit_costs, least_above_zero, terms_of
+from annette.calibration.validation import held_out_log_errors
 from annette.errors import ModelError, UsageError
 from annette.evaluation.metrics import mape, spearman
 from annette.zoo.registry import open_network
@@ -121,6 +123,17 @@ def test_costs_are_those_of_scipy(seed: int, n_samples: int, n_terms: int) -> No
         np.vstack([columns, 0.1 * np.eye(n_terms)]), np.concatenate([latency_s, np.zeros(n_terms)])
     )
     np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+def test_errors_left_out_are_those_of_models_fitted_without() -> None:
+    contents, latency_s = open_view(SPACE, "all").contents(TEN), device("all", noise=0.1)(TEN)
+    samples = population_of(contents, terms_of(contents))
+    errors = held_out_log_errors(samples, latency_s)
+    for row in (0, 7):
+        others = np.arange(len(TEN)) != row
+        member = fit_member(samples.some(others), latency_s[others])
+        predicted_s = member.predict_s(samples.some(~others))
+        np.testing.assert_allclose(errors[row], np.log(predicted_s[0] / latency_s[row]), atol=1e-9)
 
 
 def test_terms_that_samples_do_not_tell_apart_are_named() -> None:
