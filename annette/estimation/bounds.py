@@ -3,17 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from annette.errors import UsageError
 from annette.estimation.exact_sum import sum_by_network
 from annette.models.intervals import ErrorSpread
 
-__all__ = ["Bounds", "kernel_bounds", "network_bounds"]
+if TYPE_CHECKING:
+    from annette.estimation.platform import Platform
+
+__all__ = [
+    "Bounds",
+    "LatencyIntervals",
+    "bounds_of_sums",
+    "kernel_bounds",
+    "network_bounds",
+    "require_spread",
+]
 
 Bounds = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Lower and upper ends, in seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LatencyIntervals:
+    """Latencies of many networks with their 90 % intervals, shape (n_networks,) each."""
+
+    latency_s: NDArray[np.float64]
+    """Seconds."""
+    low_s: NDArray[np.float64]
+    """Seconds; at most the latency."""
+    high_s: NDArray[np.float64]
+    """Seconds; at least the latency."""
+
+    def __post_init__(self) -> None:
+        for array in (self.latency_s, self.low_s, self.high_s):
+            array.setflags(write=False)
+
+
+def require_spread(platform: Platform, model: str) -> ErrorSpread:
+    """What the platform knows of one layer model's errors.
+
+    Raises
+    ------
+    UsageError
+        If it knows nothing of them.
+    """
+    spread = None if platform.intervals is None else platform.intervals.models.get(model)
+    if spread is None:
+        raise UsageError(
+            f"platform {platform.name!r}: has no intervals of the {model} model; train it again with this "
+            "version of annette"
+        )
+    return spread
 
 
 def kernel_bounds(
@@ -61,8 +107,22 @@ def network_bounds(
     place = network_index * len(names) + np.array([codes[name] for name in families], dtype=np.int64)
     sums = sum_by_network(place, doubt_s, n_networks * len(names)).reshape(n_networks, len(names))
     squares = sum_by_network(network_index, doubt_s**2, n_networks)
+    return bounds_of_sums(spread, network_s, sums, squares)
+
+
+def bounds_of_sums(
+    spread: ErrorSpread,
+    network_s: NDArray[np.float64],
+    family_sums_s: NDArray[np.float64],
+    squares_s2: NDArray[np.float64],
+) -> Bounds:
+    """The bounds of networks from sums over their kernels, as `ErrorSpread.network_spread` takes them.
+
+    The columns of ``family_sums_s`` are in the order of the families' names: so the bits are the same for
+    one network as among others.
+    """
     with np.errstate(all="ignore"):  # a damaged platform may say any number of seconds
-        widths = spread.network_spread(network_s, sums, squares)
+        widths = spread.network_spread(network_s, family_sums_s, squares_s2)
     return _times(network_s, spread.network_factors(widths))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annette.errors import UsageError
-from annette.estimation.bounds import kernel_bounds, network_bounds
+from annette.estimation.bounds import LatencyIntervals, kernel_bounds, network_bounds, require_spread
 from annette.estimation.end_to_end import end_to_end_s
 from annette.estimation.estimate import Coverage, Estimate, Interval, KernelEstimate
 from annette.estimation.exact_sum import sum_by_network
@@ -30,7 +30,16 @@ if TYPE_CHECKING:
     from annette.estimation.platform import Platform
     from annette.models.mapping_model import MappingModel
 
-__all__ = ["OnProgress", "estimate_many", "estimate_network", "models_of", "require_model"]
+__all__ = [
+    "INTERVALS",
+    "OnProgress",
+    "answer_many",
+    "estimate_many",
+    "estimate_many_intervals",
+    "estimate_network",
+    "models_of",
+    "require_model",
+]
 
 OnProgress = Callable[[int, int | None], None]
 """Called with the networks done and to do; ``None``: nobody knows how many there are."""
@@ -39,6 +48,8 @@ HOST = "host"
 """The unit of kernels that an accelerator leaves to its host."""
 _OPS = COLUMN_INDEX["ops"]
 _MOVED = [COLUMN_INDEX[name] for name in ("input_bytes", "weight_bytes", "output_bytes")]
+INTERVALS = "intervals"
+"""What is asked in place of a target: seconds with the ends of their intervals."""
 CHUNK = 128
 """Networks at once: what is kept of them beside their estimates is kept of so many only."""
 
@@ -304,8 +315,43 @@ def estimate_many(
     on_progress: OnProgress | None,
 ) -> NDArray[np.float64]:
     """`Platform.estimate_many`."""
-    require_model(model)
     models_of(platform, target)
+    found: NDArray[np.float64] = _many(platform, networks, model, target, n_jobs, on_progress)[0]
+    return found
+
+
+def estimate_many_intervals(
+    platform: Platform,
+    networks: Iterable[Network],
+    *,
+    model: str,
+    n_jobs: int,
+    on_progress: OnProgress | None,
+) -> LatencyIntervals:
+    """`Platform.estimate_many_intervals`."""
+    require_model(model)
+    require_spread(platform, model)
+    latency_s, low_s, high_s = _many(platform, networks, model, INTERVALS, n_jobs, on_progress)
+    return LatencyIntervals(latency_s=latency_s, low_s=low_s, high_s=high_s)
+
+
+def answer_many(
+    platform: Platform, networks: Iterable[Network], model: str, target: str
+) -> NDArray[np.float64]:
+    """What is asked of the networks in this process, shape (n_answers, n_networks); target or `INTERVALS`."""
+    return _many(platform, networks, model, target, 1, None)
+
+
+def _many(
+    platform: Platform,
+    networks: Iterable[Network],
+    model: str,
+    target: str,
+    n_jobs: int,
+    on_progress: OnProgress | None,
+) -> NDArray[np.float64]:
+    """What is asked of the networks, shape (n_answers, n_networks): a price, or seconds and the ends."""
+    require_model(model)
     require_jobs(n_jobs)
     if not isinstance(networks, Iterable):
         raise UsageError(
@@ -322,10 +368,11 @@ def estimate_many(
     done = 0
     for start, values in answers:
         found[start] = values
-        done += len(values)
+        done += values.shape[1]
         if on_progress is not None:
             on_progress(done, to_do)
-    return np.concatenate([np.empty(0), *(found[start] for start in sorted(found))])
+    nothing = np.empty((3 if target == INTERVALS else 1, 0))
+    return np.concatenate([nothing, *(found[start] for start in sorted(found))], axis=1)
 
 
 def _chunks(networks: Iterable[Network]) -> Iterator[tuple[int, list[Network]]]:
@@ -344,7 +391,7 @@ def _chunks(networks: Iterable[Network]) -> Iterator[tuple[int, list[Network]]]:
 def _estimate_chunk(
     platform: Platform, start: int, networks: Iterable[Network], model: str, target: str
 ) -> tuple[int, NDArray[np.float64]]:
-    """Where the chunk starts, and the seconds or joules of its networks."""
+    """Where the chunk starts, and what is asked of its networks, shape (n_answers, n_networks)."""
     memory = platform.memory
     with memory.lock:
         memory.bank.make_room()
@@ -352,12 +399,18 @@ def _estimate_chunk(
         parts = [finder.numbers(finder.map(network)) for network in networks]
         index = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
         numbers = np.concatenate([np.empty(0, dtype=np.int64), *parts])
-        prices = memory.bank.prices(numbers, models_of(platform, target), model)
-        if target == LATENCY.name and platform.overhead is not None:
+        models = platform.layer_models if target == INTERVALS else models_of(platform, target)
+        prices = memory.bank.prices(numbers, models, model)
+        if models is platform.layer_models and platform.overhead is not None:
             found = _whole_s(platform, numbers, index, prices, len(parts), model)
         else:
             found = sum_by_network(index, prices, len(parts))
-    return start, found
+        if target != INTERVALS:
+            return start, found[None]
+        spread = require_spread(platform, model)
+        spreads = memory.bank.spreads(numbers, models, model, spread)
+        families = memory.bank.families(numbers)
+        return start, np.stack([found, *network_bounds(spread, found, prices, spreads, families, index)])
 
 
 def _estimate_packed(

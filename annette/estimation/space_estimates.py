@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from annette.errors import UsageError
-from annette.estimation.network_estimates import estimate_many, models_of, require_model
+from annette.estimation.bounds import LatencyIntervals, bounds_of_sums, require_spread
+from annette.estimation.network_estimates import INTERVALS, answer_many, models_of, require_model
 from annette.estimation.population.contents import map_population
 from annette.estimation.population.errors import NotVectorisedError
 from annette.estimation.population.folding import fold
@@ -32,7 +33,13 @@ from annette.zoo.spaces.space import Encodings, Pieces, SearchSpace, require_spa
 if TYPE_CHECKING:
     from annette.estimation.platform import Platform
 
-__all__ = ["OnProgress", "count_space_kernels", "estimate_space", "forget_spaces"]
+__all__ = [
+    "OnProgress",
+    "count_space_kernels",
+    "estimate_space",
+    "estimate_space_intervals",
+    "forget_spaces",
+]
 
 _LOG = logging.getLogger(__name__)
 
@@ -59,7 +66,8 @@ class _Known:
     templates: Templates
     prices: KernelPrices
     answers: dict[tuple[str, str], NDArray[np.float64]] = field(default_factory=dict)
-    """Of small spaces the answers by rank, nan where none is known, by model and target."""
+    """Of small spaces the answers by rank, shape (n_answers, space.size), nan where none is known, by model
+    and target."""
     reason: str | None = None
     """Why networks are built instead."""
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -98,6 +106,36 @@ def estimate_space(
     """`annette.estimation.platform.Platform.estimate_space`."""
     require_model(model)
     models_of(platform, target)
+    found: NDArray[np.float64] = _estimate(platform, space, encodings, model, target, n_jobs, on_progress)[0]
+    return found
+
+
+def estimate_space_intervals(
+    platform: Platform,
+    space: SearchSpace,
+    encodings: ArrayLike | Sequence[str],
+    *,
+    model: str = "mixed",
+    n_jobs: int = 1,
+    on_progress: OnProgress | None = None,
+) -> LatencyIntervals:
+    """`annette.estimation.platform.Platform.estimate_space_intervals`."""
+    require_model(model)
+    require_spread(platform, model)
+    found = _estimate(platform, space, encodings, model, INTERVALS, n_jobs, on_progress)
+    return LatencyIntervals(latency_s=found[0], low_s=found[1], high_s=found[2])
+
+
+def _estimate(
+    platform: Platform,
+    space: SearchSpace,
+    encodings: ArrayLike | Sequence[str],
+    model: str,
+    target: str,
+    n_jobs: int,
+    on_progress: OnProgress | None,
+) -> NDArray[np.float64]:
+    """What is asked of the architectures, shape (n_answers, n)."""
     require_space(space)
     require_jobs(n_jobs, "n_jobs")
     rows = _rows(space, encodings)
@@ -130,6 +168,11 @@ class _Asked:
     n_jobs: int = 1
     on_progress: OnProgress | None = None
 
+    @property
+    def n_answers(self) -> int:
+        """Numbers that are asked of each architecture: a price, or a latency and the ends of its interval."""
+        return 3 if self.target == INTERVALS else 1
+
     def report(self, done: int, to_do: int) -> None:
         """Tell how far it is."""
         if self.on_progress is not None:
@@ -139,11 +182,12 @@ class _Asked:
 def _look_up(asked: _Asked, known: _Known, rows: Encodings) -> NDArray[np.float64]:
     """The answers for checked rows of a small space; those that are new are worked out once."""
     space = asked.space
-    answers = known.answers.setdefault((asked.model, asked.target), np.full(space.size, np.nan))
+    nothing = np.full((asked.n_answers, space.size), np.nan)
+    answers = known.answers.setdefault((asked.model, asked.target), nothing)
     ranks = np.ravel_multi_index(tuple(rows.T), space.choices)
     wanted = np.zeros(space.size, dtype=bool)
     wanted[ranks] = True
-    new = np.flatnonzero(wanted & np.isnan(answers))
+    new = np.flatnonzero(wanted & np.isnan(answers[0]))
     if len(new):
         own = np.stack(np.unravel_index(new, space.choices), axis=1).astype(np.int64)
         same = np.ravel_multi_index(tuple(space.canonical(own).T), space.choices)
@@ -153,10 +197,10 @@ def _look_up(asked: _Asked, known: _Known, rows: Encodings) -> NDArray[np.float6
         inner = replace(
             asked, on_progress=lambda done, to_do: asked.report(len(rows) * done // to_do, len(rows))
         )
-        answers[new] = _estimate_rows(inner, known, some)[places]
+        answers[:, new] = _estimate_rows(inner, known, some)[:, places]
     else:
         asked.report(len(rows), len(rows))
-    found: NDArray[np.float64] = answers[ranks]
+    found: NDArray[np.float64] = answers[:, ranks]
     return found
 
 
@@ -173,9 +217,9 @@ def _estimate_rows(asked: _Asked, known: _Known, rows: Encodings) -> NDArray[np.
     shared = (asked.platform, asked.space, asked.model, asked.target)
     for part in run_in_order(_estimate_task, tasks, asked.n_jobs, shared=shared):
         found.append(part)
-        done += len(part)
+        done += part.shape[1]
         asked.report(done, len(rows))
-    return np.concatenate(found)
+    return np.concatenate(found, axis=1)
 
 
 def _estimate_task(
@@ -186,22 +230,20 @@ def _estimate_task(
 
 
 def _estimate_here(asked: _Asked, known: _Known, rows: Encodings) -> NDArray[np.float64]:
-    found = np.empty(len(rows))
+    found = np.empty((asked.n_answers, len(rows)))
     is_few = len(rows) <= FEW
     for start in range(0, len(rows), CHUNK):
         own = slice(start, min(start + CHUNK, len(rows)))
         if known.reason is None and not is_few:
             try:
                 with known.lock:
-                    found[own] = _estimate_chunk(asked, known, rows[own])
+                    found[:, own] = _estimate_chunk(asked, known, rows[own])
             except NotVectorisedError as err:
                 known.reason = str(err)
                 _LOG.info("%s on %s network by network: %s", asked.space.name, asked.platform.name, err)
         if known.reason is not None or is_few:
             networks = (asked.space.network(row, name="architecture") for row in rows[own].tolist())
-            found[own] = estimate_many(
-                asked.platform, networks, model=asked.model, target=asked.target, n_jobs=1, on_progress=None
-            )
+            found[:, own] = answer_many(asked.platform, networks, asked.model, asked.target)
         asked.report(own.stop, len(rows))
     return found
 
@@ -217,21 +259,55 @@ def _estimate_pieces(asked: _Asked, known: _Known, pieces: Pieces) -> NDArray[np
     folded = fold(pieces)
     layers = assemble(pieces if folded is None else folded.pieces, known.templates)
     if not layers.slots:
-        return np.zeros(layers.n_networks)
+        return np.zeros((asked.n_answers, layers.n_networks))
     kernels = map_population(layers, known.templates.signatures, asked.platform.mapping_model)
     numbers = known.prices.numbers(kernels)
-    hi, lo = known.prices.parts(models_of(asked.platform, asked.target), asked.model)
-    coarse, fine, network = hi[numbers], lo[numbers], kernels.network
-    if folded is not None:
-        counts = folded.weights(layers, kernels)
-        coarse, fine = coarse * counts, fine * counts
-    n_networks = layers.n_networks
-    found = np.bincount(network, coarse, n_networks) + np.bincount(network, fine, n_networks)
-    unlike = folded.unlike(layers, kernels) if folded is not None else network[:0]
+    counts = None if folded is None else folded.weights(layers, kernels)
+    found = _sums(asked, known, _Counted(numbers, kernels.network, counts, layers.n_networks))
+    unlike = folded.unlike(layers, kernels) if folded is not None else kernels.network[:0]
     if len(unlike):
         whole = replace(pieces, codes=pieces.codes[unlike], sources=pieces.sources[unlike], repeats=())
-        found[unlike] = _estimate_pieces(asked, known, whole)
-    return np.asarray(found)
+        found[:, unlike] = _estimate_pieces(asked, known, whole)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """Kernels of a population by number."""
+
+    numbers: NDArray[np.int64]
+    network: NDArray[np.int64]
+    """Which network a kernel belongs to."""
+    counts: NDArray[np.int64] | None
+    """How often each is there; ``None``: once."""
+    n_networks: int
+
+    def sum(
+        self, parts: tuple[NDArray[np.float64], NDArray[np.float64]], column: NDArray[np.int64], n: int
+    ) -> NDArray[np.float64]:
+        """Sums of kernels' numbers, given in two exact parts, by network and by column of ``n``."""
+        place = self.network * n + column if n > 1 else self.network
+        coarse, fine = (part[self.numbers] for part in parts)
+        if self.counts is not None:
+            coarse, fine = coarse * self.counts, fine * self.counts
+        size = self.n_networks * n
+        return np.asarray(np.bincount(place, coarse, size) + np.bincount(place, fine, size))
+
+
+def _sums(asked: _Asked, known: _Known, kernels: _Counted) -> NDArray[np.float64]:
+    """What is asked of networks, from the numbers of their kernels, shape (n_answers, n_networks)."""
+    platform, model = asked.platform, asked.model
+    models = platform.layer_models if asked.target == INTERVALS else models_of(platform, asked.target)
+    whole = kernels.numbers[:0]
+    found = kernels.sum(known.prices.parts(models, model), whole, 1)
+    if asked.target != INTERVALS:
+        return found[None]
+    spread = require_spread(platform, model)
+    doubts = known.prices.doubts(models, model, spread)
+    family, n = doubts.family[kernels.numbers], doubts.n_families
+    family_s = kernels.sum(doubts.doubt_s, family, n).reshape(-1, n)
+    squares = kernels.sum(doubts.square_s2, whole, 1)
+    return np.stack([found, *bounds_of_sums(spread, found, family_s, squares)])
 
 
 def _known(platform: Platform, space: SearchSpace) -> _Known:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +14,11 @@ from annette.estimation.kernel_bank import KernelBank
 from annette.estimation.population.contents import KernelContents
 from annette.estimation.population.errors import NotVectorisedError
 from annette.measurement import DeviceInfo
+from annette.models.intervals import ErrorSpread
 from annette.models.kernel_row import KernelReader
 from annette.models.layer_models import LayerModels
 
-__all__ = ["KernelPrices", "check_device"]
+__all__ = ["KernelDoubts", "KernelPrices", "check_device"]
 
 Floats = NDArray[np.float64]
 
@@ -33,6 +35,19 @@ def check_device(device: DeviceInfo) -> None:
         raise NotVectorisedError("what a kernel costs depends on the rest of its network")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class KernelDoubts:
+    """What the intervals of networks are made of, kernel by kernel."""
+
+    doubt_s: tuple[Floats, Floats]
+    """Latency times spread, in two parts as `split_exact` gives them, shape (n_kernels,) each."""
+    square_s2: tuple[Floats, Floats]
+    """Its square, in two parts."""
+    family: NDArray[np.int64]
+    """Shape (n_kernels,): the family, in the order of their keys."""
+    n_families: int
+
+
 class KernelPrices:
     """The kernels of a space's networks met so far, and their prices; grows, and never forgets."""
 
@@ -42,6 +57,7 @@ class KernelPrices:
         """The kernels by number, as single networks have them; a kernel's key is its content."""
         self._device = device
         self._parts: dict[tuple[str, str], tuple[Floats, Floats]] = {}
+        self._doubts: dict[str, KernelDoubts] = {}
 
     def __len__(self) -> int:
         return len(self.bank)
@@ -67,4 +83,20 @@ class KernelPrices:
         if known is None or len(known[0]) < len(self.bank):
             prices = self.bank.prices(np.arange(len(self.bank)), models, model)
             known = self._parts[key] = split_exact(prices)
+        return known
+
+    def doubts(self, models: LayerModels, model: str, spread: ErrorSpread) -> KernelDoubts:
+        """How far off the latency of each kernel met so far may be; see `ErrorSpread.network_spread`."""
+        known = self._doubts.get(model)
+        if known is None or len(known.family) < len(self.bank):
+            numbers = np.arange(len(self.bank))
+            prices = self.bank.prices(numbers, models, model)
+            doubt_s = prices * self.bank.spreads(numbers, models, model, spread)
+            names, family = np.unique(np.array(self.bank.families(numbers)), return_inverse=True)
+            known = self._doubts[model] = KernelDoubts(
+                doubt_s=split_exact(doubt_s),
+                square_s2=split_exact(doubt_s**2),
+                family=family.astype(np.int64),
+                n_families=len(names),
+            )
         return known
