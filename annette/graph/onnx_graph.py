@@ -230,7 +230,12 @@ class GraphReader:
             attributes = node_attributes(node)
             for key in (f"value_{name}", f"value_{name}s"):
                 if key in attributes:
-                    array = numpy.array(attributes[key], dtype=NUMPY_DTYPES.get(dtype, object))
+                    try:
+                        array = numpy.array(attributes[key], dtype=NUMPY_DTYPES.get(dtype, object))
+                    except (OverflowError, TypeError, ValueError) as err:
+                        raise GraphError(
+                            f"node {node.name!r}: {key} is {attributes[key]!r:.80}, expected {dtype}"
+                        ) from err
                     self._table.add_constant(outputs[0], array.shape, dtype, array)
                     return True
         return False

@@ -32,6 +32,7 @@ def _longest_list(graph: GraphProto) -> int:
     described = (*graph.input, *graph.value_info, *graph.output)
     dims = [[dim.dim_value for dim in item.type.tensor_type.shape.dim] for item in described]
     dims += [list(item.dims) for item in graph.initializer]
+    dims += [list(item.t.dims) for node in graph.node for item in node.attribute if item.HasField("t")]
     return max((sizes[0] for sizes in dims if len(sizes) == 1), default=0)
 
 

@@ -161,7 +161,12 @@ def _filled(path: Path, plan: Path, action: Callable[[int], int]) -> dict[str, A
     reported = dict(line.split(" ", 1) for line in lines.splitlines())
     found = stored(path) if path.exists() and reported else {}
     lost = sum(values not in found.get(task, []) for task, values in reported.items())
-    return {"exit_code": code, "message": error.strip(), "reported": len(reported), "lost": lost}
+    message = _without_folder(error, path)
+    return {"exit_code": code, "message": message, "reported": len(reported), "lost": lost}
+
+
+def _without_folder(text: str, path: Path) -> str:
+    return text.strip().replace(str(path), path.name)
 
 
 def full_tmpfs(folder: Path, plan: Path) -> dict[str, Any] | None:
@@ -209,7 +214,7 @@ def two_at_once(folder: Path, plan: Path) -> dict[str, Any]:
     return {
         "first_exit_code": first_code,
         "second_exit_code": code,
-        "second_message": refused.partition("ERROR ")[2].strip(),
+        "second_message": _without_folder(refused.partition("ERROR ")[2], path),
         "lost": sum(values not in found.get(task, []) for task, values in reported.items()),
     }
 
@@ -233,7 +238,9 @@ def study(*, kills: int, networks: int, seed: int) -> dict[str, Any]:
         open_device(DEVICE).measure(tasks[0].network)
         return {
             "killed": kill_often(folder, plan, kills, seed),
-            "limited_files": full_disk(folder, plan, 150_000),
+            "limited_files": full_disk(
+                folder, plan, max((folder / "calm.db").stat().st_size * 9 // 10, 60_000)
+            ),
             "full_file_system": full_tmpfs(folder, plan),
             "two_processes": two_at_once(folder, plan),
         }

@@ -1,7 +1,7 @@
 """Runs commands and interrupts them (SIGINT) midway, each in a process that is forked off; prints JSON lines.
 
-``interrupt.py FOLDER SHARE``: each command runs once undisturbed, then again until it is interrupted after
-that share of its time; a campaign with its third measurement.
+``interrupt.py FOLDER``: each command is interrupted after `AFTER_S` seconds; a campaign with its third
+measurement.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import os
 import random
 import signal
 import sys
-import time
 from pathlib import Path
 
 from annette.cli import entry
@@ -21,8 +20,15 @@ from annette.measurement import Measurement
 from annette.store.campaign import CampaignStore
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "data" / "schema"
-LONG = ("evaluate", "explore")
-"""Commands that take longer than two seconds, within which they are interrupted."""
+AFTER_S = {
+    "benchmark": 100.0,
+    "train": 0.3,
+    "estimate": 0.05,
+    "evaluate": 0.5,
+    "calibrate": 0.15,
+    "explore": 0.5,
+}
+"""Each takes longer, even on a fast machine."""
 PLAN = """schema_version: 1
 name: interrupted
 description: "Some small networks"
@@ -63,19 +69,17 @@ def commands(folder: Path) -> dict[str, list[str]]:
     }
 
 
-def run(words: list[str], after_s: float | None) -> tuple[int, str, float]:
-    """Exit code, standard error and seconds of a command that is interrupted after ``after_s`` seconds."""
+def run(words: list[str], after_s: float) -> tuple[int, str]:
+    """Exit code and standard error of a command that is interrupted after ``after_s`` seconds."""
     here, there = os.pipe()
-    start = time.monotonic()
     process = os.fork()
     if not process:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         os.dup2(there, 2)
         sys.stdout, sys.stderr = io.StringIO(), os.fdopen(2, "w", buffering=1)
         sys.argv = ["annette", *words]
-        if after_s is not None:
-            signal.signal(signal.SIGALRM, lambda number, frame: os.kill(os.getpid(), signal.SIGINT))
-            signal.setitimer(signal.ITIMER_REAL, after_s)
+        signal.signal(signal.SIGALRM, lambda number, frame: os.kill(os.getpid(), signal.SIGINT))
+        signal.setitimer(signal.ITIMER_REAL, after_s)
         code = 71
         try:
             entry.run()
@@ -92,11 +96,11 @@ def run(words: list[str], after_s: float | None) -> tuple[int, str, float]:
     os.close(there)
     with os.fdopen(here, encoding="utf-8", errors="replace") as pipe:
         said = pipe.read()
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), said, time.monotonic() - start
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), said
 
 
 def main() -> None:
-    folder, share = Path(sys.argv[1]), float(sys.argv[2])
+    folder = Path(sys.argv[1])
     import annette.cli.main
     import annette.estimation.platform
     import annette.models.generator  # noqa: F401  # before forking: commands start at once
@@ -113,11 +117,9 @@ def main() -> None:
     for name, words in commands(folder).items():
         place = folder / name
         place.mkdir()
-        words = [word.replace(str(folder / "out"), str(place / "calm")) for word in words]
-        whole_s = 100.0 if name == "benchmark" else 2.0 if name in LONG else run(words, None)[2]
-        words = [word.replace("calm", "out") for word in words]
-        code, said, _ = run(words, whole_s * share)
-        left = sorted(item.name for item in place.iterdir() if not item.name.startswith("calm"))
+        words = [word.replace(str(folder / "out"), str(place / "out")) for word in words]
+        code, said = run(words, AFTER_S[name])
+        left = sorted(item.name for item in place.iterdir())
         print(json.dumps({"command": name, "code": code, "said": said, "left": left}), flush=True)
 
 

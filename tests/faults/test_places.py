@@ -30,7 +30,6 @@ COMMANDS = {
     "continued": [*BENCHMARK, "--store", "{place}/kept.db"],
     "train": ["train", "{open}/store.db", "--output", "{place}/platform"],
     "export": ["store", "export", "{open}/store.db", "{place}/new.db"],
-    "record": [*BENCHMARK, "--store", "{open}/kept.db", "--record", "{place}/run.parquet"],
     "check": ["store", "check", "{place}/kept.db"],
 }  # fmt: skip
 SCRIPT = """
@@ -43,8 +42,9 @@ def run(words, folder):
         code = exit_code([word.format(place=folder, open=free) for word in words])
     return code, errors.getvalue()
 for name, words in commands.items():  # where everything may be written, so that all modules are loaded
-    if name != "continued":
+    if name not in ("continued", "train"):
         run(words, free)
+import annette.estimation.platform, annette.models.generator
 if os.geteuid() == 0:
     os.setegid(65534)
     os.seteuid(65534)  # permissions do not bind root

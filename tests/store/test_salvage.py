@@ -130,14 +130,14 @@ def test_a_sound_store_is_never_filled_up_with_tasks_of_another_plan(tmp_path: P
 def test_a_changed_byte_anywhere_is_found_or_changes_nothing(whole: Path, tmp_path: Path) -> None:
     rng, size = random.Random(5), whole.stat().st_size
     found = 0
-    for number in range(150):
+    for number in range(60):
         place = rng.randrange(size)
         path = _damaged(whole, tmp_path, place, bytes([whole.read_bytes()[place] ^ (1 << rng.randrange(8))]))
         if _is_sound(path):
             assert len(_kept(path)) == 60, number
         else:
             found += 1
-    assert found > 20
+    assert found > 8
 
 
 def _is_sound(path: Path) -> bool:
