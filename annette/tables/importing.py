@@ -156,17 +156,15 @@ def read_tables(
         return read_table(paths[0], schema, device=device, networks=networks)
     if device is None and not schema.needs_device:
         raise UsageError(f"{len(paths)} tables: whose times are they? name the device, as in --device phone")
-    owner: dict[str, str] = {}
+    owner: dict[str, int] = {}
     tables: list[ImportedTable] = []
-    for path in paths:
+    for number, path in enumerate(paths):
         table = read_table(path, schema, device=device, networks=networks)
         for name in dict.fromkeys(kernel.network for kernel in table.kernels):
-            if owner.setdefault(name, str(path)) != str(path) or name in {
-                kernel.network for other in tables for kernel in other.kernels
-            }:
+            if owner.setdefault(name, number) != number:
                 raise UsageError(
-                    f"{path}: has kernels of network {shorten(name)!r}, as {owner[name]} has; expected each "
-                    "network in one table"
+                    f"{path}: has kernels of network {shorten(name)!r}, as {paths[owner[name]]} has; expected "
+                    "each network in one table"
                 )
         problems = tuple(replace(item, file=Path(path).name) for item in table.problems)
         tables.append(replace(table, problems=problems))
