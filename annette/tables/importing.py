@@ -163,8 +163,8 @@ def read_tables(
         for name in dict.fromkeys(kernel.network for kernel in table.kernels):
             if owner.setdefault(name, number) != number:
                 raise UsageError(
-                    f"{path}: has kernels of network {shorten(name)!r}, as {paths[owner[name]]} has; expected "
-                    "each network in one table"
+                    f"{path}: has kernels of network {shorten(name)!r}, as {paths[owner[name]]} has; "
+                    "expected each network in one table"
                 )
         problems = tuple(replace(item, file=Path(path).name) for item in table.problems)
         tables.append(replace(table, problems=problems))
