@@ -12,6 +12,8 @@ __all__ = [
     "complete_network",
     "complete_plan",
     "complete_platform",
+    "complete_side",
+    "complete_store",
     "complete_suite",
     "complete_target",
     "join_bash_words",
@@ -99,6 +101,17 @@ def complete_target(incomplete: str) -> list[str]:
 def complete_model(incomplete: str) -> list[str]:
     """The four layer models."""
     return _answer(incomplete, ("roofline", "refined_roofline", "statistical", "mixed"))
+
+
+def complete_side(incomplete: str) -> list[str]:
+    """What can be compared: platforms, networks, and files with measurements."""
+    files = _answer(incomplete, (), (".db", ".parquet"))
+    return list(dict.fromkeys([*complete_platform(incomplete), *complete_network(incomplete), *files]))
+
+
+def complete_store(incomplete: str) -> list[str]:
+    """Campaigns: stores and their Parquet files."""
+    return _answer(incomplete, (), (".db", ".parquet"))
 
 
 def complete_plan(incomplete: str) -> list[str]:

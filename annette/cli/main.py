@@ -15,7 +15,9 @@ from annette.cli import (
     benchmark,
     calibrate,
     check,
+    compare,
     demo,
+    diagnose,
     estimate,
     evaluate,
     explain,
@@ -49,9 +51,9 @@ app = typer.Typer(
 _INTERRUPTED = 130
 """What shells expect of a command ended by Ctrl-C; Typer answers the same."""
 for command in (
-    estimate.estimate, check.check, measure.measure, explain.explain, evaluate.evaluate, benchmark.benchmark,
-    train.train, suggest.suggest, calibrate.calibrate, report.report, show.show,
-    listing.networks, listing.devices, listing.platforms, demo.demo,
+    estimate.estimate, check.check, compare.compare, measure.measure, diagnose.diagnose, explain.explain,
+    evaluate.evaluate, benchmark.benchmark, train.train, suggest.suggest, calibrate.calibrate, report.report,
+    show.show, listing.networks, listing.devices, listing.platforms, demo.demo,
 ):  # fmt: skip
     app.command()(command)
 app.command("import")(import_table.import_table)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from annette.graph.network import Network
     from annette.hardware.accelerator import Accelerator
 
-__all__ = ["report", "write_estimate_page"]
+__all__ = ["report", "write_estimate_page", "write_page"]
 
 _MOST_BYTES = 256_000_000
 """Of a JSON document; larger ones are refused before they are read."""
@@ -95,7 +95,7 @@ def report(
             f"{what}: is {name}; --platform, --model, --device, --shape and --batch are for networks"
         )
     document = _campaign_document(what) if kind == "campaign" else _document(what)
-    _write(document, output)
+    write_page(document, output)
     _print_answer(document, form)
 
 
@@ -120,7 +120,7 @@ def write_estimate_page(
     with stages("report") as on_stage:
         on_stage("simulating other clocks, bandwidths and arrays" if accelerator else "drawing")
         document = summarise_estimate(network, platform, estimate, accelerator=accelerator)
-    _write(document, output, option)
+    write_page(document, output, option)
     return document
 
 
@@ -134,7 +134,8 @@ def _print_answer(document: dict[str, Any], form: OutputFormat) -> None:
         print_line(headline(document), bold=True)
 
 
-def _write(document: dict[str, Any], output: Path, option: str = "--output") -> None:
+def write_page(document: dict[str, Any], output: Path, option: str = "--output") -> None:
+    """Write the page of any document to ``output``, and say so on stderr."""
     from annette.report.page import render_page
 
     page = render_page(document)
