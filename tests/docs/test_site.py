@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
 import sys
 from pathlib import Path, PurePosixPath
@@ -18,6 +19,7 @@ from pages import DOCS, HOOKS, ROOT, all_pages, prose
 
 sys.path.insert(0, str(HOOKS))
 import generated
+import links
 
 _LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
 _HEADING = re.compile(r"^#+ +(.*?) *$", flags=re.MULTILINE)
@@ -69,6 +71,37 @@ def test_no_link_or_anchor_is_dead(site: dict[str, str]) -> None:
             ):
                 dead.append(f"{place}: {match['target']}")
     assert dead == []
+
+
+def test_in_the_site_every_link_leads_to_a_page_or_to_a_copy_of_a_file(site: dict[str, str]) -> None:
+    copied = {
+        f"{links.FILES}/{path.relative_to(ROOT).as_posix()}"
+        for place, text in site.items()
+        for path in links.linked_files(place, text)
+    }
+    assert any(name.endswith(".ipynb") for name in copied)
+    own = {path.relative_to(DOCS).as_posix() for path in (DOCS / "assets").rglob("*")}
+    astray = []
+    for place, text in site.items():
+        for match in _LINK.finditer(prose(links.rewritten(place, text))):
+            target = match["target"].partition("#")[0]
+            if target and ":" not in target:
+                there = os.path.normpath(PurePosixPath(place).parent / unquote(target))
+                if there not in {*site, *copied, *own}:
+                    astray.append(f"{place}: {there}")
+    assert astray == []
+
+
+def test_links_in_code_are_left_alone() -> None:
+    text = "[a](../README.md#try-it)\n\n```text\n[a](../README.md)\n```\n"
+    assert links.rewritten("method.md", text) == text.replace("../README.md#try-it", "index.md#try-it")
+
+
+def test_folders_of_the_navigation_are_listed_without_their_overview() -> None:
+    known = ["results/b.md", "results/a.md", "results/index.md", "results/more/c.md", "other.md"]
+    assert links.expanded([{"Results": ["results/index.md", "results/*"]}], known) == [
+        {"Results": ["results/index.md", "results/a.md", "results/b.md"]}
+    ]
 
 
 def test_every_page_is_in_the_navigation_and_the_other_way_round(site: dict[str, str]) -> None:
