@@ -16,12 +16,13 @@ from annette.calibration.member import Member, population_of
 from annette.calibration.prior import PRIOR_COLUMNS, Prior
 from annette.calibration.terms import Terms
 from annette.errors import UsageError
+from annette.estimation.bounds import LatencyIntervals
 from annette.graph.network import Network
 from annette.parallel import require_jobs
 from annette.zoo.spaces.registry import open_space
 from annette.zoo.spaces.space import Encoding, Encodings, SearchSpace
 
-__all__ = ["MODEL_NAME", "CalibratedModel", "Prediction", "Source"]
+__all__ = ["MODEL_NAME", "CalibratedModel", "Source"]
 
 MODEL_NAME = "calibrated"
 """What the model is called where a platform has its layer models."""
@@ -29,22 +30,6 @@ MODEL_NAME = "calibrated"
 _CHUNK = 4096
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Prediction:
-    """Latencies of networks with 90 % intervals; each of shape (n,), in seconds."""
-
-    latency_s: Floats
-    low_s: Floats
-    high_s: Floats
-
-    def __post_init__(self) -> None:
-        for array in (self.latency_s, self.low_s, self.high_s):
-            array.setflags(write=False)
-
-    def __len__(self) -> int:
-        return len(self.latency_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -98,8 +83,8 @@ class CalibratedModel:
     notes: tuple[str, ...]
     """What to be aware of, one line each."""
 
-    def predict_space(self, space: SearchSpace, encodings: ArrayLike) -> Prediction:
-        """The latencies of a space's architectures.
+    def predict_space(self, space: SearchSpace, encodings: ArrayLike | Sequence[str]) -> LatencyIntervals:
+        """The latencies of a space's architectures, with 90 % intervals.
 
         Raises
         ------
@@ -107,20 +92,22 @@ class CalibratedModel:
             If a row is no architecture of the space, or the model is of another one.
         """
         self._require_space(space)
-        rows = space.check(encodings)
+        array = np.asarray(encodings)
+        is_text = array.dtype.kind in "UO" and array.ndim == 1 and len(array) > 0
+        rows = space.check(space.parse_many(array.tolist()) if is_text else array)
         view = open_view(space, self.graph)
         parts = []
         for start in range(0, len(rows), _CHUNK):
             chunk = rows[start : start + _CHUNK]
             contents = view.contents(chunk)
             parts.append(self.predict_contents(contents, self._source_columns(space, chunk, contents)))
-        return Prediction(
+        return LatencyIntervals(
             latency_s=np.concatenate([np.empty(0), *(part.latency_s for part in parts)]),
             low_s=np.concatenate([np.empty(0), *(part.low_s for part in parts)]),
             high_s=np.concatenate([np.empty(0), *(part.high_s for part in parts)]),
         )
 
-    def predict_networks(self, networks: Sequence[Network]) -> Prediction:
+    def predict_networks(self, networks: Sequence[Network]) -> LatencyIntervals:
         """The latencies of networks.
 
         Raises
@@ -136,7 +123,7 @@ class CalibratedModel:
         contents = count_networks(networks)
         return self.predict_contents(contents, np.empty((len(contents), 0)))
 
-    def predict_contents(self, contents: Contents, sources: Floats) -> Prediction:
+    def predict_contents(self, contents: Contents, sources: Floats) -> LatencyIntervals:
         """The latencies of networks that are made of this.
 
         ``sources`` has `Source.columns` of each source side by side, shape (n_networks, n_columns).
@@ -147,7 +134,7 @@ class CalibratedModel:
             log_s += weight * np.log(member.predict_s(networks))
         latency_s = np.exp(log_s)
         width = np.exp(self.interval.log_half_width(networks.columns, latency_s))
-        return Prediction(latency_s=latency_s, low_s=latency_s / width, high_s=latency_s * width)
+        return LatencyIntervals(latency_s=latency_s, low_s=latency_s / width, high_s=latency_s * width)
 
     @property
     def name(self) -> str:
@@ -236,13 +223,32 @@ class CalibratedModel:
             As `predict_space`, and for what it does not know: layer models, energy.
         """
         self._require_known(model, target, n_jobs)
-        self._require_space(space)
-        array = np.asarray(encodings)
-        rows = space.parse_many(array.tolist()) if array.dtype.kind in "UO" and array.ndim == 1 else array
-        latency_s = self.predict_space(space, rows).latency_s
+        latency_s = self.predict_space(space, encodings).latency_s
         if on_progress is not None:
             on_progress(len(latency_s), len(latency_s))
         return latency_s
+
+    def estimate_space_intervals(
+        self,
+        space: SearchSpace,
+        encodings: ArrayLike | Sequence[str],
+        *,
+        model: str = MODEL_NAME,
+        n_jobs: int = 1,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> LatencyIntervals:
+        """`predict_space` as `Platform.estimate_space_intervals` is asked.
+
+        Raises
+        ------
+        UsageError
+            As `estimate_space`.
+        """
+        self._require_known(model, "latency", n_jobs)
+        found = self.predict_space(space, encodings)
+        if on_progress is not None:
+            on_progress(len(found.latency_s), len(found.latency_s))
+        return found
 
     def open_space(self) -> SearchSpace:
         """The search space that the model is of.

@@ -62,3 +62,13 @@ def test_few_latencies_rescale_the_groups_of_a_prior(prior: Prior, tmp_path: Pat
         load_calibrated(tmp_path).predict_space(SPACE, OTHERS).latency_s,
         helped.predict_space(SPACE, OTHERS).latency_s,
     )
+
+
+def test_five_latencies_tell_the_factor_and_the_constant_of_a_prior_that_is_right(prior: Prior) -> None:
+    def time_s(rows: np.ndarray) -> np.ndarray:
+        return np.asarray(1e-3 + 1.7 * prior.columns(count_space(SPACE, rows))[:, 0] * prior.mean_s)
+
+    rows = suggest_architectures(SPACE, 5)
+    model = calibrate_space(SPACE, rows, time_s(rows), device="toy", sources=[prior])
+    assert model.weights[2] == max(model.weights)
+    assert mape(time_s(OTHERS), model.predict_space(SPACE, OTHERS).latency_s) < 0.01

@@ -159,6 +159,9 @@ def test_search_loops_take_a_saved_model(saved: str) -> None:
     np.testing.assert_array_equal(objective(rows), model.estimate_space(SPACE, rows))
     texts = [SPACE.format(row) for row in rows.tolist()]
     np.testing.assert_array_equal(objective(texts), objective(rows))
+    found = model.estimate_space_intervals(SPACE, texts)
+    np.testing.assert_array_equal(found.latency_s, objective(rows))
+    assert (found.low_s < found.latency_s).all()
     assert LatencyConstraint(model, SPACE, budget_s=1.0)(rows[0]) < 0
     with pytest.raises(UsageError, match="found architectures of fbnet"):
         LatencyObjective(model, open_space("fbnet"))
