@@ -18,6 +18,7 @@ def print_kernels(kernels: Sequence[Mapping[str, Any]], total_s: float, *, show_
         return
     shown = list(kernels) if show_all else sorted(kernels, key=lambda item: -item["latency_s"])[:10]
     has_energy = any(kernel.get("energy_j") is not None for kernel in kernels)
+    has_ends = show_all and any(kernel.get("interval_s") is not None for kernel in kernels)
     rows = [
         (
             _shorten(kernel["name"]),
@@ -26,11 +27,13 @@ def print_kernels(kernels: Sequence[Mapping[str, Any]], total_s: float, *, show_
             str(kernel.get("bound") or "-"),
             format_seconds(kernel["latency_s"]),
             _share(kernel["latency_s"], total_s),
+            *((_ends(kernel.get("interval_s")),) if has_ends else ()),
             *((_energy(kernel.get("energy_j")),) if has_energy else ()),
         )
         for kernel in shown
     ]
-    columns = ("kernel", "family", "unit", "bound", "latency", "share", *(("energy",) if has_energy else ()))
+    more = [name for name, is_known in (("90 % interval", has_ends), ("energy", has_energy)) if is_known]
+    columns = ("kernel", "family", "unit", "bound", "latency", "share", *more)
     print_table(columns, rows, left=4, bars=[kernel["latency_s"] for kernel in shown])
     if len(shown) < len(kernels):
         rest_s = total_s - sum(kernel["latency_s"] for kernel in shown)
@@ -48,6 +51,10 @@ def print_kernels(kernels: Sequence[Mapping[str, Any]], total_s: float, *, show_
             times[str(kernel.get(key) or "-")] += kernel["latency_s"]
         ranked = sorted(times.items(), key=lambda item: -item[1])
         print_line(f"{text}: " + ", ".join(f"{name} {_share(time_s, total_s)}" for name, time_s in ranked))
+
+
+def _ends(interval_s: Sequence[float] | None) -> str:
+    return "-" if interval_s is None else " to ".join(map(format_seconds, interval_s))
 
 
 def _energy(value_j: float | None) -> str:
