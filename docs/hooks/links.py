@@ -23,7 +23,7 @@ def linked_files(place: str, markdown: str) -> Iterator[Path]:
     """The files outside the documentation that a page links to, but for pages."""
     for match in _LINK.finditer(_FENCE.sub("", markdown)):
         path = _outside(place, match["target"])
-        if path is not None and path.is_file() and path.suffix != ".md":
+        if path is not None and (_place(path) or "").startswith(f"{FILES}/"):
             yield path
 
 
