@@ -188,6 +188,8 @@ def _scalar(value: Any, where: str) -> Scalar:
     if isinstance(value, dict) and value.keys() == {"float"} and str(value["float"]) in _NON_FINITE:
         return _NON_FINITE[str(value["float"])]
     if isinstance(value, int | float):
+        if isinstance(value, int) and abs(value) >= 1 << 64:
+            raise GraphError(f"network: {where} holds a number beyond 64 bits, expected a smaller one")
         return value
     if isinstance(value, str):
         return _encodable(

@@ -26,7 +26,7 @@ from fuzz_targets import TARGETS
 from fuzz_worker import CASE_SECONDS, MEMORY_BYTES
 from provenance import record
 
-_HANGS_S = 3 * CASE_SECONDS
+_HANGS_S = 9 * CASE_SECONDS
 _SLOW_START_S = 120.0
 
 

@@ -46,8 +46,8 @@ for name, words in commands.items():  # where everything may be written, so that
         run(words, free)
 import annette.estimation.platform, annette.models.generator
 if os.geteuid() == 0:
-    os.setegid(65534)
-    os.seteuid(65534)  # permissions do not bind root
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)  # permissions do not bind root
 print(json.dumps({name: run(words, place) for name, words in commands.items()}))
 """
 
