@@ -145,32 +145,36 @@ def print_table(
     cells = [[_printable(cell.replace("\n", " ")) for cell in row] for row in (columns, *rows)]
     widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
     room = console.width - 2 * (len(widths) - 1)
-    has_names = 0 < left < len(widths)
-    if console.is_terminal and has_names:
+    parts = [list(range(left, len(widths)))]
+    drawn: tuple[str, ...] = ()
+    if console.is_terminal and 0 < left < len(widths):
         _narrow(widths, left, room)
         cells = [[_cut(row[0], widths[0]), *row[1:]] for row in cells]
-    free = room - sum(widths) - 2 if console.is_terminal and any(bars) else 0
-    drawn = _draw_bars(bars, min(free, _LONGEST_BAR), console) if free >= _SHORTEST_BAR else ()
-    parts = [list(range(left, len(widths)))]
-    if console.is_terminal and has_names:
         parts = _parts(widths, left, console.width)
+        drawn = _draw_bars(bars, room - sum(widths) - 2, console)
     for number, part in enumerate(parts):
-        table = Table(title=None if number else title, title_justify="left", title_style="bold", box=None,
-                      pad_edge=False, header_style="bold")  # fmt: skip
         shown = [*range(left), *part]
-        for index in shown:
-            if index < left:
-                table.add_column(cells[0][index], justify="left", overflow="fold")
-            else:
-                table.add_column(cells[0][index], justify="right", no_wrap=True)
-        if drawn:
-            table.add_column("", justify="left", no_wrap=True, style="cyan")
-        for at, row in enumerate(cells[1:]):
-            style = "bold" if at >= len(rows) - bold_last else None
-            table.add_row(*(row[index] for index in shown), *drawn[at : at + 1], style=style)
+        table = _table([[row[index] for index in shown] for row in cells], left, drawn, bold_last)
         if number:
             console.print()
+        table.title = None if number else title
         _print_rows(table, console, sum(widths[index] for index in shown) + 2 * (len(shown) - 1))
+
+
+def _table(cells: Sequence[Sequence[str]], left: int, bars: Sequence[str], bold_last: int) -> Table:
+    """Titles and rows as rich lays them out, with a bar behind each row if there are bars."""
+    table = Table(title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold")
+    for index, column in enumerate(cells[0]):
+        if index < left:
+            table.add_column(column, justify="left", overflow="fold")
+        else:
+            table.add_column(column, justify="right", no_wrap=True)
+    if bars:
+        table.add_column("", justify="left", no_wrap=True, style="cyan")
+    for at, row in enumerate(cells[1:]):
+        style = "bold" if at >= len(cells) - 1 - bold_last else None
+        table.add_row(*row, *bars[at : at + 1], style=style)
+    return table
 
 
 def _print_rows(table: Table, console: Console, width: int) -> None:
@@ -215,9 +219,11 @@ def _cut(text: str, width: int) -> str:
     return f"{set_cell_size(text, width - 2 - last).rstrip()}..{tail}"
 
 
-def _draw_bars(values: Sequence[float], width: int, console: Console) -> tuple[str, ...]:
-    """Bars of which the longest has ``width`` columns, in eighths where the terminal can show them."""
-    largest = max(values)
+def _draw_bars(values: Sequence[float], room: int, console: Console) -> tuple[str, ...]:
+    """Bars for as much room as there is, in eighths of a column where the terminal can show them."""
+    if room < _SHORTEST_BAR or not any(values):
+        return ()
+    width, largest = min(room, _LONGEST_BAR), max(values)
     fine = (console.encoding or "").lower().startswith("utf")
     drawn = []
     for value in values:

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from annette.errors import GraphError
-from annette.graph.annette_json_layers import JsonLayer, add_layer, batch_of, channels_first
+from annette.graph.annette_json_layer import JsonLayer, batch_of, channels_first
+from annette.graph.annette_json_layers import add_layer
 from annette.graph.builder import NetworkBuilder
 from annette.graph.network import Network
 
