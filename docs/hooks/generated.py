@@ -51,6 +51,7 @@ MODULES: Mapping[str, Sequence[str]] = {
         "annette.models.parameters",
         "annette.models.mapping_model",
         "annette.models.network_overhead",
+        "annette.models.intervals",
         "annette.models.generator",
     ),
     "Devices and campaigns": (
@@ -71,14 +72,25 @@ MODULES: Mapping[str, Sequence[str]] = {
         "annette.explore.tradeoff",
     ),
     "Judging and calibrating": (
+        "annette.evaluation.suite",
+        "annette.evaluation.latency_table",
+        "annette.evaluation.recorded_table",
         "annette.evaluation.metrics",
         "annette.evaluation.score",
         "annette.evaluation.ranking",
         "annette.calibration.calibrate",
+        "annette.calibration.codec",
         "annette.calibration.design",
         "annette.tables.importing",
     ),
-    "Units and errors": ("annette.units", "annette.errors"),
+    "Reports": (
+        "annette.report.page",
+        "annette.report.estimate_summary",
+        "annette.report.evaluation_summary",
+        "annette.report.campaign_summary",
+        "annette.report.comparison_summary",
+    ),
+    "Units, errors, clusters": ("annette.units", "annette.errors", "annette.parallel"),
 }
 """The modules of the reference, by its pages; everything else can be read in the source."""
 
@@ -179,7 +191,7 @@ def python_pages() -> dict[str, str]:
         "",
     ]
     for title, modules in MODULES.items():
-        place = f"{title.lower().replace(' ', '-')}.md"
+        place = f"{title.lower().replace(',', '').replace(' ', '-')}.md"
         blocks = [f"::: {name}\n" for name in modules]
         found[f"reference/python/{place}"] = "\n".join([f"# {title}", "", *blocks])
         names = ", ".join(f"`{name}`" for name in modules)

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 sys.path.insert(0, str(Path(__file__).parent))
-from pages import DOCS, HOOKS, ROOT, all_pages, prose
+from pages import DOCS, HOOKS, ROOT, all_pages, blocks, prose, read_page
 
 sys.path.insert(0, str(HOOKS))
 import generated
@@ -138,6 +138,18 @@ def test_every_module_of_the_reference_exists(generated_pages: dict[str, str]) -
     assert len(named) == len(set(named)) > 30
     for name in named:
         assert importlib.import_module(name).__all__
+
+
+def test_what_pages_import_is_in_the_reference() -> None:
+    named = {name for modules in generated.MODULES.values() for name in modules}
+    used = {
+        match
+        for page in all_pages()
+        for block in blocks(read_page(page), "python")
+        for match in re.findall(r"^(?:from|import) (annette\S*)", block.text, flags=re.MULTILINE)
+    }
+    assert {"annette", "annette.estimation.budget"} <= used
+    assert used <= named
 
 
 def test_every_recorded_result_has_a_page_with_its_provenance(generated_pages: dict[str, str]) -> None:
