@@ -97,6 +97,14 @@ def test_a_platform_estimates_what_it_did_when_it_was_recorded() -> None:
     assert set(expected) <= set(found)  # a program that reads today's JSON reads tomorrow's of this version
 
 
+def test_a_platform_with_intervals_gives_them_and_one_without_gives_none() -> None:
+    network = network_from_json((EXAMPLES / "network-1.json").read_text())
+    known = Platform.load(EXAMPLES / "platform-1-with-intervals").estimate(network).interval
+    assert known is not None
+    assert 0 < known.low_s < known.high_s
+    assert Platform.load(EXAMPLES / "platform-1").estimate(network).interval is None
+
+
 def test_a_calibrated_model_predicts_what_it_did_when_it_was_recorded() -> None:
     found = load_calibrated(EXAMPLES / "calibrated-1").predict_space(
         open_space("nasbench201"), [(0, 1, 2, 3, 4, 0), (3, 3, 3, 3, 3, 3)]

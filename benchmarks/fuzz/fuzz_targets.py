@@ -230,16 +230,15 @@ def _bundle_files(name: str) -> dict[str, bytes]:
 
 
 def _platform_seeds(kept: Path) -> list[bytes]:
-    return [
-        json.dumps({"sealed": True, "files": {}}).encode(),
-        json.dumps({"sealed": False, "files": {}}).encode(),
-    ]
+    names = [path.name for path in sorted(EXAMPLES.glob("platform-*"))]
+    cases = [{"example": name, "sealed": sealed, "files": {}} for name in names for sealed in (True, False)]
+    return [json.dumps(case).encode() for case in cases]
 
 
 def _platform_change(rng: random.Random, data: bytes, others: Sequence[bytes]) -> bytes:
     """Changes of files, with checksums that fit (what a hostile author sends) or not (damage)."""
     case = json.loads(data)
-    known = _bundle_files("platform-1")
+    known = _bundle_files(case["example"])
     for _ in range(rng.choice((1, 1, 2))):
         name = rng.choice(list(known))
         if name.endswith(".json"):
@@ -273,7 +272,7 @@ def _write_platform(case: dict[str, Any], path: Path) -> None:
     from annette.store.bundle import write_bundle
 
     changes = {name: zlib.decompress(base64.b64decode(text)) for name, text in case["files"].items()}
-    files = {**_bundle_files("platform-1"), **changes}
+    files = {**_bundle_files(case.get("example", "platform-1")), **changes}
     if not case["sealed"]:
         path.mkdir()
         for name, data in files.items():

@@ -74,8 +74,13 @@ def forked(action: Callable[[int], int]) -> tuple[int, int]:
         os._exit(code)
 
 
-def told_until(pipe: int, process: int, kill_at: float | None) -> tuple[str, int]:
-    """What came through the pipe until the process ended or was killed, and how it ended."""
+def told_until(
+    pipe: int, process: int, kill_at: float | None, kill_after: int | None = None
+) -> tuple[str, int]:
+    """What came through the pipe until the process ended or was killed, and how it ended.
+
+    It is killed at a time, or a moment after it has told so many measurements.
+    """
     found, killed = b"", False
     while True:
         left = None if kill_at is None or killed else max(kill_at - time.monotonic(), 0.0)
@@ -88,6 +93,8 @@ def told_until(pipe: int, process: int, kill_at: float | None) -> tuple[str, int
         if not data:
             break
         found += data
+        if kill_after is not None and found.count(b"\n") >= kill_after:
+            kill_at, kill_after = time.monotonic() + random.random() * PAUSE_S * 2, None
     os.close(pipe)
     return found.decode(), os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
@@ -115,9 +122,10 @@ def kill_often(folder: Path, plan: Path, kills: int, seed: int) -> dict[str, Any
     number, reported = 0, {}
     while done["kills"] < kills:
         path = folder / f"killed-{number}.db"
-        moment = time.monotonic() + rng.uniform(0, whole_s)
+        moment = time.monotonic() + rng.uniform(0, whole_s) if rng.random() < 0.5 else None
+        count = rng.randrange(1, len(expected)) if moment is None else None
         process, pipe = forked(lambda told, path=path: run_campaign(plan, path, told))
-        said, code = told_until(pipe, process, moment)
+        said, code = told_until(pipe, process, moment, count)
         lines = [line for line in said.splitlines(keepends=True) if line.endswith("\n")]
         reported.update(line.strip().split(" ", 1) for line in lines)
         found: dict[str, list[str]] = {}
@@ -238,9 +246,7 @@ def study(*, kills: int, networks: int, seed: int) -> dict[str, Any]:
         open_device(DEVICE).measure(tasks[0].network)
         return {
             "killed": kill_often(folder, plan, kills, seed),
-            "limited_files": full_disk(
-                folder, plan, max((folder / "calm.db").stat().st_size * 9 // 10, 60_000)
-            ),
+            "limited_files": full_disk(folder, plan, (folder / "calm.db").stat().st_size + 60_000),
             "full_file_system": full_tmpfs(folder, plan),
             "two_processes": two_at_once(folder, plan),
         }
