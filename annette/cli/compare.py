@@ -181,11 +181,11 @@ def print_changes(found: Comparison, *, show_all: bool, with_units: bool = False
             format_seconds(item.a_s) if item.a else "-",
             format_seconds(item.b_s) if item.b else "-",
             signed_seconds(item.difference_s),
-            f"{100 * (item.b_s / item.a_s - 1):+.1f}" if item.a and item.b and item.a_s > 0 else "-",
+            f"{item.b_s / item.a_s:.2f}" if item.a and item.b and item.a_s > 0 else "-",
         )
         for item in shown
     ]
-    columns = ("kernels", "family", "what", "A", "B", "change", "in %")
+    columns = ("kernels", "family", "what", "A", "B", "change", "B / A")
     print_table(columns, rows, left=3, bars=[abs(item.difference_s) for item in shown])
     rest = len(found.changes) - len(shown)
     if rest and not show_all:

@@ -33,6 +33,8 @@ __all__ = ["diagnose"]
 
 _LEAST = 0.0005
 """Less prints as 0.0 %, without a sign."""
+_ROUNDING = 1e-9
+"""Of the latency: less is what is left of adding and taking away."""
 
 
 def diagnose(
@@ -105,17 +107,9 @@ def _print(found: Diagnosis, *, show_all: bool) -> None:
             format_fraction(1.0) if found.error_s else "-",
         )
     )
-    columns = (
-        "part of the error",
-        "kernels",
-        "measured",
-        "predicted",
-        "error",
-        "points",
-        "share of the error",
-    )
+    columns = ("part", "kernels", "measured", "predicted", "error", "points", "share")
     print_table(columns, rows, bold_last=1, bars=[*(abs(part.error_s) for part in found.parts), 0.0])
-    print_line("points: per cent of the measured latency; families: on the mapping that the device has")
+    print_line("points: per cent of the measured latency; families: with the mapping that the device has")
     if found.comparison.way is not None and (show_all or _regroups(found)):
         print_line("\nA: measured, B: predicted", bold=True)
         print_changes(found.comparison, show_all=show_all, with_units=True)
@@ -130,12 +124,15 @@ def _regroups(found: Diagnosis) -> bool:
 
 
 def _row(part: ErrorPart, found: Diagnosis) -> tuple[str, ...]:
+    whole_s = found.measurement.latency_s
     return (
         part.name,
         str(part.kernels) if part.kind == "family" else "-",
-        "-" if part.measured_s is None else _seconds(part.measured_s),
-        "-" if part.predicted_s is None else _seconds(part.predicted_s),
-        signed_seconds(part.error_s),
+        *(
+            "-" if seconds is None else _signless(seconds, whole_s)
+            for seconds in (part.measured_s, part.predicted_s)
+        ),
+        signed_seconds(part.error_s) if abs(part.error_s) > _ROUNDING * whole_s else format_seconds(0.0),
         format_points(part.fraction),
         _share(part.error_s / found.error_s) if found.error_s else "-",
     )
@@ -145,5 +142,8 @@ def _share(value: float) -> str:
     return format_fraction(value if abs(value) >= _LEAST else 0.0)
 
 
-def _seconds(value_s: float) -> str:
+def _signless(value_s: float, whole_s: float) -> str:
+    """Seconds, with a sign only if they are negative; nothing of what rounding leaves."""
+    if abs(value_s) <= _ROUNDING * whole_s:
+        return format_seconds(0.0)
     return f"-{format_seconds(-value_s)}" if value_s < 0 else format_seconds(value_s)

@@ -45,7 +45,8 @@ def _advice(found: Diagnosis) -> Iterator[str]:
     elif found.device_difference:
         yield (
             "The device is not as it was when the platform was trained (differs in "
-            f"{found.device_difference}): measure a campaign on it as it is now, and train a platform of it."
+            f"{found.device_difference}): set it up alike, or measure a campaign on it as it is now and "
+            "train a platform of it."
         )
     floor = max(LEAST_FRACTION, found.stability.spread_fraction)
     largest = max(abs(part.fraction) for part in found.parts)
@@ -130,7 +131,7 @@ def _beyond(found: Diagnosis, part: ErrorPart) -> Iterator[str]:
     yield (
         f"Beyond the kernels: the network takes {seconds} {sign} than its kernels together, and {knows}; "
         "latencies of ten whole networks teach it: annette calibrate LATENCIES --source PLATFORM "
-        "(docs/search.md)."
+        "(docs/few_measurements.md)."
     )
 
 

@@ -174,7 +174,7 @@ def diagnose(
         exact_kernels=exact,
         drift=known,
         device_difference=device_difference(
-            *(replace(item, description="") for item in (platform.device, measurement.device))
+            *(replace(item, description="", visits=1) for item in (platform.device, measurement.device))
         ),
         knows_overhead=platform.overhead is not None,
     )

@@ -108,7 +108,7 @@ def test_a_diagnosis_is_words_then_a_table_then_what_to_do(annette: Run) -> None
     code, text, _ = annette(*words)
     assert code == 0
     order = ["mobilenet_v2 on ncs2, platform zcu102-dpu, mixed model", "Predicted ", "Of the ",
-             "Drift since the campaign: not known", "part of the error", "\ngemm ", "beyond the kernels",
+             "Drift since the campaign: not known", "\npart ", "\ngemm ", "beyond the kernels",
              "points: per cent of the measured latency", "A: measured, B: predicted", "what to do",
              "  1. The platform is of another device"]  # fmt: skip
     places = [text.index(part) for part in order]

@@ -34,6 +34,7 @@ OWN_TEST = {
     "evaluation.md": "tests/docs/test_evaluation_page.py",
     "kernel_tables.md": "tests/docs/test_kernel_tables_page.py",
     "reports.md": "tests/docs/test_reports_page.py",
+    "compare.md": "tests/docs/test_compare_page.py",
     "few_measurements.md": "tests/docs/test_few_measurements_page.py",
 }
 """Pages whose blocks need more than a place to run in."""
