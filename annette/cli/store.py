@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,7 +37,7 @@ def check(store: _StoreArgument, output: FormatOption = OutputFormat.TABLE) -> N
         lost = format_number(found.damaged_tasks, "task"), format_number(found.damaged_visits, "measurement")
         raise StoreError(
             f"store {store}: damaged: {lost[0]} and {lost[1]} cannot be read; restore a copy, or save the "
-            f"rest with `annette store export {store} NEW.db`"
+            f"rest with `annette store export {shlex.quote(str(store))} NEW.db`"
         )
 
 
@@ -60,7 +61,7 @@ def export(
         note_line(
             f"{format_number(found.damaged_tasks, 'task')} and "
             f"{format_number(found.damaged_visits, 'measurement')} are lost; run the same annette benchmark "
-            f"command with --store {new} to measure them again"
+            f"command with --store {shlex.quote(str(new))} to measure them again"
         )
 
 

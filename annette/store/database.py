@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -274,7 +275,7 @@ def _check_identity(connection: sqlite3.Connection, path: Path, oldest: int = OL
     if version < oldest:
         raise StoreError(
             f"store {path}: written by an older annette (schema version {version}, expected "
-            f"{SCHEMA_VERSION}); bring it to today's with `annette store export {path} NEW.db`"
+            f"{SCHEMA_VERSION}); bring it to today's with `annette store export {shlex.quote(str(path))} NEW.db`"
         )
     if version > SCHEMA_VERSION:
         raise StoreError(

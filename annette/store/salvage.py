@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,12 +150,14 @@ class _Salvage:
         self.plan: PlanRecord
         self.provenance: dict[str, str]
         self.device, self.plan, self.provenance = read_campaign_row(self._where, row[:-1], row[-1])
-        self._faults: list[str] = []
+        self._structure_faults: list[str] = []
+        self._faults: list[tuple[str, int, str]] = []
         self._counts = {"tasks": 0, "visits": 0, "damaged_tasks": 0, "damaged_visits": 0}
 
     def rows(self) -> Iterator[tuple[int, Task, bool, list[tuple[int, Measurement]]]]:
         """Ordinal and task of each row that can be read, whether it was appended, and its measurements."""
-        self._faults, self._counts = list(self._structure()), dict.fromkeys(self._counts, 0)
+        self._structure_faults = list(self._structure())
+        self._faults, self._counts = [], dict.fromkeys(self._counts, 0)
         found = self._measurements()
         seen: set[str] = set()
         for ordinal, row in self._each_row("tasks", f"{TASK_COLUMNS}, {self._column('appended')}", "task"):
@@ -187,8 +189,9 @@ class _Salvage:
 
     def result(self) -> StoreCheck:
         """What the last `rows` found."""
-        more = len(self._faults) - _MOST_FAULTS
-        faults = self._faults[:_MOST_FAULTS] + ([f"and {more} more"] if more > 0 else [])
+        lines = [*self._structure_faults, *_lines(self._faults)]
+        more = len(lines) - _MOST_FAULTS
+        faults = lines[:_MOST_FAULTS] + ([f"and {more} more"] if more > 0 else [])
         return StoreCheck(
             path=str(self.path), schema_version=self._version, faults=tuple(faults), **self._counts
         )
@@ -196,7 +199,7 @@ class _Salvage:
     def _note(self, kind: str, row: int, text: str) -> None:
         self._counts[f"damaged_{kind}s"] += 1
         name = "task" if kind == "task" else "measurement"
-        self._faults.append(f"row {row} of {name}s: {text.removeprefix(f'{self._where}: ')}")
+        self._faults.append((name, row, text.removeprefix(f"{self._where}: ")))
 
     def _structure(self) -> Iterator[str]:
         """What SQLite's own check says; it looks at the structure of pages and of indices."""
@@ -269,3 +272,17 @@ class _Salvage:
         except sqlite3.DatabaseError:
             return found, False
         return found, True
+
+
+def _lines(faults: Sequence[tuple[str, int, str]]) -> list[str]:
+    """What is wrong with which row; rows behind one another with the same fault in one line."""
+    found: list[tuple[str, int, int, str]] = []
+    for name, row, text in faults:
+        if found and (name, row - 1, text) == (found[-1][0], found[-1][2], found[-1][3]):
+            found[-1] = (name, found[-1][1], row, text)
+        else:
+            found.append((name, row, row, text))
+    return [
+        f"row {first} of {name}s: {text}" if first == last else f"rows {first} to {last} of {name}s: {text}"
+        for name, first, last, text in found
+    ]
