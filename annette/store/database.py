@@ -274,8 +274,9 @@ def _check_identity(connection: sqlite3.Connection, path: Path, oldest: int = OL
         raise StoreError(f"store {path}: an SQLite file, but not a campaign store; name another file")
     if version < oldest:
         raise StoreError(
-            f"store {path}: written by an older annette (schema version {version}, expected {SCHEMA_VERSION}); "
-            f"bring it to today's with `annette store export {shlex.quote(str(path))} NEW.db`"
+            f"store {path}: written by an older annette (schema version {version}, expected "
+            f"{SCHEMA_VERSION}); bring it to today's with "
+            f"`annette store export {shlex.quote(str(path))} NEW.db`"
         )
     if version > SCHEMA_VERSION:
         raise StoreError(
