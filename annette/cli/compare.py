@@ -181,7 +181,7 @@ def print_changes(found: Comparison, *, show_all: bool, with_units: bool = False
             format_seconds(item.a_s) if item.a else "-",
             format_seconds(item.b_s) if item.b else "-",
             signed_seconds(item.difference_s),
-            f"{item.b_s / item.a_s:.2f}" if item.a and item.b and item.a_s > 0 else "-",
+            "-" if item.ratio is None else f"{item.ratio:.2f}",
         )
         for item in shown
     ]

@@ -18,6 +18,8 @@ __all__ = ["COMPARISON_SCHEMA_VERSION", "Change", "Comparison", "FamilyChange", 
 
 COMPARISON_SCHEMA_VERSION = 1
 """Version of `Comparison.to_dict`."""
+_LEAST_S = 1e-15
+"""Nothing takes less: it is not divided by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,11 @@ class Change:
     def difference_s(self) -> float:
         """Seconds that the second side takes more; < 0: less."""
         return self.b_s - self.a_s
+
+    @property
+    def ratio(self) -> float | None:
+        """Seconds of the second side over those of the first; ``None`` if these are next to 0."""
+        return self.b_s / self.a_s if self.a and self.b and self.a_s > _LEAST_S else None
 
     def to_dict(self) -> dict[str, object]:
         """The change as JSON types."""
@@ -127,8 +134,8 @@ class Comparison:
 
     @property
     def ratio(self) -> float | None:
-        """The second side's latency over the first's; ``None`` if that is 0."""
-        return self.b.latency_s / self.a.latency_s if self.a.latency_s > 0 else None
+        """The second side's latency over the first's; ``None`` if that is next to 0."""
+        return self.b.latency_s / self.a.latency_s if self.a.latency_s > _LEAST_S else None
 
     @property
     def beyond_s(self) -> float | None:

@@ -26,6 +26,8 @@ __all__ = [
 
 _MOST_KERNELS = 100_000
 """Of a document; more than any network has."""
+_MOST_S = 1e9
+"""Of a document; thirty years."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +241,7 @@ def side_from_document(document: Mapping[str, Any], where: str) -> Side:
     >>> side_from_document({**document, "latency_s": "x"}, "a.json")
     Traceback (most recent call last):
     ...
-    annette.errors.UsageError: a.json: latency_s: found 'x', expected seconds >= 0
+    annette.errors.UsageError: a.json: latency_s: found 'x', expected seconds from 0 to 1e+09
     """
     if not is_answer(document):
         raise UsageError(
@@ -297,8 +299,8 @@ def _text(value: object, where: str) -> str:
 
 
 def _seconds(value: object, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise UsageError(f"{where}: found {shorten(repr(value), 40)}, expected seconds >= 0")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MOST_S:
+        raise UsageError(f"{where}: found {shorten(repr(value), 40)}, expected seconds from 0 to {_MOST_S:g}")
     return float(value)
 
 
