@@ -252,7 +252,7 @@ class LayerModels:
                 ranges=ranges,
                 scores={
                     str(family): {
-                        str(model): {str(name): float(value) for name, value in figures.items()}
+                        str(model): {str(name): _figure(value) for name, value in figures.items()}
                         for model, figures in models.items()
                     }
                     for family, models in index["scores"].items()
@@ -265,6 +265,12 @@ class LayerModels:
             if isinstance(err, ModelError):
                 raise
             raise ModelError(f"{INDEX_FILE}: {shorten(repr(err))}; train the platform again") from err
+
+
+def _figure(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):  # a text may say nan
+        raise ModelError(f"{INDEX_FILE}: a score of {shorten(repr(value))}, expected a number; train again")
+    return float(value)
 
 
 def _distinct_rows(table: KernelTable) -> tuple[KernelTable, NDArray[np.int64] | None]:
