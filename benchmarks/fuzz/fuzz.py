@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "studies"))
 
 from fuzz_targets import TARGETS
 from fuzz_worker import CASE_SECONDS, MEMORY_BYTES
-from provenance import record
+from provenance import provenance, record
 
 _HANGS_S = 9 * CASE_SECONDS
 _SLOW_START_S = 120.0
@@ -155,7 +155,9 @@ def main() -> int:
             "memory_bytes": MEMORY_BYTES,
             "seconds_a_target": options.seconds,
         }
-        record("fuzz", {**bounds, "targets": shown}, seed=seed)
+        made = provenance(seed=seed)
+        made["command"] = made["command"].replace("benchmarks/studies", "benchmarks/fuzz")
+        record("fuzz", {"provenance": made, **bounds, "targets": shown}, seed=seed)
     return 1 if faults else 0
 
 
