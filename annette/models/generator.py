@@ -18,6 +18,7 @@ from annette.graph.network import Network
 from annette.measurement import DeviceInfo
 from annette.models.held_out_networks import held_out_networks
 from annette.models.interval_fit import fit_intervals
+from annette.models.interval_whole import WholeNetworks, fit_whole_networks
 from annette.models.intervals import Intervals
 from annette.models.kernel_table import build_kernel_table
 from annette.models.layer_fit import fit_layer_models, fit_with_held_out
@@ -124,7 +125,8 @@ def generate_platform(
         if n_networks >= MIN_MEASUREMENTS:
             stage("fitting the energy models")
             energy_models = fit_layer_models(energy, seed=seed)
-    overhead = network_overhead(measured, mapping_model, layer_models, store.device)
+    whole = _whole_networks(measured, mapping_model, layer_models, store.device)
+    overhead = None if whole is None else fit_overhead(whole.terms, whole.measured_s)
     if overhead is not None:
         metrics["overhead"] = {"networks": overhead.n_networks, "mape": dict(overhead.error)}
     tagged = (record.task.tag(TIMED_IN) or record.task.tag(WHOLE_NETWORK) for record in measured)
@@ -132,9 +134,12 @@ def generate_platform(
         metrics[TRAINED_NETWORKS] = names
     stage("calibrating the intervals")
     networks = held_out_networks(measured, predicted, data.latency_s, store.device)
+    intervals = fit_intervals(data, layer_models, held_out, networks)
+    if whole is not None:
+        intervals = fit_whole_networks(intervals, layer_models, whole)
     return PlatformParts(
         overhead=overhead,
-        intervals=fit_intervals(data, layer_models, held_out, networks),
+        intervals=intervals,
         name=name or store.device.name,
         description=store.device.description,
         device=store.device,
@@ -157,17 +162,28 @@ def network_overhead(
 
     Records of anything but whole networks say nothing here and are skipped.
     """
+    whole = _whole_networks(records, mapping_model, layer_models, device)
+    return None if whole is None else fit_overhead(whole.terms, whole.measured_s)
+
+
+def _whole_networks(
+    records: Iterable[Record], mapping_model: MappingModel, layer_models: LayerModels, device: DeviceInfo
+) -> WholeNetworks | None:
+    """Networks that were timed from end to end, with their predicted kernels; ``None`` for too few."""
     whole = [record for record in records if record.task.tag(WHOLE_NETWORK) is not None]
     if len(whole) < MIN_NETWORKS:
         return None
     networks = [record.task.network for record in whole]
     table = build_kernel_table([(network, mapping_model.predict(network)) for network in networks], device)
-    index = table.network_index
-    terms = {}
-    for model in MODEL_NAMES:
-        family_s = table.sums_by_family(layer_models.predict_s(table, model))
-        terms[model] = overhead_terms(family_s, table.family_names, table.values, index)
-    return fit_overhead(terms, np.array([record.measurement.latency_s for record in whole]))
+    kernels_s = {model: layer_models.predict_s(table, model) for model in MODEL_NAMES}
+    terms = {
+        model: overhead_terms(
+            table.sums_by_family(latency_s), table.family_names, table.values, table.network_index
+        )
+        for model, latency_s in kernels_s.items()
+    }
+    measured_s = np.array([record.measurement.latency_s for record in whole])
+    return WholeNetworks(table=table, kernels_s=kernels_s, terms=terms, measured_s=measured_s)
 
 
 def _observations(records: Iterable[Record]) -> tuple[list[tuple[Network, Mapping]], list[str]]:

@@ -14,7 +14,7 @@ from annette.models.layer_fit import HeldOut
 from annette.models.layer_models import LayerModels
 from annette.models.training import TrainingData
 
-__all__ = ["conformal_quantile", "fit_intervals"]
+__all__ = ["conformal_quantile", "fit_intervals", "interval_ends"]
 
 _MIN_FAMILY_ROWS = 15
 """Families with fewer rows have one spread, widened as if `_PRIOR_ROWS` rows of all families were theirs."""
@@ -95,7 +95,7 @@ def _fit_model(
         network_down=0.0,
         network_up=0.0,
     )
-    down, up = _ends(ratio / draft.kernel_spread(table, predicted, models))
+    down, up = interval_ends(ratio / draft.kernel_spread(table, predicted, models))
     draft = replace(draft, kernel_down=down, kernel_up=up, network_down=down, network_up=up)
     notes = {"kernels": float(len(errors)), "kernel_mape": _mape(ratio), "networks": 0.0}
     if networks is None or len(networks.measured_s) < _MIN_NETWORKS:
@@ -104,7 +104,7 @@ def _fit_model(
     ratio = np.log(networks.measured_s / sums.total_s)
     draft = _with_correlations(draft, sums, ratio - np.median(ratio))
     spread = draft.network_spread(sums.total_s, sums.family_s, sums.squares_s2)
-    down, up = _ends(ratio / spread)
+    down, up = interval_ends(ratio / spread)
     return replace(draft, network_down=down, network_up=up), {
         **notes,
         "networks": float(len(ratio)),
@@ -114,10 +114,13 @@ def _fit_model(
     }
 
 
-def _ends(standardised: NDArray[np.float64]) -> tuple[float, float]:
+def interval_ends(standardised: NDArray[np.float64]) -> tuple[float, float]:
     """How many spreads to reach down and up: each side is passed by half of what an interval may miss.
 
-    Sides of their own, since medians of skewed times lie on one side of the sums of means.
+    Parameters
+    ----------
+    standardised : ndarray of shape (n,)
+        log(measured / predicted) of held-out items over their spread.
     """
     level = (1.0 + LEVEL) / 2.0
     return max(conformal_quantile(-standardised, level), 0.0), max(
