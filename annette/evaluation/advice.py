@@ -88,8 +88,8 @@ def _family(found: Diagnosis, part: ErrorPart) -> Iterator[str]:
     if part.generic_fraction > _BEYOND_FRACTION:
         yield (
             f"{part.name}: {format_fraction(part.generic_fraction)} of its time was priced by the generic "
-            f"model, since too few such kernels were measured; add {part.name} to micro_kernels in the "
-            "campaign's plan, and train again."
+            f"model, since too few such kernels were measured; add {part.name} to micro_kernels or mosaics "
+            "in the campaign's plan, and train again."
         )
         return
     if part.out_of_range_fraction > _BEYOND_FRACTION:
@@ -115,7 +115,7 @@ def _family(found: Diagnosis, part: ErrorPart) -> Iterator[str]:
     yield (
         f"{part.name}: these kernels lie within what was measured and still take "
         f"{'less' if part.error_s > 0 else 'more'} than their like did; measure more of them, in blocks too, "
-        f"since caches and neighbours count ({part.name} in micro_kernels, and blocks, of the plan), and "
+        f"since caches and neighbours count ({part.name} in micro_kernels or mosaics of the plan), and "
         "train again."
     )
 
