@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from interval_tables import cost_table, intervals_table
 from real_cpu_tables import overview_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -162,6 +163,10 @@ def _tables() -> dict[Path, dict[str, str]]:
         },
         ROOT / "docs" / "evaluation.md": {"fidelity": fidelity_table(load("nas_fidelity"))},
         ROOT / "docs" / "search.md": {"speed": speed_table(load("nas_speed"))},
+        ROOT / "docs" / "intervals.md": {
+            "intervals": intervals_table(load("intervals")),
+            "intervals_cost": cost_table(load("intervals")),
+        },
     }
 
 
