@@ -43,6 +43,8 @@ class FamilyRange:
             raise ModelError(
                 "range: a size that is not finite, expected finite ones; train the platform again"
             )
+        if min(*self.lowest, *self.highest) < 0:
+            raise ModelError("range: a size below 0, expected none; train the platform again")
 
     def to_json(self) -> dict[str, list[float]]:
         """Plain values for a JSON file."""
