@@ -15,6 +15,7 @@ data; writes benchmarks/results/few_measurements.json and .png.
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from dataclasses import dataclass, field
 from functools import cache
@@ -23,7 +24,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from provenance import RESULTS, record
+from provenance import COMMIT, RESULTS, record
 
 from annette.calibration.calibrate import REFERENCE, REFERENCE_SEED, calibrate_contents
 from annette.calibration.calibrated import CalibratedModel, Source
@@ -424,22 +425,32 @@ def draw(result: dict[str, Any], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
+def kept() -> dict[str, Any]:
+    """What is recorded of all spaces."""
+    recorded = json.loads((RESULTS / "few_measurements.json").read_text(encoding="utf-8"))
+    own = {"seeds": recorded["seeds"], "commit": recorded["provenance"]["commit"]}
+    return {space: {**own, **entry} for space, entry in recorded["spaces"].items()}
+
+
 def main() -> None:
     """Run the study."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--space", action="append", choices=SPACES)
     parser.add_argument("--no-sources", action="store_true")
+    parser.add_argument("--keep", action="store_true", help="keep other spaces of the recorded result")
     arguments = parser.parse_args()
     if not DATA.is_dir():
         raise SystemExit(f"{DATA}: no such folder, expected the tables of recorded latencies")
-    start, result = time.perf_counter(), {}
+    start = time.perf_counter()
+    result: dict[str, Any] = kept() if arguments.keep else {}
     for space in arguments.space or SPACES:
         table = read(space)
         sources = {} if arguments.no_sources else learned_sources(table)
         counts = (10, 20, 300) if space == "mnasnet" else (10, 20)
         devices = all_architectures(table, counts, arguments.seeds, sources)
-        result[space] = {"devices": devices, "summary": summary(space, devices)}
+        result[space] = {"seeds": arguments.seeds, "commit": COMMIT, "devices": devices}
+        result[space]["summary"] = summary(space, devices)
         if space in ("nasbench201", "fbnet"):
             result[space]["help_protocol"] = help_protocol(table, arguments.seeds, sources)
         if space in TASKS:
