@@ -20,14 +20,9 @@ from annette.errors import ModelError, StoreError, UsageError
 from annette.estimation.bounds import LatencyIntervals
 from annette.estimation.estimate import Estimate
 from annette.estimation.manifest import read_device, read_table, read_text
+from annette.estimation.many_networks import OnProgress, estimate_many, estimate_many_intervals
 from annette.estimation.memory import CacheInfo, PlatformMemory
-from annette.estimation.network_estimates import (
-    OnProgress,
-    estimate_many,
-    estimate_many_intervals,
-    estimate_network,
-    require_model,
-)
+from annette.estimation.network_estimates import estimate_network, require_model
 from annette.estimation.travel import pack, unpack
 from annette.graph.mapping import Mapping
 from annette.graph.network import Network

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from annette.errors import UsageError
-from annette.estimation.network_estimates import models_of, require_model
+from annette.estimation.many_networks import models_of
+from annette.estimation.network_estimates import require_model
 from annette.graph.network import Network
 from annette.models.target import LATENCY
 from annette.zoo.spaces.space import Encoding, Encodings, SearchSpace, require_space

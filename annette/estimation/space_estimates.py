@@ -20,7 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from annette.errors import UsageError
 from annette.estimation.bounds import LatencyIntervals, bounds_of_sums, require_spread
-from annette.estimation.network_estimates import INTERVALS, answer_many, models_of, require_model
+from annette.estimation.many_networks import INTERVALS, answer_many, models_of
+from annette.estimation.network_estimates import require_model
 from annette.estimation.population.contents import map_population
 from annette.estimation.population.errors import NotVectorisedError
 from annette.estimation.population.folding import fold

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annette.errors import UsageError
-from annette.estimation import network_estimates
+from annette.estimation import many_networks
 from annette.estimation.catalogue import load_platform
 from annette.estimation.kernel_bank import KernelBank
 from annette.graph.network import Network
@@ -59,7 +59,7 @@ def test_neither_order_nor_chunks_nor_what_was_forgotten_matters(
     platform = copy.deepcopy(load_platform(name))
     platform.memory.bank.limit = limit
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(network_estimates, "CHUNK", chunk)
+        patch.setattr(many_networks, "CHUNK", chunk)
         for _ in range(2):
             found = platform.estimate_many([population()[pick] for pick in picks])
             assert found.tolist() == [one_by_one(name)[pick] for pick in picks]
@@ -79,7 +79,7 @@ def test_other_processes_say_the_same() -> None:
 
 
 def test_a_generator_is_read_bit_by_bit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network_estimates, "CHUNK", 2)
+    monkeypatch.setattr(many_networks, "CHUNK", 2)
     read: list[int] = []
 
     def networks() -> Iterator[Network]:
