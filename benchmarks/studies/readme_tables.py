@@ -117,6 +117,85 @@ def speed_table(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def few_table(document: dict[str, Any]) -> str:
+    """One row a space and group of devices: ranks by what a device is known from, error and coverage."""
+    columns = tuple(
+        f"{count} {key}" for count in (10, 20) for key in ("random", "designed", "designed with sources")
+    )
+    head = [
+        "space",
+        "devices",
+        "MACs alone",
+        *columns,
+        "oracle",
+        "MAPE at 20 designed",
+        "covered at 10 designed",
+    ]
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    for space, entry in document["spaces"].items():
+        groups = entry["summary"]
+        for title, figures in groups.items():
+            if title != "all" and figures["devices"] == groups["all"]["devices"]:
+                continue
+            cells = [space, f"{len(figures['devices'])}" + ("" if title == "all" else f", {title}")]
+            cells += [f"{figures['macs_spearman']:.3f}"]
+            cells += [f"{figures[column]['spearman']:.3f}" for column in columns]
+            cells += [f"{figures['oracle_spearman']:.3f}", f"{figures['20 designed']['mape']:.1%}"]
+            cells += [f"{figures['10 designed']['coverage']:.0%}"]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def prior_table(document: dict[str, Any]) -> str:
+    """What a platform of a simulated board tells of the real one, by measured networks."""
+    ways = ("without prior", "factor and constant", "with prior")
+    lines = [
+        "| measured networks | without | platform x factor + constant | `--source` |",
+        "|---|---|---|---|",
+    ]
+    first = document["0"]["with prior"]["all"]
+    macs = document["0"]["macs_spearman"]
+    lines.append(f"| 0 | {macs:.3f} (MACs) | - | {first['spearman']:.3f}, {first['mape']:.1%} (`estimate`) |")
+    for count in ("5", "10", "20"):
+        found = [document[count][f"designed, {way}"] for way in ways]
+        cells = [f"{item['spearman']['mean']:.3f}, {item['mape']['mean']:.1%}" for item in found]
+        lines.append(f"| {count} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def few_tasks_table(document: dict[str, Any]) -> str:
+    """The published tasks, as far as their devices are there."""
+    columns = ("10 random", "10 random with sources", "20 random", "20 random with sources")
+    head = ["space, task", "test devices", *columns, "oracle"]
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    for space, entry in document["spaces"].items():
+        for task, found in entry.get("tasks", {}).items():
+            devices = found["devices"]
+            oracle = sum(entry["devices"][name]["oracle_spearman"] for name in devices) / len(devices)
+            ranks = [f"{found['mean'][column]['spearman']:.3f}" for column in columns]
+            lines.append(f"| {space}, {task} | {', '.join(devices)} | {' | '.join(ranks)} | {oracle:.3f} |")
+    return "\n".join(lines)
+
+
+def few_devices_table(document: dict[str, Any]) -> str:
+    """Every device: rank with its spread over seeds, error and coverage at ten and twenty samples."""
+    head = ["space", "device", "10: Spearman", "MAPE", "covered", "20: Spearman", "MAPE", "covered", "oracle"]
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    formulas = set(document["formulas"])
+    for space, entry in document["spaces"].items():
+        for device, found in entry["devices"].items():
+            cells = [space, f"{device} *" if f"{space}/{device}" in formulas else device]
+            for count in ("10 designed", "20 designed"):
+                rank, error, covered = (found[count][key] for key in ("spearman", "mape", "coverage"))
+                cells += [
+                    f"{rank['mean']:.3f} ± {rank['sd']:.3f}",
+                    f"{error['mean']:.1%}",
+                    f"{covered['mean']:.0%}",
+                ]
+            lines.append(f"| {' | '.join([*cells, format(found['oracle_spearman'], '.3f')])} |")
+    return "\n".join(lines)
+
+
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
@@ -160,6 +239,12 @@ def _tables() -> dict[Path, dict[str, str]]:
         ROOT / "docs" / "accuracy.md": {
             "accuracy": accuracy_table(load("accuracy")),
             "real_cpu": overview_table(processors),
+        },
+        ROOT / "docs" / "few_measurements.md": {
+            "few": few_table(load("few_measurements")),
+            "prior": prior_table(load("prior_zcu102")),
+            "few_tasks": few_tasks_table(load("few_measurements")),
+            "few_devices": few_devices_table(load("few_measurements")),
         },
         ROOT / "docs" / "evaluation.md": {"fidelity": fidelity_table(load("nas_fidelity"))},
         ROOT / "docs" / "search.md": {"speed": speed_table(load("nas_speed"))},
