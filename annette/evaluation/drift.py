@@ -17,7 +17,7 @@ from annette.store.records import WHOLE_NETWORK, Record
 from annette.store.visits import combine_visits
 from annette.units import format_number, format_seconds
 
-__all__ = ["UNKNOWN_DRIFT", "Drift", "find_drift"]
+__all__ = ["UNKNOWN_DRIFT", "Drift", "find_drift", "reference_drift"]
 
 _SAMPLED = 9
 """Benchmarks that are timed again: an odd number, of which a few may be disturbed."""
@@ -102,12 +102,21 @@ def find_drift(
         if kept.device.name != backend.info.name:
             return _unknown(f"not known: {store} is of another device: {difference}")
         if reference_s is not None and then_s is not None and min(reference_s, then_s) > 0:
-            times = f"{format_seconds(then_s)} then, {format_seconds(reference_s)} now"
-            return Drift(
-                factor=reference_s / then_s, how="reference", text=f"the reference network took {times}"
-            )
+            return reference_drift(then_s, reference_s)
         records = _sample(kept)
     return _repeat(backend, records, seed, on_progress or _ignore)
+
+
+def reference_drift(then_s: float, now_s: float) -> Drift:
+    """The drift that two times of a reference network tell, both > 0.
+
+    Examples
+    --------
+    >>> reference_drift(0.002, 0.0025).factor
+    1.25
+    """
+    times = f"{format_seconds(then_s)} then, {format_seconds(now_s)} now"
+    return Drift(factor=now_s / then_s, how="reference", text=f"the reference network took {times}")
 
 
 def _ignore(done: int, total: int) -> None:

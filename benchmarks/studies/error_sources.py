@@ -17,9 +17,9 @@ from typing import Any
 from provenance import record
 
 import annette
-from annette.backends.replay import open_replay
 from annette.errors import AnnetteError
-from annette.evaluation.diagnosis import Diagnosis, diagnose_on
+from annette.evaluation.diagnosis import Diagnosis, diagnose
+from annette.evaluation.drift import reference_drift
 from annette.store.campaign import CampaignStore
 
 FOLDER = Path(__file__).resolve().parents[2] / "data" / "real-cpu"
@@ -64,18 +64,21 @@ def summary_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> None:
     """Diagnose, print the means, and keep them."""
-    platform, path = annette.load(PLATFORM), FOLDER / "evaluation.parquet"
-    backend = open_replay(str(path))
-    with CampaignStore.open(path) as store:
-        tasks = list(store.tasks())
+    platform = annette.load(PLATFORM)
+    with CampaignStore.open(FOLDER / "campaign.parquet") as store:
+        then_s = store.reference_s
     rows, failed = [], []
-    for task in tasks:
-        try:
-            found = diagnose_on(task.network, platform, backend, store=FOLDER / "campaign.parquet")
-        except AnnetteError as err:
-            failed.append({"name": task.network.name, "error": str(err)})
-            continue
-        rows.append(row_of(found, task.group))
+    with CampaignStore.open(FOLDER / "evaluation.parquet") as store:
+        for item in store.records():
+            network, measurement = item.task.network, item.measurement
+            now_s = measurement.conditions.get("reference_s")
+            drift = reference_drift(then_s, now_s) if then_s and now_s else None
+            try:
+                found = diagnose(network, platform, measurement, drift=drift)
+            except AnnetteError as err:
+                failed.append({"name": network.name, "error": measurement.error or str(err)})
+            else:
+                rows.append(row_of(found, item.task.group))
     groups = {group: summary_of([row for row in rows if row["group"] == group]) for group in _groups(rows)}
     for name, group in groups.items():
         print(f"{name}: {group['networks']} networks, MAPE {group['mape']:.2%}")
