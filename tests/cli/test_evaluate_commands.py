@@ -103,8 +103,8 @@ def test_a_factor_fitted_to_one_network_has_no_error(annette: Any, tmp_path: Pat
 def test_wrong_calls_are_one_line_that_says_what_to_do(annette: Any, table: Path) -> None:
     recorded = ("--recorded-table", str(table))
     for words, hint in (
-        ((), "either --suite"),
-        ((*recorded, "--suite", "classic12"), "either --suite"),
+        ((), "expected one of --suite"),
+        ((*recorded, "--suite", "classic12"), "expected one of --suite"),
         (("--suite", "classic12", "--space", "ofa"), "belong to --recorded-table"),
         (("--suite", "classic12", "--unit", "s"), "belong to --recorded-table"),
         (("--suite", "ofa-2", "--suite", "ofa-3", "--suite", "ofa-2"), "--suite ofa-2: given twice"),
