@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from error_tables import sources_table
 from interval_tables import cost_table, intervals_table
 from real_cpu_tables import overview_table
 
@@ -246,6 +247,7 @@ def _tables() -> dict[Path, dict[str, str]]:
             "few_tasks": few_tasks_table(load("few_measurements")),
             "few_devices": few_devices_table(load("few_measurements")),
         },
+        ROOT / "docs" / "compare.md": {"sources": sources_table(load("error_sources"))},
         ROOT / "docs" / "evaluation.md": {"fidelity": fidelity_table(load("nas_fidelity"))},
         ROOT / "docs" / "search.md": {"speed": speed_table(load("nas_speed"))},
         ROOT / "docs" / "intervals.md": {
