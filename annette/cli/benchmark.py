@@ -22,13 +22,24 @@ if TYPE_CHECKING:
 
 __all__ = ["benchmark", "print_campaign", "run_benchmark"]
 
+STANDARD = "standard"
+"""The plan where none is named."""
 _NAMED = 5  # unstable networks, and reasons of failures, that are named one by one
 
 
 def benchmark(
     device: DeviceOption,
     store: StoreOption,
-    plan: PlanOption = "standard",
+    plan: PlanOption = STANDARD,
+    suggested: Annotated[
+        Path | None,
+        typer.Option(
+            "--suggested",
+            metavar="FILE",
+            help="In place of a plan, measure what annette suggest -o FILE wrote, into a store of any plan "
+            "or a new one.",
+        ),
+    ] = None,
     jobs: JobsOption = 1,
     dask: Annotated[
         str | None,
@@ -60,7 +71,11 @@ def benchmark(
     Examples: annette benchmark --device onnxruntime --plan cpu --store cpu.db;
     annette benchmark --device zcu102-dpu --plan quick --store run.db --jobs 2
     """
-    document = run_benchmark(device, store, plan, jobs=jobs, dask=dask, export=export, record=record)
+    if suggested is not None and plan != STANDARD:
+        raise UsageError(f"--suggested {suggested}: stands in place of --plan {plan}; give one of the two")
+    document = run_benchmark(
+        device, store, plan, suggested=suggested, jobs=jobs, dask=dask, export=export, record=record
+    )
     if output is OutputFormat.JSON:
         print_json(document)
         return
@@ -73,6 +88,7 @@ def run_benchmark(
     store: Path,
     plan: str,
     *,
+    suggested: Path | None = None,
     jobs: int,
     dask: str | None = None,
     export: Path | None = None,
@@ -80,17 +96,20 @@ def run_benchmark(
 ) -> dict[str, Any]:
     """Plan, time what the store lacks with a progress bar, and summarise as JSON types.
 
+    With ``suggested`` the tasks of that file are appended instead, to a store of any plan.
+
     Raises
     ------
     UsageError
-        If the device, the plan or the file to record to cannot be what was meant, if the Dask cluster cannot
-        be used, or the device times one network at a time and is to run on a cluster.
+        If the device, the plan, the suggestion or the file to record to cannot be what was meant, if the Dask
+        cluster cannot be used, or the device times one network at a time and is to run on a cluster.
     StoreError
         If the store belongs to another device or plan, or something cannot be written.
     """
     from annette.backends.registry import open_device
-    from annette.benchmark.campaign import check_jobs
+    from annette.benchmark.campaign import check_jobs, run_campaign
     from annette.benchmark.plan import load_plan, plan_campaign
+    from annette.benchmark.suggested import KIND, add_suggested, open_for_suggested, read_suggested
     from annette.evaluation.adaptive import run_adaptive_campaign
     from annette.store.campaign import CampaignStore
 
@@ -103,22 +122,30 @@ def run_benchmark(
         )
     jobs = jobs if dask is None else -1
     check_jobs(jobs, backend.info)
+    more = None if suggested is None else read_suggested(suggested)
     campaign = load_plan(plan)
     with (
         _workers(dask),
-        CampaignStore.open_or_create(store, device=backend.info, plan=campaign.record) as kept,
+        CampaignStore.open_or_create(store, device=backend.info, plan=campaign.record)
+        if more is None
+        else open_for_suggested(store, device=backend.info, suggested=more) as kept,
     ):
-        with stages(f"planning {campaign.name}"):
-            tasks = plan_campaign(campaign)
+        with stages(f"planning {campaign.name if more is None else KIND}"):
+            tasks = plan_campaign(campaign) if more is None else add_suggested(kept, more)
         with progress_bar(f"benchmarking {backend.info.name}") as on_progress:
-            ran = run_adaptive_campaign(
-                campaign, backend, kept, tasks=tasks, jobs=jobs, on_progress=on_progress
+            ran = (
+                run_adaptive_campaign(
+                    campaign, backend, kept, tasks=tasks, jobs=jobs, on_progress=on_progress
+                )
+                if more is None
+                else run_campaign(tasks, backend, kept, jobs=jobs, on_progress=on_progress)
             )
+        name = kept.plan.name
         summary, noise = kept.summary(), kept.noise()
         written = [*(kept.export_parquet(export) if export is not None else ())]
         if record is not None:
             written.append(kept.export_campaign(record))
-    return _campaign_document(store, backend.info.name, campaign.name, ran, summary, noise, written)
+    return _campaign_document(store, backend.info.name, name, ran, summary, noise, written)
 
 
 def _workers(dask: str | None) -> AbstractContextManager[object]:
