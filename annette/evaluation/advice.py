@@ -58,6 +58,11 @@ def _advice(found: Diagnosis) -> Iterator[str]:
         )
     for part in leading:
         yield from _STEPS[part.kind](found, part)
+    if found.estimate.interval is not None and any(part.kind == "family" for part in leading):
+        yield (
+            "Which micro-kernels would tell most about this network: annette suggest NETWORK --platform "
+            "PLATFORM --store RUN.db -o suggested.json, then annette benchmark --suggested suggested.json."
+        )
 
 
 def _mapping(found: Diagnosis, part: ErrorPart) -> Iterator[str]:

@@ -12,6 +12,7 @@ import pytest
 import annette
 from annette.backends.registry import open_device
 from annette.errors import MeasurementError
+from annette.estimation.estimate import Interval
 from annette.estimation.platform import Platform
 from annette.evaluation.diagnosis import Diagnosis, diagnose, diagnose_on
 from annette.evaluation.drift import Drift, find_drift
@@ -139,6 +140,19 @@ def test_kernels_that_run_elsewhere_are_named_with_their_units(
     (moved,) = (item for item in found.comparison.changes if item.units)
     assert moved.units[0] == "host"
     assert moved.b_s - moved.a_s == pytest.approx(found.error_s)
+
+
+def test_with_intervals_it_is_said_where_the_measurement_lies_and_what_would_tell_more(
+    platform: Platform, network: Network, perfect: Perfect
+) -> None:
+    found = diagnose(network, platform, perfect(lambda item: item.latency_s * 1.5))
+    measured_s = found.measurement.latency_s
+    for low_s, where in ((0.9 * measured_s, "in"), (1.1 * measured_s, "outside of")):
+        interval = Interval(low_s=low_s, high_s=2 * measured_s)
+        known = replace(found, estimate=replace(found.estimate, interval=interval))
+        assert f"the measurement lies {where} the 90 % interval" in known.summary[0]
+        assert "annette suggest NETWORK --platform" in known.advice[-1]
+    assert not any("annette suggest" in text for text in found.advice)
 
 
 def test_a_device_that_has_changed_is_said_to_have(
