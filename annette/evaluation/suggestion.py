@@ -27,7 +27,7 @@ from annette.models.intervals import ErrorSpread
 from annette.models.kernel_table import COLUMNS, KernelTable, build_kernel_table, concatenate_tables
 from annette.models.training import training_data
 from annette.store.campaign import CampaignStore
-from annette.store.records import Task
+from annette.store.records import SUGGESTED, Task
 from annette.zoo.spaces.space import SearchSpace
 
 __all__ = ["SuggestedKernel", "Suggestion", "space_targets", "suggest_kernels", "typical_targets"]
@@ -46,6 +46,7 @@ _VARIANTS = 2
 _SPARE = 1.5
 """So many candidates for each that is wanted, at least."""
 _MOST_VARIANTS = 40
+_MOST_NEIGHBOURS = 4
 _OF_THE_NETWORK = frozenset({"network_bytes", "near_bytes", "far_bytes", "recent_bytes"})
 _OWN_COLUMNS = [place for place, name in enumerate(COLUMNS) if name not in _OF_THE_NETWORK]
 
@@ -153,14 +154,6 @@ def suggest_kernels(
     UsageError
         If the platform has no intervals of that model, no network has kernels, or fewer candidates are found
         than are wanted.
-
-    Examples
-    --------
-    >>> import annette
-    >>> from annette.zoo.registry import zoo_network
-    >>> found = suggest_kernels(annette.load("ncs2"), [zoo_network("alexnet")], 3)
-    >>> len(found.kernels), found.kernels[-1].half_width < found.half_width
-    (3, True)
     """
     require_model(model)
     if count < 1:
@@ -182,7 +175,7 @@ def suggest_kernels(
     now = np.array([aim.spread for aim in aims])
     kernels = tuple(
         SuggestedKernel(
-            task=candidates[place].task(number),
+            task=candidates[place].task(platform.name),
             family=candidates[place].family,
             source=candidates[place].source,
             is_varied=candidates[place].is_varied,
@@ -301,13 +294,18 @@ class _Candidate:
     group: str
     is_varied: bool
 
-    def task(self, number: int) -> Task:
-        """The task of it as the ``number``-th suggested one."""
+    def task(self, platform: str) -> Task:
+        """The task of it, suggested by a platform."""
         return Task(
             network=self.network,
             category="micro-kernel" if len(self.network.layers) == 1 else "block",
             group=self.group,
-            tags=(("kind", KIND), ("family", self.family), ("source", self.source[:200])),
+            tags=(
+                ("kind", KIND),
+                (SUGGESTED, platform),
+                ("family", self.family),
+                ("source", self.source[:200]),
+            ),
         )
 
 
@@ -322,7 +320,8 @@ def _candidates(
     for place, (aim, row) in enumerate(bases):
         network, kernel = networks[aim.number], aim.kernels[row]
         family = aim.table.families[row]
-        base = cut_layers(network, _with_vanished(network, aim.mapping, kernel), name=f"{KIND}/{place}/0")
+        names = _with_neighbours(network, aim.mapping, kernel)
+        base = cut_layers(network, _with_vanished(network, aim.mapping, names), name=f"{KIND}/{place}/0")
         if base is None:
             not_cut += 1
             continue
@@ -357,10 +356,35 @@ def _bases(aims: Sequence[_Aim], spread: ErrorSpread) -> list[tuple[_Aim, int]]:
     return [places[key] for key in sorted(shares, key=lambda key: (-shares[key], key))]
 
 
-def _with_vanished(network: Network, mapping: Mapping, kernel: Kernel) -> list[str]:
-    """The kernel's layers, and those that vanish between them, such as a folded normalisation."""
-    names, gone = set(kernel.layers), set(mapping.eliminated_layers)
-    pending = [network.layer(name) for name in kernel.layers]
+def _with_neighbours(network: Network, mapping: Mapping, kernel: Kernel) -> set[str]:
+    """The layers of the kernel, of those that read what it writes, and of those that write what it reads.
+
+    In their company the device shows whether it merges what the platform expects; and each of them is a
+    kernel more.
+    """
+    owner = {name: item for item in mapping.kernels for name in item.layers}
+    found = set(kernel.layers)
+    count = 0
+    for step in (network.successors, network.predecessors):
+        pending, seen = [network.layer(name) for name in kernel.layers], set(kernel.layers)
+        while pending:
+            for layer in step(pending.pop(0)):
+                if layer.name in seen:
+                    continue
+                seen.add(layer.name)
+                other = owner.get(layer.name)
+                if other is None:  # vanishes: what lies behind it is the neighbour
+                    pending.append(layer)
+                elif not found.issuperset(other.layers) and count < _MOST_NEIGHBOURS:
+                    count += 1
+                    found.update(other.layers)
+    return found
+
+
+def _with_vanished(network: Network, mapping: Mapping, layers: Iterable[str]) -> list[str]:
+    """These layers, and those that vanish between them, such as a folded normalisation."""
+    names, gone = set(layers), set(mapping.eliminated_layers)
+    pending = [network.layer(name) for name in sorted(names)]
     while pending:
         layer = pending.pop()
         for before in network.predecessors(layer):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Mapping as MappingType
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,10 +14,12 @@ from numpy.typing import NDArray
 from annette.errors import ModelError
 from annette.graph.mapping import Kernel, Mapping
 from annette.graph.network import Network
-from annette.measurement import DeviceInfo
+from annette.measurement import DeviceInfo, Measurement
 from annette.models.kernel_table import KernelTable, build_kernel_table
-from annette.models.training import kernel_rows
+from annette.models.layer_models import LayerModels
+from annette.models.training import TrainingData, kernel_rows
 from annette.store.campaign import Record
+from annette.store.records import SUGGESTED
 
 __all__ = ["HeldOutNetworks", "held_out_networks"]
 
@@ -37,19 +41,41 @@ class HeldOutNetworks:
     have, or of which no time is known."""
     measured_s: NDArray[np.float64]
     """Shape (n_networks,): seconds, > 0: the sum of the expected times of the kernels that the device has."""
+    end_to_end_s: NDArray[np.float64]
+    """Shape (n_networks,): the same times what the whole took over its kernels, run by run."""
+    groups: NDArray[np.int64]
+    """Shape (n_networks,): those of the training data."""
+    are_blocks: NDArray[np.bool_]
+    """Shape (n_networks,): whether it is one of the campaign's blocks."""
 
     def __post_init__(self) -> None:
-        if len(self.rows) != len(self.table) or len(self.measured_s) != self.table.n_networks:
+        per_network = (self.measured_s, self.end_to_end_s, self.groups, self.are_blocks)
+        if len(self.rows) != len(self.table) or {self.table.n_networks} != set(map(len, per_network)):
             raise ModelError("held-out networks: parts differ in length")
+
+    def latency_s(
+        self, models: LayerModels, model: str, predicted: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Seconds of each kernel, shape (n_kernels,).
+
+        Kernels that the device has take what was held out of the rows, others what models of all rows say.
+        """
+        latency_s = models.predict_s(self.table, model)
+        known = self.rows >= 0
+        latency_s[known] = predicted[self.rows[known]]
+        return latency_s
 
 
 def held_out_networks(
     records: Sequence[Record],
     predicted: MappingType[int, Mapping],
-    latency_s: NDArray[np.float64],
+    data: TrainingData,
     device: DeviceInfo,
 ) -> HeldOutNetworks | None:
     """The held-out networks among records; ``None`` where there are none.
+
+    Suggested ones are left out: intervals hold for networks like those they were calibrated on, and these
+    were not drawn but cut out along kernels that a platform expected.
 
     What is compared is what kernels are fitted to, expected times: the median of a few runs of a few kernels
     is below their mean where now and then a run is disturbed, that of many kernels is not.
@@ -60,34 +86,55 @@ def held_out_networks(
         Those that the training data were made of, in the same order.
     predicted : mapping
         Mappings by the record's number among those whose own mapping is known.
-    latency_s : ndarray of shape (n_rows,)
-        Of the training data, which the records gave.
+    data : TrainingData
+        Which the records gave.
     device : DeviceInfo
         The measured device.
     """
     items: list[tuple[Network, Mapping]] = []
     rows: list[int] = []
     measured: list[float] = []
+    whole: list[float] = []
+    groups: list[int] = []
+    are_blocks: list[bool] = []
     number = -1
     for record, own_rows in zip(records, kernel_rows(records), strict=True):
         seen = record.measurement.mapping
         if seen is None:
             continue
         number += 1
+        if record.task.tag(SUGGESTED) is not None:
+            continue
         mapping = predicted.get(number)
         if mapping is None or own_rows is None or not mapping.kernels or not (own_rows >= 0).any():
             continue
         row_of = {_key(kernel): row for kernel, row in zip(seen.kernels, own_rows.tolist(), strict=True)}
         items.append((record.task.network, mapping))
         rows.extend(row_of.get(_key(kernel), -1) for kernel in mapping.kernels)
-        measured.append(float(latency_s[own_rows[own_rows >= 0]].sum()))
+        own = own_rows[own_rows >= 0]
+        measured.append(float(data.latency_s[own].sum()))
+        whole.append(measured[-1] * _whole_over_kernels(record.measurement))
+        groups.append(int(data.groups[own[0]]))
+        are_blocks.append(record.task.category == "block" and record.task.tag("suite") is None)
     if not items:
         return None
     return HeldOutNetworks(
         table=build_kernel_table(items, device),
         rows=np.array(rows, dtype=np.int64),
         measured_s=np.array(measured, dtype=np.float64),
+        end_to_end_s=np.array(whole, dtype=np.float64),
+        groups=np.array(groups, dtype=np.int64),
+        are_blocks=np.array(are_blocks, dtype=np.bool_),
     )
+
+
+def _whole_over_kernels(measurement: Measurement) -> float:
+    """What the network took over what its kernels took; means, since medians of parts do not add up."""
+    if measurement.values_s is None or measurement.kernels is None:
+        return 1.0
+    kernels_s = math.fsum(statistics.fmean(item.values_s) for item in measurement.kernels)
+    whole_s = statistics.fmean(measurement.values_s)
+    return whole_s / kernels_s if kernels_s > 0 and whole_s > 0 else 1.0
 
 
 def _key(kernel: Kernel) -> tuple[frozenset[str], str, str | None]:

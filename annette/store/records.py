@@ -13,6 +13,7 @@ from annette.measurement import Measurement
 
 __all__ = [
     "SALVAGED",
+    "SUGGESTED",
     "TIMED_IN",
     "WHOLE_NETWORK",
     "Category",
@@ -25,6 +26,9 @@ __all__ = [
 
 SALVAGED = "salvaged"
 """The provenance's name for what a store lacks that was saved out of a damaged one."""
+SUGGESTED = "suggested"
+"""The tag of tasks that were chosen for what they tell of certain networks, with the platform that chose:
+kernels to learn from, but no sample to judge by."""
 TIMED_IN = "timed_in"
 """The tag of kernels that were timed while a network ran, with the network's name."""
 WHOLE_NETWORK = "whole_network"

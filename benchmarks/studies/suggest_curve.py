@@ -5,8 +5,8 @@
 A small campaign (a part of the quick plan) on a simulated device is trained on, and then grows by 25, 50, 100
 and 200 benchmarks: by random draws of the same plan, by what `annette suggest` proposes overall, and by what
 it proposes for a search space; each step is suggested by the platform trained before it. All are judged by
-networks that no step saw: the zoo's suites, and architectures of the space other than those that stood for it.
-Writes benchmarks/results/suggest_curve.json and .png.
+networks that no step saw: the zoo's suites, and architectures of the space other than those that stood for
+it. Writes benchmarks/results/suggest_curve.json and .png.
 """
 
 from __future__ import annotations
@@ -60,9 +60,10 @@ def main() -> None:
     backend = open_device(arguments.device)
     judged = judges(backend, arguments.space)
     rows: list[dict[str, Any]] = []
+    known: dict[int, Platform] = {}
     for seed in range(arguments.seeds):
         for way in WAYS:
-            rows += grow(way, backend, arguments, judged, seed)
+            rows += grow(way, backend, arguments, judged, seed, known)
     curves = summarise(rows)
     for curve in curves:
         print(curve)
@@ -99,9 +100,14 @@ def judges(backend: Backend, space: str) -> list[Judged]:
 
 
 def grow(
-    way: str, backend: Backend, arguments: argparse.Namespace, judged: Sequence[Judged], seed: int
+    way: str,
+    backend: Backend,
+    arguments: argparse.Namespace,
+    judged: Sequence[Judged],
+    seed: int,
+    known: dict[int, Platform],
 ) -> list[dict[str, Any]]:
-    """One campaign that grows one way: scores after each budget."""
+    """One campaign that grows one way: scores after each budget. Platforms of no budget are kept by seed."""
     plan = load_plan(arguments.plan)
     start, pool = split(plan_campaign(plan), seed)
     rows = []
@@ -115,7 +121,11 @@ def grow(
             if platform is not None:
                 expected = extend(way, store, platform, pool[before:budget], budget, arguments.space, seed)
             run_campaign(tuple(store.tasks()), backend, store)
-            platform = Platform.from_parts(generate_platform(store, seed=seed))
+            if budget or seed not in known:
+                platform = Platform.from_parts(generate_platform(store, seed=seed))
+                known.setdefault(seed, platform)
+            else:
+                platform = known[seed]
             row = {"way": way, "seed": seed, "budget": budget, "expected_half_width": expected}
             row |= {"benchmarks": store.summary().planned, "kernels": platform.metrics["measured_kernels"]}
             row |= {name: score(platform, networks, measured) for name, networks, measured in judged}
