@@ -176,7 +176,7 @@ def diagnose(
         device_difference=device_difference(
             *(replace(item, description="", visits=1) for item in (platform.device, measurement.device))
         ),
-        knows_overhead=platform.overhead is not None,
+        knows_overhead=estimate.overhead_s is not None,
     )
 
 

@@ -11,6 +11,9 @@ from annette.measurement import Measurement
 
 __all__ = ["ErrorPart", "split_error"]
 
+_ROUNDING = 1e-12
+"""Of a latency: what is left of adding its kernels in another order."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorPart:
@@ -115,7 +118,9 @@ def split_error(
     parts.append(ErrorPart(kind="mapping", name="mapping", error_s=error_s, fraction=error_s / measured_s))
     kernels_s = [item.latency_s / factor for item in measurement.kernels]
     parts += _families(oracle, kernels_s, measured_s, oracles)
-    predicted_s = oracle.overhead_s or 0.0
+    predicted_s = oracle.latency_s - math.fsum(item.latency_s for item in oracle.kernels)
+    if abs(predicted_s) <= _ROUNDING * oracle.latency_s:
+        predicted_s = 0.0
     beyond_s = measured_s / factor - math.fsum(kernels_s)
     parts.append(
         ErrorPart(
