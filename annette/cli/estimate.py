@@ -98,7 +98,10 @@ def estimate(
     if "overhead_s" in document:
         beyond_s = document["overhead_s"]
         share = format_fraction(beyond_s / document["latency_s"]) if beyond_s else "nothing"
-        print_line(f"beyond the kernels: {_signed_seconds(beyond_s)}, {share} of the latency")
+        alone = format_seconds(document["latency_s"] - beyond_s)
+        print_line(
+            f"beyond the kernels: {_signed_seconds(beyond_s)}, {share} of the latency; their sum is {alone}"
+        )
     print_line(_coverage(document["coverage"], bool(document["kernels"])))
 
 

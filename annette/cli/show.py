@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,6 +26,7 @@ from annette.units import (
 if TYPE_CHECKING:
     from annette.estimation.platform import Platform
     from annette.graph.network import Network
+    from annette.models.network_residual import NetworkResidual
     from annette.models.parameters import FamilyParameters
 
 __all__ = ["platform_document", "print_platform", "show"]
@@ -136,8 +138,13 @@ def print_platform(platform: Platform, *, rules: bool = True) -> None:
 
 def _print_overhead(platform: Platform) -> None:
     """What networks take beyond their kernels, where that was learned."""
+    from annette.models.network_residual import NetworkResidual
+
     overhead = platform.overhead
     if overhead is None:
+        return
+    if isinstance(overhead, NetworkResidual):
+        print_line(f"\n{_residual(overhead)}")
         return
     constant, per_kernel, *_, share = overhead.coefficients["mixed"]
     print_line(
@@ -151,6 +158,17 @@ def _print_overhead(platform: Platform) -> None:
         print_line(
             "times its kernels, by family: " + ", ".join(f"{key} {value:.3g}" for key, value in shares)
         )
+
+
+def _residual(residual: NetworkResidual) -> str:
+    """What networks take beyond their kernels, as blocks of the campaign showed it."""
+    least, most = (100 * math.expm1(value) for value in (residual.least, residual.most))
+    return (
+        f"a network takes {least:+.1f} to {most:+.1f} % of its kernels' time beyond them, by the number of "
+        f"kernels and joins and by the bytes that cross between them ({residual.model} model): learned from "
+        f"{residual.n_networks} blocks, error {format_fraction(residual.error)} on held-out ones and "
+        f"{format_fraction(residual.additive_error)} without"
+    )
 
 
 def _print_energy(platform: Platform) -> None:

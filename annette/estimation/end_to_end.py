@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from annette.estimation.exact_sum import sum_by_network
 from annette.models.network_overhead import NetworkOverhead, overhead_terms
+from annette.models.network_residual import NetworkResidual
 
-__all__ = ["end_to_end_s"]
+__all__ = ["end_to_end_s", "read_overhead"]
+
+
+def read_overhead(document: Any) -> NetworkOverhead | NetworkResidual:
+    """What a manifest says of what networks take beyond their kernels: learned from them, or from blocks.
+
+    Raises
+    ------
+    ModelError
+        If it is damaged.
+    """
+    is_residual = isinstance(document, Mapping) and "residual" in document
+    return NetworkResidual.from_json(document) if is_residual else NetworkOverhead.from_json(document)
 
 
 def end_to_end_s(
-    overhead: NetworkOverhead | None,
+    overhead: NetworkOverhead | NetworkResidual | None,
     latency_s: NDArray[np.float64],
     families: Sequence[str],
     values: NDArray[np.float64],
@@ -26,7 +40,7 @@ def end_to_end_s(
 
     Parameters
     ----------
-    overhead : NetworkOverhead or None
+    overhead : NetworkOverhead, NetworkResidual or None
         What networks take beyond their kernels; ``None``: nothing.
     latency_s : ndarray of shape (n_kernels,)
         Seconds of each kernel by the layer model.
@@ -41,8 +55,9 @@ def end_to_end_s(
     model : str
         The layer model.
     """
-    if overhead is None:
-        return sum_by_network(network_index, latency_s, n_networks)
+    if overhead is None or isinstance(overhead, NetworkResidual):
+        kernels_s = sum_by_network(network_index, latency_s, n_networks)
+        return kernels_s if overhead is None else overhead.network_s(values, network_index, kernels_s, model)
     names = sorted(set(families))
     codes = {name: code for code, name in enumerate(names)}
     place = network_index * len(names) + np.array([codes[name] for name in families], dtype=np.int64)

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from annette.errors import ModelError, StoreError, UsageError
 from annette.estimation.bounds import LatencyIntervals
+from annette.estimation.end_to_end import read_overhead
 from annette.estimation.estimate import Estimate
 from annette.estimation.manifest import read_device, read_table, read_text
 from annette.estimation.many_networks import OnProgress, estimate_many, estimate_many_intervals
@@ -32,6 +33,7 @@ from annette.models.intervals import INTERVALS_FILE, Intervals
 from annette.models.layer_models import MODEL_NAMES, LayerModels
 from annette.models.mapping_model import MappingModel
 from annette.models.network_overhead import NetworkOverhead
+from annette.models.network_residual import NetworkResidual
 from annette.models.target import ENERGY, LATENCY
 from annette.store.bundle import MANIFEST_NAME, read_bundle, write_bundle
 from annette.store.codec import device_to_json
@@ -77,8 +79,9 @@ class Platform:
     """What cross-validation on the campaign said."""
     energy_models: LayerModels | None = None
     """Predict joules for kernels; ``None``: the campaign carried no energy."""
-    overhead: NetworkOverhead | None = None
-    """What a network takes beyond its kernels; ``None``: a network takes the sum of its kernels."""
+    overhead: NetworkOverhead | NetworkResidual | None = None
+    """What a network takes beyond its kernels, as networks or blocks showed it; ``None``: a network takes the
+    sum of its kernels."""
     intervals: Intervals | None = None
     """How far off its latencies are; ``None``: it was trained before platforms knew."""
     memory: PlatformMemory = field(default_factory=PlatformMemory, init=False, repr=False, compare=False)
@@ -154,7 +157,7 @@ class Platform:
             provenance=MappingProxyType(read_table(manifest, "provenance", where)),
             metrics=MappingProxyType(read_table(manifest, "metrics", where)),
             energy_models=LayerModels.from_files(energy) if energy else None,
-            overhead=NetworkOverhead.from_json(manifest["overhead"]) if "overhead" in manifest else None,
+            overhead=read_overhead(manifest["overhead"]) if "overhead" in manifest else None,
             intervals=None if intervals is None else Intervals.from_bytes(intervals),
         )
 

@@ -26,6 +26,8 @@ from annette.models.layer_models import MODEL_NAMES, LayerModels
 from annette.models.mapping_lessons import seen_mappings
 from annette.models.mapping_model import MappingModel, exact_kernels, fit_mapping_model
 from annette.models.network_overhead import MIN_NETWORKS, NetworkOverhead, fit_overhead, overhead_terms
+from annette.models.network_residual import NetworkResidual
+from annette.models.residual_fit import judge_residual
 from annette.models.training import energy_data, training_data
 from annette.store.campaign import CampaignStore, Record
 from annette.store.codec import device_to_json, measurement_to_json
@@ -64,8 +66,8 @@ class PlatformParts:
     """Cross-validated on the campaign; JSON types."""
     energy_models: LayerModels | None = None
     """``None``: the measurements carry no energy, or too few of them."""
-    overhead: NetworkOverhead | None = None
-    """``None``: no networks' end-to-end times beside their kernels."""
+    overhead: NetworkOverhead | NetworkResidual | None = None
+    """``None``: no networks' end-to-end times beside their kernels, and blocks that are the sum of theirs."""
     intervals: Intervals | None = None
     """How far off the latencies are."""
 
@@ -126,14 +128,20 @@ def generate_platform(
             stage("fitting the energy models")
             energy_models = fit_layer_models(energy, seed=seed)
     whole = _whole_networks(measured, mapping_model, layer_models, store.device)
-    overhead = None if whole is None else fit_overhead(whole.terms, whole.measured_s)
-    if overhead is not None:
-        metrics["overhead"] = {"networks": overhead.n_networks, "mape": dict(overhead.error)}
+    overhead: NetworkOverhead | NetworkResidual | None = None
+    if whole is not None and (learned := fit_overhead(whole.terms, whole.measured_s)) is not None:
+        overhead = learned
+        metrics["overhead"] = {"networks": learned.n_networks, "mape": dict(learned.error)}
     tagged = (record.task.tag(TIMED_IN) or record.task.tag(WHOLE_NETWORK) for record in measured)
     if names := sorted({name for name in tagged if name is not None}):
         metrics[TRAINED_NETWORKS] = names
+    networks = held_out_networks(measured, predicted, data, store.device)
+    if networks is not None and overhead is None:
+        decision, networks = judge_residual(networks, layer_models, held_out, store.device, seed=seed)
+        if decision is not None and decision.residual is not None:
+            overhead = decision.residual
+            metrics["residual"] = decision.to_json()
     stage("calibrating the intervals")
-    networks = held_out_networks(measured, predicted, data.latency_s, store.device)
     intervals = fit_intervals(data, layer_models, held_out, networks)
     if whole is not None:
         intervals = fit_whole_networks(intervals, layer_models, whole)

@@ -6,7 +6,7 @@ import math
 import statistics
 from collections.abc import Mapping as MappingType
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,9 @@ class HeldOutNetworks:
     """Shape (n_networks,): those of the training data."""
     are_blocks: NDArray[np.bool_]
     """Shape (n_networks,): whether it is one of the campaign's blocks."""
+    factors: MappingType[str, NDArray[np.float64]] = field(default_factory=dict)
+    """By layer model what networks are expected to take over their kernels, shape (n_networks,), > 0; 1 for
+    models that are not named."""
 
     def __post_init__(self) -> None:
         per_network = (self.measured_s, self.end_to_end_s, self.groups, self.are_blocks)

@@ -190,15 +190,14 @@ class _Sums:
     ) -> _Sums:
         """Kernels that exist have the price that was held out, others that of the models of all rows."""
         table = networks.table
-        latency_s = models.predict_s(table, model)
-        known = networks.rows >= 0
-        latency_s[known] = predicted[networks.rows[known]]
+        latency_s = networks.latency_s(models, model, predicted)
         doubt_s = latency_s * draft.kernel_spread(table, latency_s, models)
         n_networks, n_families = table.n_networks, len(table.family_names)
         place = table.network_index * n_families + table.family_index
         sums = np.bincount(place, doubt_s, n_networks * n_families)
         return cls(
-            total_s=np.bincount(table.network_index, latency_s, n_networks).astype(np.float64),
+            total_s=np.bincount(table.network_index, latency_s, n_networks)
+            * networks.factors.get(model, np.ones(n_networks)),
             family_s=sums.astype(np.float64).reshape(n_networks, n_families),
             squares_s2=np.bincount(table.network_index, doubt_s**2, n_networks).astype(np.float64),
         )

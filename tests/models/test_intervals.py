@@ -136,7 +136,10 @@ def _campaign(
         sweeps=("",) * len(tables), dimensions=("",) * len(tables),
     )  # fmt: skip
     measured = np.bincount(tables.network_index, data.latency_s, n_networks)
-    networks = HeldOutNetworks(table=tables, rows=np.arange(len(tables)), measured_s=measured)
+    networks = HeldOutNetworks(
+        table=tables, rows=np.arange(len(tables)), measured_s=measured, end_to_end_s=measured,
+        groups=np.arange(n_networks), are_blocks=np.ones(n_networks, dtype=bool),
+    )  # fmt: skip
     return data, HeldOut(predicted={"mixed": predicted}, unseen=0.4, per_octave=0.05), networks
 
 
