@@ -66,7 +66,7 @@ def vary_sizes(network: Network, rng: np.random.Generator, *, name: str) -> Netw
     Examples
     --------
     >>> from annette.zoo.registry import zoo_network
-    >>> cut = cut_layers(zoo_network("alexnet"), ["Conv_2"], name="conv")
+    >>> cut = cut_layers(zoo_network("alexnet"), ["conv_2"], name="conv")
     >>> varied = vary_sizes(cut, np.random.default_rng(1), name="near")
     >>> varied.layers[0].op_type, varied.id != cut.id
     ('Conv', True)

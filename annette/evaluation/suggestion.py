@@ -315,12 +315,13 @@ def _candidates(
     """Kernels cut out of the networks, and others near each, none twice; and how many could not be cut."""
     bases = _bases(aims, known.spread)[: min(max(2 * count, _LEAST_BASES), _MOST_BASES)]
     variants = min(max(_VARIANTS, math.ceil(_SPARE * count / len(bases))), _MOST_VARIANTS)
+    alone = _tells_no_kernels(known.platform)
     found: list[_Candidate] = []
     seen, not_cut = set(taken), 0
     for place, (aim, row) in enumerate(bases):
         network, kernel = networks[aim.number], aim.kernels[row]
         family = aim.table.families[row]
-        names = _with_neighbours(network, aim.mapping, kernel)
+        names = {kernel.primary} if alone else _with_neighbours(network, aim.mapping, kernel)
         base = cut_layers(network, _with_vanished(network, aim.mapping, names), name=f"{KIND}/{place}/0")
         if base is None:
             not_cut += 1
@@ -354,6 +355,13 @@ def _bases(aims: Sequence[_Aim], spread: ErrorSpread) -> list[tuple[_Aim, int]]:
             shares[key] = shares.get(key, 0.0) + float(aim.share[row] * doubt[row]) / variance
             places.setdefault(key, (aim, row))
     return [places[key] for key in sorted(shares, key=lambda key: (-shares[key], key))]
+
+
+def _tells_no_kernels(platform: Platform) -> bool:
+    """Whether the platform's campaign held no kernels of networks of several layers: then only the time of
+    single layers can be learned from."""
+    mapping = platform.metrics.get("mapping")
+    return isinstance(mapping, dict) and mapping.get("kernels") == 0
 
 
 def _with_neighbours(network: Network, mapping: Mapping, kernel: Kernel) -> set[str]:

@@ -6,7 +6,7 @@ A small campaign (a part of the quick plan) on a simulated device is trained on,
 and 200 benchmarks: by random draws of the same plan, by what `annette suggest` proposes overall, and by what
 it proposes for a search space; each step is suggested by the platform trained before it. All are judged by
 networks that no step saw: the zoo's suites, and architectures of the space other than those that stood for
-it. Writes benchmarks/results/suggest_curve.json and .png.
+it. Writes benchmarks/results/suggest_curve.json and .png, and the table of docs/suggest.md.
 """
 
 from __future__ import annotations
@@ -43,6 +43,9 @@ MICRO_SHARE, BLOCK_SHARE = 4, 2
 """Every so many of the plan's micro-kernels and blocks make the campaign at the start."""
 WAYS = ("random", "suggested overall", "suggested for the space")
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "suggest.md"
+START, END = "<!-- curve: made by benchmarks/studies/suggest_curve.py -->\n", "<!-- end of curve -->"
+
 Judged = tuple[str, list[Network], np.ndarray]
 """Name, networks and measured seconds."""
 
@@ -78,6 +81,7 @@ def main() -> None:
         "runs": rows,
     }
     draw(result, RESULTS / "suggest_curve.png")
+    write_page(result)
     print(record("suggest_curve", result, seed=arguments.seeds))
 
 
@@ -192,6 +196,37 @@ def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                 curve[f"{name} mape spread"] = round(statistics.stdev(values), 5) if len(values) > 1 else 0.0
             curves.append(curve)
     return curves
+
+
+def page_table(result: dict[str, Any]) -> str:
+    """The table of docs/suggest.md: error, half-width and coverage, by budget and way."""
+    names = list(result["judged"])
+    head = [f"{name}: error, half-width, coverage" for name in names]
+    lines = [
+        f"| further benchmarks | drawn how | kernels | {' | '.join(head)} |",
+        "|--:|---|--:" + "|--:" * len(names) + "|",
+    ]
+    curves = sorted(result["curves"], key=lambda item: (item["budget"], WAYS.index(item["way"])))
+    for item in curves:
+        if item["budget"] == 0 and item["way"] != WAYS[0]:
+            continue
+        cells = [
+            " ".join(
+                f"{100 * item[f'{name} {figure}']:.1f} %" for figure in ("mape", "half_width", "coverage")
+            )
+            for name in names
+        ]
+        way = item["way"] if item["budget"] else ""
+        lines.append(f"| {item['budget']} | {way} | {item['kernels']:.0f} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def write_page(result: dict[str, Any]) -> None:
+    """Put the table between its marks in docs/suggest.md."""
+    text = PAGE.read_text(encoding="utf-8")
+    before, start, rest = text.partition(START)
+    _, end, after = rest.partition(END)
+    PAGE.write_text(f"{before}{start}{page_table(result)}\n{end}{after}", encoding="utf-8")
 
 
 def draw(result: dict[str, Any], path: Path) -> None:

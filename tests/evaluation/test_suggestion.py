@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,11 @@ from annette.benchmark.suggested import add_suggested
 from annette.errors import UsageError
 from annette.estimation.platform import Platform
 from annette.evaluation.suggestion import Suggestion, space_targets, suggest_kernels, typical_targets
+from annette.measurement import DeviceInfo
+from annette.models.held_out_networks import held_out_networks
 from annette.models.training import training_data
 from annette.store.campaign import CampaignStore
+from annette.store.records import Record
 from annette.zoo.registry import zoo_network
 from annette.zoo.spaces.registry import open_space
 from annette.zoo.suites import suite_networks
@@ -74,6 +79,16 @@ def test_the_same_seed_gives_the_same_bytes(small_platform: Platform) -> None:
     assert first == second != other
 
 
+def test_kernels_have_company_unless_the_device_tells_no_kernels(
+    found: Suggestion, small_platform: Platform
+) -> None:
+    several = [item for item in found.kernels if len(item.task.network.layers) > 3]
+    assert len(several) > 15  # a convolution of this network is merged with two layers at most
+    silent = replace(small_platform, metrics={"mapping": {"kernels": 0}})
+    alone = suggest_kernels(silent, [NETWORK], 10)
+    assert {len(item.task.network.layers) for item in alone.kernels} == {1}
+
+
 def test_measured_suggestions_become_kernels_to_learn_from(
     found: Suggestion, small_store_path: Path, tmp_path: Path
 ) -> None:
@@ -85,6 +100,17 @@ def test_measured_suggestions_become_kernels_to_learn_from(
         summary = run_campaign(tasks, open_simulator("zcu102-dpu"), store)
         assert (summary.measured, summary.failed) == (25, 0)
         assert len(training_data(store.records(), store.device)) >= before + 25
+        records = tuple(store.records())
+        counts = [_judged(items, store.device) for items in (records, records[:-25])]
+        assert counts[0] == counts[1] > 100  # chosen ones are no sample to judge by
+
+
+def _judged(records: Sequence[Record], device: DeviceInfo) -> int:
+    """How many networks of a campaign intervals are calibrated on."""
+    mappings = (record.measurement.mapping for record in records)
+    known = dict(enumerate(item for item in mappings if item is not None))
+    found = held_out_networks(records, known, training_data(records, device), device)
+    return 0 if found is None else found.table.n_networks
 
 
 def test_networks_that_stand_for_others_are_in_no_suite() -> None:

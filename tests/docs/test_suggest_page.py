@@ -1,0 +1,41 @@
+"""What docs/suggest.md shows runs: from a platform to suggested kernels in its store, and its Python."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from annette.cli.main import exit_code
+from annette.estimation.platform import Platform
+from annette.store.campaign import CampaignStore
+
+sys.path.insert(0, str(Path(__file__).parent))
+from pages import blocks, commands, execute, read_page, substituted
+
+NAME = "suggest.md"
+PAGE = read_page(NAME)
+SMALLER = {"40": "4", "zoo:mobilenet_v2": "zoo:lenet5"}
+
+
+def test_the_page_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    small_platform: Platform, small_store_path: Path,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    small_platform.save("mine")
+    shutil.copy(small_store_path, "run.db")
+    lines = [substituted(line, SMALLER) for line in commands(PAGE)]
+    assert [words[0] for words in lines] == ["benchmark", "train", "suggest", "benchmark", "train"]
+    for words in lines[2:4]:  # the campaign and the trainings take long, and are those of the tutorial
+        assert exit_code(words) == 0, capsys.readouterr().err
+    assert "4 now in" in capsys.readouterr().out
+    with CampaignStore.open("run.db") as store:
+        before = store.summary().planned
+    (block,) = blocks(PAGE, "python")
+    execute(block.text, NAME)
+    assert "hoped for" in capsys.readouterr().out
+    with CampaignStore.open("run.db") as store:
+        assert store.summary().pending == store.summary().planned - before == 20
