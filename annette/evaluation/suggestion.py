@@ -335,7 +335,7 @@ def _candidates(
             main = _main_kernel(known, item, family)
             if main is not None:
                 source = f"{network.name}: {kernel.primary}"
-                group = f"{KIND}/{base.id[:16]}"
+                group = f"{KIND}/{int(base.id[:12], 16)}"  # the same in every suggestion
                 found.append(_Candidate(item, main, family, source, group, item is not base))
     return found, not_cut
 

@@ -69,6 +69,7 @@ def test_kernels_cut_out_of_one_kernel_stay_together_in_cross_validation(found: 
         groups.setdefault(item.task.group, set()).add(item.family)
     assert len(groups) < len(found.kernels)
     assert all(len(families) == 1 for families in groups.values())
+    assert all(group.removeprefix("suggested/").isdigit() for group in groups)  # one kind in reports
 
 
 def test_the_same_seed_gives_the_same_bytes(small_platform: Platform) -> None:
