@@ -27,7 +27,7 @@ from annette.models.mapping_lessons import seen_mappings
 from annette.models.mapping_model import MappingModel, exact_kernels, fit_mapping_model
 from annette.models.network_overhead import MIN_NETWORKS, NetworkOverhead, fit_overhead, overhead_terms
 from annette.models.network_residual import NetworkResidual
-from annette.models.residual_fit import judge_residual
+from annette.models.residual_fit import ResidualDecision, judge_residual
 from annette.models.training import energy_data, training_data
 from annette.store.campaign import CampaignStore, Record
 from annette.store.codec import device_to_json, measurement_to_json
@@ -70,6 +70,9 @@ class PlatformParts:
     """``None``: no networks' end-to-end times beside their kernels, and blocks that are the sum of theirs."""
     intervals: Intervals | None = None
     """How far off the latencies are."""
+    residual_decision: ResidualDecision | None = None
+    """Why a residual was kept or not; no part of a platform's files. ``None``: too few blocks to tell, or
+    whole networks told."""
 
 
 def generate_platform(
@@ -136,6 +139,7 @@ def generate_platform(
     if names := sorted({name for name in tagged if name is not None}):
         metrics[TRAINED_NETWORKS] = names
     networks = held_out_networks(measured, predicted, data, store.device)
+    decision = None
     if networks is not None and overhead is None:
         decision, networks = judge_residual(networks, layer_models, held_out, store.device, seed=seed)
         if decision is not None and decision.residual is not None:
@@ -148,6 +152,7 @@ def generate_platform(
     return PlatformParts(
         overhead=overhead,
         intervals=intervals,
+        residual_decision=decision,
         name=name or store.device.name,
         description=store.device.description,
         device=store.device,

@@ -29,6 +29,8 @@ GREATEST = math.log(1.25)
 """The residual is small: no network is moved by more, whatever was fitted."""
 _PRIOR_NETWORKS = 10.0
 """So many networks' worth holds each coefficient at 0."""
+_ROUNDING = 1e-9
+"""Sums of kernels that are off by less are the whole."""
 
 Floats = NDArray[np.float64]
 
@@ -51,8 +53,9 @@ def judge_residual(
     quantities = residual_quantities(table.values, table.network_index, n_networks, device.cache_bytes)
     counts = np.bincount(table.network_index, minlength=n_networks)
     own = np.flatnonzero(networks.are_blocks & (counts > 1) & (kernels_s > 0))
+    beyond = np.log(networks.end_to_end_s / networks.measured_s)
     decision = decide_residual(
-        quantities[own], kernels_s[own], networks.end_to_end_s[own], networks.groups[own],
+        quantities[own], kernels_s[own], networks.end_to_end_s[own], beyond[own], networks.groups[own],
         cache_bytes=device.cache_bytes, seed=seed,
     )  # fmt: skip
     if decision is None or decision.residual is None:
@@ -75,6 +78,11 @@ class ResidualDecision:
     """The same with a residual that was fitted without the block."""
     standard_error: float
     """Of the difference between the two errors."""
+    beyond: float
+    """Median of log(end-to-end / sum of the kernels), both as measured."""
+    leftover_error: float
+    """The error if the same terms were fitted to what the layer models err on kernels as well. Nothing is
+    kept for its sake: it belongs to those models."""
     held_out: Floats
     """Shape (n_networks,): r of each block by residuals that were fitted without it."""
     residual: NetworkResidual | None
@@ -92,6 +100,8 @@ class ResidualDecision:
             "additive_mape": self.additive_error,
             "mape": self.error,
             "standard_error": self.standard_error,
+            "median_beyond_kernels": self.beyond,
+            "leftover_mape": self.leftover_error,
             "kept": self.residual is not None,
         }
 
@@ -100,6 +110,7 @@ def decide_residual(
     quantities: Floats,
     kernels_s: Floats,
     measured_s: Floats,
+    beyond: Floats,
     groups: NDArray[np.int64],
     *,
     cache_bytes: tuple[int, ...],
@@ -107,9 +118,10 @@ def decide_residual(
 ) -> ResidualDecision | None:
     """Fit a residual, cross-validate it by network, and keep it only for a clear gain.
 
-    Clear is a fall of the mean relative error by more than one standard error of that fall, and by at least
-    `LEAST_GAIN` of it. The fit is ridge regression of ``log(measured / sum)`` on ``q / sum``, without a
-    constant: what no quantity explains is no residual.
+    The fit is ridge regression of ``beyond`` on ``q / sum``, without a constant: what no quantity explains is
+    no residual, and neither is what the layer models err on kernels. It is judged on what is wanted, the
+    error of predictions. A gain is clear where their mean relative error falls by more than one standard
+    error of that fall, and by at least `LEAST_GAIN` of it.
 
     Parameters
     ----------
@@ -119,6 +131,8 @@ def decide_residual(
         Sums of their kernels, each priced by models that had not seen it; > 0.
     measured_s : ndarray of shape (n_networks,)
         End-to-end seconds; > 0.
+    beyond : ndarray of shape (n_networks,)
+        log(end-to-end / sum of the kernels), both as measured; 0 for a network that is the sum of these.
     groups : ndarray of shape (n_networks,)
         Networks with the same number stay together in cross-validation.
     cache_bytes : tuple of int
@@ -135,13 +149,10 @@ def decide_residual(
     if n_networks < MIN_NETWORKS or n_groups < 2:
         return None
     slopes, wanted = quantities / kernels_s[:, None], np.log(measured_s / kernels_s)
+    if not np.any(np.abs(beyond) > _ROUNDING):
+        beyond = np.zeros(n_networks)
     folds = group_folds(groups, min(FOLDS, n_groups), seed)
-    held_out = np.zeros(n_networks)
-    for fold in np.unique(folds):
-        own = folds == fold
-        coefficients = _ridge(slopes[~own], wanted[~own])
-        least, most = _limits(slopes[~own] @ coefficients)
-        held_out[own] = np.clip(slopes[own] @ coefficients, least, most)
+    held_out = _left_out(slopes, beyond, folds)
     before = np.abs(np.expm1(-wanted))
     after = np.abs(np.expm1(held_out - wanted))
     _, place = np.unique(groups, return_inverse=True)
@@ -151,7 +162,7 @@ def decide_residual(
     fall = additive_error - error
     residual = None
     if fall > standard_error and fall >= LEAST_GAIN * additive_error:
-        coefficients = _ridge(slopes, wanted)
+        coefficients = _ridge(slopes, beyond)
         least, most = _limits(slopes @ coefficients)
         residual = NetworkResidual(
             coefficients=tuple(coefficients.tolist()),
@@ -167,9 +178,22 @@ def decide_residual(
         additive_error=additive_error,
         error=error,
         standard_error=standard_error,
+        beyond=float(np.median(beyond)),
+        leftover_error=float(np.mean(np.abs(np.expm1(_left_out(slopes, wanted, folds) - wanted)))),
         held_out=held_out,
         residual=residual,
     )
+
+
+def _left_out(slopes: Floats, wanted: Floats, folds: NDArray[np.int64]) -> Floats:
+    """r of each network by a fit to the other folds."""
+    found = np.zeros(len(slopes))
+    for fold in np.unique(folds):
+        own = folds == fold
+        coefficients = _ridge(slopes[~own], wanted[~own])
+        least, most = _limits(slopes[~own] @ coefficients)
+        found[own] = np.clip(slopes[own] @ coefficients, least, most)
+    return found
 
 
 def _ridge(slopes: Floats, wanted: Floats) -> Floats:
