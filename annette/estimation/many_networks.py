@@ -30,6 +30,7 @@ __all__ = [
     "estimate_many",
     "estimate_many_intervals",
     "models_of",
+    "needs_networks",
 ]
 
 OnProgress = Callable[[int, int | None], None]
@@ -56,6 +57,11 @@ def models_of(platform: Platform, target: str) -> LayerModels:
     if platform.energy_models is None:
         raise UsageError(f"platform {platform.name!r}: trained on measurements without energy, predicts none")
     return platform.energy_models
+
+
+def needs_networks(platform: Platform, target: str) -> bool:
+    """Whether what is asked is more than a sum over kernels: what networks take beyond them counts."""
+    return target != ENERGY.name and platform.overhead is not None
 
 
 def estimate_many(

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from annette.errors import UsageError
 from annette.estimation.bounds import LatencyIntervals, bounds_of_sums, require_spread
-from annette.estimation.many_networks import INTERVALS, answer_many, models_of
+from annette.estimation.many_networks import INTERVALS, answer_many, models_of, needs_networks
 from annette.estimation.network_estimates import require_model
 from annette.estimation.population.contents import map_population
 from annette.estimation.population.errors import NotVectorisedError
@@ -232,7 +232,7 @@ def _estimate_task(
 
 def _estimate_here(asked: _Asked, known: _Known, rows: Encodings) -> NDArray[np.float64]:
     found = np.empty((asked.n_answers, len(rows)))
-    is_few = len(rows) <= FEW
+    is_few = len(rows) <= FEW or needs_networks(asked.platform, asked.target)
     for start in range(0, len(rows), CHUNK):
         own = slice(start, min(start + CHUNK, len(rows)))
         if known.reason is None and not is_few:
