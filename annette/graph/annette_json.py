@@ -143,10 +143,11 @@ def _sort(layers: Mapping[str, JsonLayer], where: str) -> list[JsonLayer]:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)[:_NAME]!r} is there twice")
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{name[:_NAME]!r} is there twice")
+        found[name] = value
     return found
 
 

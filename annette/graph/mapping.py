@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -85,7 +86,7 @@ def require_complete(network: Network, mapping: Mapping) -> None:
     seen = [name for kernel in mapping.kernels for name in kernel.layers]
     seen.extend(mapping.eliminated_layers)
     expected = {layer.name for layer in network.layers}
-    doubled = _first({name for name in seen if seen.count(name) > 1} if len(seen) != len(set(seen)) else ())
+    doubled = _first(name for name, count in Counter(seen).items() if count > 1)
     missing, unknown = _first(expected.difference(seen)), _first(set(seen) - expected)
     strange = _first({kernel.tensor for kernel in mapping.kernels if kernel.tensor} - set(network.tensors))
     for problem, names in (

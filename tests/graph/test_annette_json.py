@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,16 @@ def test_what_is_no_graph_is_told_in_one_line(content: bytes, told: str, tmp_pat
     with pytest.raises(GraphError, match=told) as caught:
         read_annette_json(path)
     assert str(caught.value).isprintable()
+
+
+def test_a_name_that_is_there_twice_behind_many_others_is_found_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "twice.json"
+    items = [f'"{number}": 0' for number in range(20_000)]
+    path.write_text(f"{{{', '.join([*items, items[-1]])}}}", encoding="utf-8")
+    start = time.process_time()
+    with pytest.raises(GraphError, match="'19999' is there twice"):
+        read_annette_json(path)
+    assert time.process_time() - start < 1  # to count each name among all takes some four seconds
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
