@@ -12,6 +12,7 @@ it. Writes benchmarks/results/suggest_curve.json and .png, and the table of docs
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import tempfile
 import time
@@ -58,7 +59,13 @@ def main() -> None:
     parser.add_argument("--space", default="ofa")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--budgets", type=int, nargs="+", default=list(BUDGETS))
+    parser.add_argument(
+        "--redraw", action="store_true", help="curves, picture and table of the runs there are"
+    )
     arguments = parser.parse_args()
+    if arguments.redraw:
+        redraw()
+        return
     start = time.perf_counter()
     backend = open_device(arguments.device)
     judged = judges(backend, arguments.space)
@@ -83,6 +90,16 @@ def main() -> None:
     draw(result, RESULTS / "suggest_curve.png")
     write_page(result)
     print(record("suggest_curve", result, seed=arguments.seeds))
+
+
+def redraw() -> None:
+    """Summarise and draw the recorded runs again; nothing is measured, and their provenance stays."""
+    path = RESULTS / "suggest_curve.json"
+    result = json.loads(path.read_text(encoding="utf-8"))
+    result["curves"] = summarise(result["runs"])
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    draw(result, RESULTS / "suggest_curve.png")
+    write_page(result)
 
 
 def judges(backend: Backend, space: str) -> list[Judged]:
@@ -181,7 +198,7 @@ def score(platform: Platform, networks: Sequence[Network], measured_s: np.ndarra
 
 
 def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Means over the seeds, by way and budget."""
+    """Medians over the seeds, by way and budget: one of a few small campaigns may have vast intervals."""
     curves = []
     for way in WAYS:
         for budget in sorted({row["budget"] for row in rows}):
@@ -191,9 +208,7 @@ def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             for name in (key for key, value in same[0].items() if isinstance(value, dict)):
                 for figure in ("mape", "half_width", "coverage"):
                     values = [row[name][figure] for row in same]
-                    curve[f"{name} {figure}"] = round(statistics.fmean(values), 5)
-                values = [row[name]["mape"] for row in same]
-                curve[f"{name} mape spread"] = round(statistics.stdev(values), 5) if len(values) > 1 else 0.0
+                    curve[f"{name} {figure}"] = round(statistics.median(values), 5)
             curves.append(curve)
     return curves
 
@@ -256,8 +271,10 @@ def draw(result: dict[str, Any], path: Path) -> None:
                     axis.plot(
                         run["budget"], 100 * run[name][figure_name], ".", color=colour, alpha=0.35, ms=5
                     )
-            axis.set_ylim(bottom=0)
-            axis.grid(alpha=0.25)
+            axis.set_yscale("log")
+            axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            axis.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
+            axis.grid(alpha=0.25, which="both")
             axis.set_ylabel(title)
             if line == 0:
                 axis.set_title(f"{name}: {result['judged'][name]} networks")

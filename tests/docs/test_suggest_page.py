@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from annette.estimation.platform import Platform
 from annette.store.campaign import CampaignStore
 
 sys.path.insert(0, str(Path(__file__).parent))
-from pages import blocks, commands, execute, read_page, substituted
+from pages import ROOT, blocks, commands, execute, read_page, substituted
 
 NAME = "suggest.md"
 PAGE = read_page(NAME)
@@ -39,3 +40,13 @@ def test_the_page_runs(
     assert "hoped for" in capsys.readouterr().out
     with CampaignStore.open("run.db") as store:
         assert store.summary().pending == store.summary().planned - before == 20
+
+
+def test_the_table_is_that_of_the_recorded_runs() -> None:
+    sys.path.insert(0, str(ROOT / "benchmarks" / "studies"))
+    import suggest_curve
+
+    path = ROOT / "benchmarks" / "results" / "suggest_curve.json"
+    result = json.loads(path.read_text(encoding="utf-8"))
+    assert result["curves"] == suggest_curve.summarise(result["runs"])
+    assert suggest_curve.page_table(result) in PAGE
