@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from annette.errors import ModelError
 from annette.models.kernel_table import COLUMN_INDEX
 
-__all__ = ["NetworkResidual", "residual_quantities", "residual_terms"]
+__all__ = ["NetworkResidual", "log_ratio", "residual_quantities", "residual_terms"]
 
 COUNTED = ("s_per_kernel", "s_per_join")
 MOVED = ("s_per_crossing_byte", "s_per_kept_byte")
@@ -65,21 +65,27 @@ def residual_quantities(
     return np.stack(sums, axis=1).astype(np.float64)
 
 
+def log_ratio(added: Floats, least: float, most: float) -> Floats:
+    """log(T / S) within limits, from ``(T - S) / S``, shaped like it."""
+    found: Floats = np.log1p(np.clip(added, math.expm1(least), math.expm1(most)))
+    return found
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkResidual:
     """The end-to-end time of a network, of which its kernels' sum is the larger part.
 
-    ``T = S exp(r)`` with ``r = sum_j c_j q_j / S``, limited to what blocks showed: S is the sum of the
-    kernels, q the quantities of `residual_quantities`. For a small r this is ``S + sum_j c_j q_j``.
+    ``T = S + sum_j c_j q_j``, with ``log(T / S)`` limited to what blocks showed: S is the sum of the kernels,
+    q the quantities of `residual_quantities`.
     """
 
     coefficients: tuple[float, ...]
     """Seconds for one of each quantity, in the order of `residual_terms`; negative where a network takes less
     than its kernels alone."""
     least: float
-    """The least r of the blocks."""
+    """The least log(T / S) of the blocks."""
     most: float
-    """The greatest r of the blocks."""
+    """The greatest log(T / S) of the blocks."""
     cache_bytes: tuple[int, ...]
     """The device's data caches."""
     n_networks: int
@@ -106,12 +112,12 @@ class NetworkResidual:
             raise ModelError(f"network residual: caches {self.cache_bytes}, expected sizes >= 1")
 
     def log_ratio(self, quantities: Floats, kernels_s: Floats) -> Floats:
-        """r of each network, shape (n_networks,); 0 for those without kernels."""
+        """log(T / S) of each network, shape (n_networks,); 0 for those without kernels."""
         total = np.zeros(len(kernels_s))
         for column, coefficient in enumerate(self.coefficients):  # not @: the same for one as for many
             total = total + quantities[:, column] * coefficient
         ratio = np.divide(total, kernels_s, out=np.zeros(len(kernels_s)), where=kernels_s > 0)
-        return np.clip(ratio, self.least, self.most)
+        return log_ratio(ratio, self.least, self.most)
 
     def network_s(
         self, values: Floats, network_index: NDArray[np.int64], kernels_s: Floats, model: str

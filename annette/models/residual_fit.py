@@ -14,7 +14,7 @@ from annette.models.boosting import group_folds
 from annette.models.held_out_networks import HeldOutNetworks
 from annette.models.layer_fit import HeldOut
 from annette.models.layer_models import LayerModels
-from annette.models.network_residual import NetworkResidual, residual_quantities
+from annette.models.network_residual import NetworkResidual, log_ratio, residual_quantities
 
 __all__ = ["ResidualDecision", "decide_residual", "judge_residual"]
 
@@ -84,7 +84,7 @@ class ResidualDecision:
     """The error if the same terms were fitted to what the layer models err on kernels as well. Nothing is
     kept for its sake: it belongs to those models."""
     held_out: Floats
-    """Shape (n_networks,): r of each block by residuals that were fitted without it."""
+    """Shape (n_networks,): log(T / S) of each block by residuals that were fitted without it."""
     residual: NetworkResidual | None
     """Fitted to all blocks; ``None``: it is not kept."""
 
@@ -118,10 +118,10 @@ def decide_residual(
 ) -> ResidualDecision | None:
     """Fit a residual, cross-validate it by network, and keep it only for a clear gain.
 
-    The fit is ridge regression of ``beyond`` on ``q / sum``, without a constant: what no quantity explains is
-    no residual, and neither is what the layer models err on kernels. It is judged on what is wanted, the
-    error of predictions. A gain is clear where their mean relative error falls by more than one standard
-    error of that fall, and by at least `LEAST_GAIN` of it.
+    The fit is ridge regression of ``(T - S) / T``, both as measured, on ``q / T``: errors are relative. It has
+    no constant: what no quantity explains is no residual. Neither is what the layer models err on kernels. It
+    is judged on what is wanted, the error of predictions. A gain is clear where their mean relative error
+    falls by more than one standard error of that fall, and by at least `LEAST_GAIN` of it.
 
     Parameters
     ----------
@@ -148,11 +148,12 @@ def decide_residual(
     n_networks, n_groups = len(measured_s), len(np.unique(groups))
     if n_networks < MIN_NETWORKS or n_groups < 2:
         return None
-    slopes, wanted = quantities / kernels_s[:, None], np.log(measured_s / kernels_s)
+    wanted = np.log(measured_s / kernels_s)
     if not np.any(np.abs(beyond) > _ROUNDING):
         beyond = np.zeros(n_networks)
     folds = group_folds(groups, min(FOLDS, n_groups), seed)
-    held_out = _left_out(slopes, beyond, folds)
+    blocks = _Blocks(quantities=quantities, kernels_s=kernels_s, measured_s=measured_s)
+    held_out = blocks.left_out(beyond, folds)
     before = np.abs(np.expm1(-wanted))
     after = np.abs(np.expm1(held_out - wanted))
     _, place = np.unique(groups, return_inverse=True)
@@ -162,8 +163,8 @@ def decide_residual(
     fall = additive_error - error
     residual = None
     if fall > standard_error and fall >= LEAST_GAIN * additive_error:
-        coefficients = _ridge(slopes, beyond)
-        least, most = _limits(slopes @ coefficients)
+        everything = np.ones(n_networks, dtype=np.bool_)
+        coefficients, least, most = blocks.fit(beyond, everything)
         residual = NetworkResidual(
             coefficients=tuple(coefficients.tolist()),
             least=least,
@@ -179,21 +180,36 @@ def decide_residual(
         error=error,
         standard_error=standard_error,
         beyond=float(np.median(beyond)),
-        leftover_error=float(np.mean(np.abs(np.expm1(_left_out(slopes, wanted, folds) - wanted)))),
+        leftover_error=float(np.mean(np.abs(np.expm1(blocks.left_out(wanted, folds) - wanted)))),
         held_out=held_out,
         residual=residual,
     )
 
 
-def _left_out(slopes: Floats, wanted: Floats, folds: NDArray[np.int64]) -> Floats:
-    """r of each network by a fit to the other folds."""
-    found = np.zeros(len(slopes))
-    for fold in np.unique(folds):
-        own = folds == fold
-        coefficients = _ridge(slopes[~own], wanted[~own])
-        least, most = _limits(slopes[~own] @ coefficients)
-        found[own] = np.clip(slopes[own] @ coefficients, least, most)
-    return found
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Blocks:
+    """Blocks that a residual is fitted to, and their additive numbers."""
+
+    quantities: Floats
+    kernels_s: Floats
+    measured_s: Floats
+
+    def fit(self, beyond: Floats, own: NDArray[np.bool_]) -> tuple[Floats, float, float]:
+        """Coefficients and limits from these of the blocks."""
+        slopes = self.quantities[own] / self.measured_s[own, None]
+        coefficients = _ridge(slopes, -np.expm1(-beyond[own]))
+        added = (self.quantities[own] @ coefficients) / self.kernels_s[own]
+        ratio = log_ratio(added, -GREATEST, GREATEST)
+        return coefficients, min(float(ratio.min()), 0.0), max(float(ratio.max()), 0.0)
+
+    def left_out(self, beyond: Floats, folds: NDArray[np.int64]) -> Floats:
+        """log(T / S) of each block by a fit to the other folds."""
+        found = np.zeros(len(beyond))
+        for fold in np.unique(folds):
+            own = folds == fold
+            coefficients, least, most = self.fit(beyond, ~own)
+            found[own] = log_ratio((self.quantities[own] @ coefficients) / self.kernels_s[own], least, most)
+        return found
 
 
 def _ridge(slopes: Floats, wanted: Floats) -> Floats:
@@ -204,9 +220,3 @@ def _ridge(slopes: Floats, wanted: Floats) -> Floats:
     gram = scaled.T @ scaled + _PRIOR_NETWORKS * np.eye(slopes.shape[1])
     found: Floats = np.linalg.solve(gram, scaled.T @ wanted) / scale
     return found
-
-
-def _limits(ratio: Floats) -> tuple[float, float]:
-    """The reach of r on blocks, 0 included, and within what counts as small."""
-    least, most = min(float(ratio.min()), 0.0), max(float(ratio.max()), 0.0)
-    return max(least, -GREATEST), min(most, GREATEST)

@@ -4,7 +4,7 @@
 
 Trains a platform from a campaign of each device and records what training decided of the residual: the error
 of the kernels' sum on held-out blocks, the error with the residual, and whether it is kept. Simulated devices
-run the plan `quick`; recorded ones are data/real-cpu and its like. ``control`` is zcu102-dpu with 50 us more
+run the plan `quick`; recorded ones are data/real-cpu and its like. ``control`` is zcu102-dpu with 20 us more
 for each kernel of a network, which no kernel's time shows: a residual has to be found there.
 Devices that are not named keep what benchmarks/results/non_additivity.json says of them. No suite takes part.
 """
@@ -38,7 +38,7 @@ RECORDED = {
 }
 SIMULATED = ("zcu102-dpu", "ncs2")
 CONTROL = "control"
-CONTROL_S = 50e-6
+CONTROL_S = 20e-6
 SEED = 0
 
 

@@ -51,6 +51,7 @@ MODULES: Mapping[str, Sequence[str]] = {
         "annette.models.parameters",
         "annette.models.mapping_model",
         "annette.models.network_overhead",
+        "annette.models.network_residual",
         "annette.models.intervals",
         "annette.models.generator",
     ),
