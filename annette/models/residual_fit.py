@@ -118,9 +118,9 @@ def decide_residual(
 ) -> ResidualDecision | None:
     """Fit a residual, cross-validate it by network, and keep it only for a clear gain.
 
-    The fit is ridge regression of ``(T - S) / T``, both as measured, on ``q / T``: errors are relative. It has
-    no constant: what no quantity explains is no residual. Neither is what the layer models err on kernels. It
-    is judged on what is wanted, the error of predictions. A gain is clear where their mean relative error
+    The fit is ridge regression of ``(T - S) / T``, both as measured, on ``q / T``: errors are relative. It
+    has no constant: what no quantity explains is no residual, and neither is what layer models err on kernels.
+    It is judged on what is wanted, the error of predictions. A gain is clear where their mean relative error
     falls by more than one standard error of that fall, and by at least `LEAST_GAIN` of it.
 
     Parameters
