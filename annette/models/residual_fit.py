@@ -119,7 +119,7 @@ def decide_residual(
     """Fit a residual, cross-validate it by network, and keep it only for a clear gain.
 
     The fit is ridge regression of ``(T - S) / T``, both as measured, on ``q / T``: errors are relative. It
-    has no constant: what no quantity explains is no residual, and neither is what layer models err on kernels.
+    has no constant: what no quantity explains is no residual, and neither are errors of the layer models.
     It is judged on what is wanted, the error of predictions. A gain is clear where their mean relative error
     falls by more than one standard error of that fall, and by at least `LEAST_GAIN` of it.
 
