@@ -14,6 +14,7 @@ from typing import Any
 
 from error_tables import sources_table
 from interval_tables import cost_table, intervals_table
+from non_additivity_tables import non_additivity_table
 from real_cpu_tables import overview_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -250,6 +251,7 @@ def _tables() -> dict[Path, dict[str, str]]:
         ROOT / "docs" / "compare.md": {"sources": sources_table(load("error_sources"))},
         ROOT / "docs" / "evaluation.md": {"fidelity": fidelity_table(load("nas_fidelity"))},
         ROOT / "docs" / "search.md": {"speed": speed_table(load("nas_speed"))},
+        ROOT / "docs" / "method.md": {"non_additivity": non_additivity_table(load("non_additivity"))},
         ROOT / "docs" / "intervals.md": {
             "intervals": intervals_table(load("intervals")),
             "intervals_cost": cost_table(load("intervals")),
