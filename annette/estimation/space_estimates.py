@@ -48,7 +48,7 @@ OnProgress = Callable[[int, int], None]
 """Called with the architectures done and to do."""
 
 CHUNK = 4096
-"""Architectures at once: enough for arrays to pay, few enough for the memory of a small machine."""
+"""Architectures at once, about: enough for arrays to pay, few enough for the memory of a small machine."""
 TASK = 4 * CHUNK
 """Architectures that another process gets at once; so few are not worth another process."""
 FEW = 8
@@ -148,6 +148,8 @@ def _estimate(
 def _rows(space: SearchSpace, encodings: ArrayLike | Sequence[str]) -> Encodings:
     if isinstance(encodings, str):
         raise UsageError(f"{space.name}: one text, expected a sequence of texts, as in [text]")
+    if isinstance(encodings, list) and set(map(type, encodings)) == {str}:
+        return space.check(space.parse_many(encodings))
     array = np.asarray(encodings)
     if (
         array.ndim == 1
@@ -233,8 +235,9 @@ def _estimate_task(
 def _estimate_here(asked: _Asked, known: _Known, rows: Encodings) -> NDArray[np.float64]:
     found = np.empty((asked.n_answers, len(rows)))
     is_few = len(rows) <= FEW or needs_networks(asked.platform, asked.target)
-    for start in range(0, len(rows), CHUNK):
-        own = slice(start, min(start + CHUNK, len(rows)))
+    step = -(-len(rows) // max(round(len(rows) / CHUNK), 1))  # even ones: each has its costs
+    for start in range(0, len(rows), max(step, 1)):
+        own = slice(start, min(start + step, len(rows)))
         if known.reason is None and not is_few:
             try:
                 with known.lock:

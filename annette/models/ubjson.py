@@ -26,6 +26,9 @@ _NUMBERS = MappingProxyType(
 """By the marker's byte how a number of that type is read, alone and in a list."""
 _INTEGERS = MappingProxyType({byte: _NUMBERS[byte][0] for byte in b"iUIlL"})
 _CONSTANTS = MappingProxyType({ord("Z"): None, ord("T"): True, ord("F"): False})
+_SHORT_LONG = b"L" + bytes(7)
+"""How a length of eight bytes begins that is below 256."""
+_LONG_ZEROS, _LONG_HEAD = 8, 9
 _TEXT, _LIST, _END_OF_LIST, _OBJECT, _END_OF_OBJECT, _TYPE, _COUNT = b"S[]{}$#"
 
 
@@ -102,6 +105,14 @@ class _Reader:
         return length
 
     def _text(self) -> str:
+        start = self.position
+        head = self._content[start : start + _LONG_HEAD]
+        if head[:_LONG_ZEROS] == _SHORT_LONG and len(head) == _LONG_HEAD:  # as XGBoost writes all its lengths
+            end = start + _LONG_HEAD + head[-1]
+            text = self._content[start + _LONG_HEAD : end]
+            if end <= len(self._content) and text.isascii():
+                self.position = end
+                return text.decode("ascii")
         try:
             return self._take(self._length()).decode("utf-8")
         except UnicodeDecodeError as err:

@@ -7,7 +7,7 @@ tensors and run on the same unit: the row of `annette.models.kernel_table` is th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,8 +46,6 @@ class KernelContents:
     unit: Ints
     """Where it runs, as a position in `unit_names`, shape (n_kernels,)."""
     unit_names: tuple[str, ...]
-    _by_network: list[Ints] = field(default_factory=list)
-    """Addresses by network, and where each network's begin; sorted when they are first asked for."""
 
     @property
     def network(self) -> Ints:
@@ -55,24 +53,23 @@ class KernelContents:
         found: Ints = self.walk.layers.row_of[self.kernel]
         return found
 
-    def _network_of(self, layer: int) -> Ints:
-        """Addresses of all layers of a layer's network, ascending."""
-        rows = self.walk.layers.row_of
-        if not self._by_network:
-            order = np.argsort(rows, kind="stable")
-            self._by_network.extend((order, np.searchsorted(rows[order], np.arange(self.walk.n + 1))))
-        order, starts = self._by_network
-        row = rows[layer]
-        found: Ints = order[starts[row] : starts[row + 1]]
-        return found
+    def _layers_of(self, opener: int) -> Ints:
+        """Addresses of all layers of a kernel, ascending."""
+        walk, starts = self.walk, self.walk.layers.starts
+        slot, n_slots = int(walk.layers.slot_of[opener]), 1
+        while True:  # the layers of most kernels are close together
+            end = min(slot + n_slots, len(starts) - 1)
+            found: Ints = opener + np.flatnonzero(walk.kernel[opener : starts[end]] == opener)
+            if len(found) == walk.n_layers[opener] or end == len(starts) - 1:
+                return found
+            n_slots *= 8
 
     def cut_out(self, number: int) -> tuple[Network, Mapping]:
         """One kernel as a network of its own: what it reads from outside are inputs, what leaves outputs."""
         walk = self.walk
         opener = int(self.kernel[number])
         slot_of = walk.layers.slot_of
-        own = self._network_of(opener)
-        own = own[walk.kernel[own] == opener]
+        own = self._layers_of(opener)
         inside = {f"t{slot}" for slot in slot_of[own].tolist()}
         tensors: dict[str, Tensor] = {}
         layers: list[Layer] = []
@@ -239,10 +236,12 @@ def _word(code: int) -> np.uint64:
 
 def _mix(words: Words) -> Words:
     """Scrambled words (the finaliser of SplitMix64: Steele, Lea, Flood, OOPSLA 2014)."""
-    words = words + _STEP
-    words = (words ^ (words >> np.uint64(30))) * _FIRST
-    words = (words ^ (words >> np.uint64(27))) * _SECOND
-    return words ^ (words >> np.uint64(31))
+    words = words + _STEP  # a copy, on which all that follows works
+    for shift, factor in ((np.uint64(30), _FIRST), (np.uint64(27), _SECOND)):
+        words ^= words >> shift
+        words *= factor
+    words ^= words >> np.uint64(31)
+    return words
 
 
 def _text_hash(text: str) -> int:

@@ -14,7 +14,7 @@ from annette.estimation.population.sites import Sites, decide_all
 from annette.estimation.population.walk import PopulationWalk, Sources
 from annette.models.mapping_model import MappingModel
 from annette.models.mapping_rules import MERGED, VANISHES
-from annette.models.rule_tree import Leaf, Tree, features_of
+from annette.models.rule_tree import Leaf, Tree
 from annette.zoo.spaces.built_pieces import distinct_places, distinct_values
 
 __all__ = ["PopulationMapper"]
@@ -46,17 +46,20 @@ class PopulationMapper:
     def units(self, kernels: Ints) -> Ints:
         """Where kernels run, as positions in `unit_names`, shape (m,)."""
         walk = self.walk
-        units = np.zeros(len(kernels), dtype=np.int64)
-        primary = walk.primary[kernels]
         kinds = walk.primary_kind[kernels]
+        unit_of = np.zeros(len(self._kinds), dtype=np.int64)
+        asked: dict[int, Tree] = {}
         for kind in np.flatnonzero(np.bincount(kinds)).tolist():
             tree = _first(self.model.placement, _own_keys(self._kinds[kind]))
-            part = np.flatnonzero(kinds == kind)
             if tree is None or isinstance(tree, Leaf):
-                units[part] = self._unit(self.model.default_unit if tree is None else tree.label)
-                continue
+                unit_of[kind] = self._unit(self.model.default_unit if tree is None else tree.label)
+            else:
+                asked[kind] = tree
+        units: Ints = unit_of[kinds]
+        for kind, tree in asked.items():
+            part = np.flatnonzero(kinds == kind)
             found = np.zeros(len(part))
-            sites = Sites(walk=walk, layer=primary[part], kernel=kernels[part])
+            sites = Sites(walk=walk, layer=walk.primary[kernels[part]], kernel=kernels[part])
             decide_all(tree, sites, np.arange(len(part)), lambda leaf: self._unit(leaf.label), found)
             units[part] = found.astype(np.int64)
         return units
@@ -195,7 +198,7 @@ class PopulationMapper:
 def _check(model: MappingModel, words: tuple[str, ...]) -> None:
     """Refuse models of which the walk over arrays does not know a part."""
     known = frozenset(words)
-    if model.moves or any("input_units" in features_of(tree) for tree in model.placement.values()):
+    if model.moves:
         raise NotVectorisedError("the device moves tensors between its units")
     if model.siblings & known:
         raise NotVectorisedError("the device joins cuts of one tensor")

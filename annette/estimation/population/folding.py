@@ -65,31 +65,49 @@ class Folded:
 
 def fold(pieces: Pieces) -> Folded | None:
     """The pieces with rows of equal repetitions folded; ``None`` where there is nothing to fold."""
-    folded, counts = pieces, np.ones(len(pieces.kinds), dtype=np.int64)
+    n_positions = len(pieces.kinds)
+    counts, keep = np.ones(n_positions, dtype=np.int64), np.ones(n_positions, dtype=bool)
+    stands = np.append(np.arange(n_positions), UNUSED)  # for each position, and for `UNUSED` behind them
     links: list[tuple[int, int, int]] = []
-    for start, length, times in sorted(pieces.repeats, reverse=True):  # from the end, so that places stay
-        if times <= _KEPT or not _repeats(pieces, start, length, times):
+    lowest = _lowest_sources(pieces)
+    for start, length, times in pieces.repeats:
+        if times <= _KEPT or not _repeats(pieces, lowest, start, length, times):
             continue
         second, last = start + length, start + (times - 1) * length
-        dropped = last - second - length
-        offsets = _handed_on(pieces, last, length)
-        links = [(one - dropped, two - dropped, end - dropped) for one, two, end in links]
-        links += [(start + item, second + item, second + length) for item in offsets]
-        keep = np.r_[0 : second + length, last : len(folded.kinds)]
-        sources = folded.sources[:, keep]
-        moved = np.where(sources >= second + length, sources - dropped, sources)
+        if not keep[start : last + length].all() or (counts[start : last + length] > 1).any():
+            continue  # among repetitions that are folded already
+        keep[second + length : last] = False
         counts[second : second + length] = times - 2
-        counts = counts[keep]
-        folded = replace(
-            folded,
-            kinds=tuple(folded.kinds[position] for position in keep.tolist()),
-            codes=folded.codes[:, keep],
-            sources=moved,
-        )
-    return Folded(folded, counts, tuple(links)) if links else None
+        stands[last - length : last] = stands[second : second + length]
+        offsets = _handed_on(pieces, last, length)
+        links += [(start + item, second + item, last) for item in offsets]
+    if not links:
+        return None
+    kept = np.flatnonzero(keep)
+    place = np.append(np.cumsum(keep) - 1, UNUSED)[stands]
+    # Positions come first in memory, as most spaces write them: each is read by itself.
+    codes, sources = pieces.codes.T[kept], place[pieces.sources.transpose(1, 2, 0)[kept]]
+    folded = replace(
+        pieces,
+        kinds=tuple(pieces.kinds[position] for position in kept.tolist()),
+        codes=codes.T,
+        sources=sources.transpose(2, 0, 1),
+        repeats=(),
+    )
+    new = place.tolist()
+    return Folded(folded, counts[kept], tuple((new[one], new[two], new[last]) for one, two, last in links))
 
 
-def _repeats(pieces: Pieces, start: int, length: int, times: int) -> bool:
+def _lowest_sources(pieces: Pieces) -> Ints:
+    """The earliest position that the pieces at each read in any network, shape (n_positions,); else many."""
+    sources = pieces.sources
+    many = len(pieces.kinds)
+    without_sign = sources.view(f"u{sources.itemsize}")  # `UNUSED` is the largest
+    found: Ints = np.minimum(without_sign.min(axis=(0, 2), initial=many), many).astype(np.int64)
+    return found
+
+
+def _repeats(pieces: Pieces, lowest: Ints, start: int, length: int, times: int) -> bool:
     """Whether repetitions are equal, and each reads none but itself and the one before."""
     end, last = start + times * length, start + (times - 1) * length
     shape = (len(pieces.codes), times, length)
@@ -104,6 +122,8 @@ def _repeats(pieces: Pieces, start: int, length: int, times: int) -> bool:
         own = pieces.sources[:, start + number * length : start + (number + 1) * length]
         if not (own == second + (number - 1) * length * used).all():
             return False
+    if not (lowest[end:] < last).any():
+        return True
     after = pieces.sources[:, end:]
     return not ((after >= start) & (after < last)).any()
 

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from annette.estimation.population.errors import NotVectorisedError
 from annette.estimation.population.templates import INPUT, PORTS, Layout, Templates
-from annette.zoo.spaces.built_pieces import distinct_values
 from annette.zoo.spaces.space import ABSENT, UNUSED, Pieces
 
 __all__ = ["PopulationLayers", "Slot", "assemble"]
@@ -88,7 +87,7 @@ def assemble(pieces: Pieces, templates: Templates) -> PopulationLayers:
         tensors[position, rows] = templates.built.handed_on[numbers]
         place = _Place(templates, numbers, rows, ports, handed, start)
         new = list(place.slots())
-        handed[position, rows] = place.address(place.layout.outputs[place.structure], slice(None))
+        handed[position, rows] = place.handed_on()
         slots.extend(new)
         start += sum(len(slot.rows) for slot in new)
         positions.extend([position] * len(new))
@@ -160,32 +159,39 @@ class _Place:
         table = self.templates.signature_table()
         start = self.start
         for slot, operator in enumerate(self.layout.operators):
-            layer = self.layout.layers[self.structure, slot]
-            at: Ints | slice = slice(None) if (layer >= 0).all() else np.flatnonzero(layer >= 0)
+            layer = self.layout.layers[:, slot]  # of each structure
+            has = layer >= 0
+            at: Ints | slice = slice(None) if has.all() else np.flatnonzero(has[self.structure])
             rows = self.rows[at]
-            own = np.full(len(layer), -1)
-            own[at] = np.arange(start, start + len(rows))
+            own = layers = np.arange(start, start + len(rows))
+            if not isinstance(at, slice):
+                own = np.full(len(self.rows), -1)
+                own[at] = layers
             start += len(rows)
             self.own.append(own)
             yield Slot(
                 operator=operator,
                 rows=rows,
-                layers=own[at],
-                signatures=table[self.numbers[at], layer[at]],
-                operands=tuple(
-                    self.address(codes[self.structure[at]], at) for codes in self.layout.operands[slot].T
-                ),
+                layers=layers,
+                signatures=table[self.numbers[at], layer[self.structure[at]]],
+                operands=tuple(self.address(codes, has, at) for codes in self.layout.operands[slot].T),
             )
 
-    def address(self, codes: Ints, at: Ints | slice) -> Ints:
-        """The addresses that reference codes mean for some of the networks."""
+    def handed_on(self) -> Ints:
+        """The addresses of what the pieces hand on, shape (m,)."""
+        outputs = self.layout.outputs
+        return self.address(outputs, np.ones(len(outputs), dtype=bool), slice(None))
+
+    def address(self, codes: Ints, has: NDArray[np.bool_], at: Ints | slice) -> Ints:
+        """The addresses that reference codes, given by structure, mean for the networks that have one."""
         rows = self.rows[at]
-        low, high = int(codes.min()), int(codes.max())
-        if low == high:
-            return self._address(low, at, rows)
+        distinct = sorted(set(codes[has].tolist()))
+        if len(distinct) == 1:
+            return self._address(distinct[0], at, rows)
         found = rows.copy()
-        for code in distinct_values(codes):
-            some = np.flatnonzero(codes == code)
+        own = codes[self.structure[at]]
+        for code in distinct:
+            some = np.flatnonzero(own == code)
             found[some] = self._address(code, some if isinstance(at, slice) else at[some], rows[some])
         return found
 

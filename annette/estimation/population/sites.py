@@ -70,7 +70,7 @@ class Sites:
                 return np.zeros(len(at), dtype=bool)
             return np.asarray(number(self, at) <= node.threshold)
         words = _WORDS.get(name)
-        if words is None:
+        if words is None:  # input_units among them: few networks come to a condition that asks for them
             raise NotVectorisedError(f"a rule looks at {name}")
         if node.word is None:
             return np.zeros(len(at), dtype=bool)

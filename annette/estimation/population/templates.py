@@ -139,8 +139,8 @@ class Templates:
 
     def signature_table(self) -> NDArray[np.int64]:
         """The signatures of each template's layers, shape (n_templates, most layers); 0 where none is."""
-        width = max((len(item.signatures) for item in self.items), default=0)
-        if self._table.shape != (len(self.items), width):
+        if len(self._table) != len(self.items):
+            width = max(len(item.signatures) for item in self.items)
             self._table = np.zeros((len(self.items), width), dtype=np.int64)
             for number, item in enumerate(self.items):
                 self._table[number, : len(item.signatures)] = item.signatures

@@ -71,9 +71,8 @@ class PopulationWalk:
         self.code_of = {word: code for code, word in enumerate(self.words)}
         self.operator_of = np.array([self.code_of.get(word, -1) for word in signatures.operators])
         """Code of the operator by signature."""
-        self.signature = np.zeros(self.size, dtype=np.int64)
-        for slot in layers.slots:
-            self.signature[slot.layers] = slot.signatures
+        ends = np.zeros(self.n, dtype=np.int64), np.zeros(2, dtype=np.int64)
+        self.signature = np.concatenate([ends[0], *(slot.signatures for slot in layers.slots), ends[1]])
         self.kind = signatures.kinds()[self.signature]
         """Of layers, as a position in `Signatures.kind_names`."""
         self.primary_kind = self.kind.copy()
@@ -93,15 +92,17 @@ class PopulationWalk:
         self.n_layers = np.ones(self.size, dtype=np.int32)
         """Of kernels, as all that follows."""
         self.primary = self.kernel.copy()
-        self.operators = np.zeros(self.size, dtype=np.uint64)
+        bits = [0, *(1 << self.code_of[slot.operator] for slot in layers.slots), 0]
+        counts = [self.n, *(len(slot.layers) for slot in layers.slots), 2]
+        self.operators = np.repeat(np.array(bits, dtype=np.uint64), counts)
         last_use = _last_use(layers, self.size)
         self.leaves = last_use < 0
         """Whether the output of a layer is read outside its kernel, or by nobody at all."""
         self._starts, longest = _epochs(layers, last_use)
         self._first, self._start = 1, self.n
         """The first slot of the epoch that the walk is in, and the address with which it begins."""
-        bits = [(number - start) % WORD for number, start in enumerate(self._starts)]
-        self._bits = _ONE << np.array(bits, dtype=np.uint64)
+        places = [(number - start) % WORD for number, start in enumerate(self._starts)]
+        self._bits = _ONE << np.array(places, dtype=np.uint64)
         """By slot what stands for a kernel in the words of its epoch."""
         self._closures = [np.zeros(self.size, dtype=np.uint64) for _ in range(-(-longest // WORD))]
         """A kernel and those of its epoch that must have run before, as bits of words."""
@@ -112,9 +113,6 @@ class PopulationWalk:
         self._find_readers(transparent)
         rank = np.array([primary_rank(word) for word in self.words])
         self._rank_of = np.where(self.operator_of >= 0, rank[self.operator_of], 0)
-        for number, slot in enumerate(layers.slots, start=1):
-            own = slice(layers.starts[number], layers.starts[number + 1])
-            self.operators[own] = _ONE << np.uint64(self.code_of[slot.operator])
 
     def _find_readers(self, transparent: frozenset[str]) -> None:
         self.is_output[self.layers.outputs] = True
@@ -272,25 +270,27 @@ class PopulationWalk:
         grown = np.zeros(len(own), dtype=bool)
         for closures, more in zip(self._closures, added, strict=True):
             grown |= (more & ~closures[kernels]) != 0
-        at = np.flatnonzero(grown)
+        # A kernel from before the epoch gains nothing: whatever the epoch opened needs it already.
+        at = np.flatnonzero(grown & (kernels >= self._start))
         if not len(at):
             return
-        # A kernel from before the epoch gains nothing: whatever the epoch opened needs it already.
         kernels, rows = kernels[at], self.layers.row_of[own[at]]
-        needed = [closures[kernels] | more[at] for closures, more in zip(self._closures, added, strict=True)]
-        bit, word = self._bits[self.layers.slot_of[kernels]], self._word_of(kernels)
-        slot_of = self.layers.slot_of
-        for later in range(int(slot_of[kernels.min()]), int(slot_of[own[0]]) + 1):
-            slot = self.layers.slots[later - 1]
-            place = np.minimum(np.searchsorted(slot.rows, rows), len(slot.rows) - 1)
-            address = slot.layers[place]
-            has = np.zeros(len(rows), dtype=bool)
-            for number, closures in enumerate(self._closures):
-                has |= ((closures[address] & bit) != 0) & (word == number)
-            has &= slot.rows[place] == rows
-            if has.any():
-                for closures, words in zip(self._closures, needed, strict=True):
-                    closures[address[has]] |= words[has]
+        first = int(self.layers.starts[self.layers.slot_of[kernels.min()]])
+        later = slice(
+            first, int(own[0])
+        )  # all that was opened since, and what is no kernel, which has no bits
+        row_of = self.layers.row_of[later]
+        bits, word = self._bits[self.layers.slot_of[kernels]], self._word_of(kernels)
+        bit_of = np.zeros(self.n, dtype=np.uint64)
+        has = np.zeros(len(row_of), dtype=bool)
+        for number, closures in enumerate(self._closures):
+            bit_of[rows] = bits if len(self._closures) == 1 else np.where(word == number, bits, np.uint64(0))
+            has |= (closures[later] & bit_of[row_of]) != 0
+        needing = np.flatnonzero(has)
+        row_of, needing = row_of[needing], needing + first
+        for closures, more in zip(self._closures, added, strict=True):
+            bit_of[rows] = closures[kernels] | more[at]
+            closures[needing] |= bit_of[row_of]
 
 
 def _last_use(layers: PopulationLayers, size: int) -> Ints:
@@ -313,16 +313,23 @@ def _epochs(layers: PopulationLayers, last_use: Ints) -> tuple[list[int], int]:
         return [1] * (n_slots + 1), n_slots  # a layer that needs nothing may run at any time
     last = last_use
     last[layers.outputs] = n_slots + 1
-    live = (last[:n] > 0).astype(np.int64)  # tensors of each network that are made and will be read
-    starts, start, longest = [1], 1, 1
+    until = last[:n].copy()  # the last slot that reads a tensor which was made so far, by network
+    overlap = np.zeros(n_slots + 2, dtype=np.int64)  # steps of how many slots have two tensors to wait for
     for number, slot in enumerate(layers.slots, start=1):
-        if live.max(initial=0) <= 1:
+        own = last[layers.starts[number] : layers.starts[number + 1]]
+        before = until if len(slot.rows) == n else until[slot.rows]
+        both = int(np.minimum(own, before).max(initial=-1))
+        if both > number:
+            overlap[number + 1] += 1
+            overlap[both + 1] -= 1
+        if before is until:
+            np.maximum(until, own, out=until)
+        else:
+            until[slot.rows] = np.maximum(before, own)
+    starts, start, longest = [1], 1, 1
+    for number, waiting in enumerate(np.cumsum(overlap)[1 : n_slots + 1].tolist(), start=1):
+        if not waiting:
             start = number
         starts.append(start)
         longest = max(longest, number - start + 1)
-        for made in slot.operands:
-            at = np.flatnonzero(last[made] == number)
-            last[made[at]] = -1  # whoever reads a tensor twice reads it for the last time once
-            live[slot.rows[at]] -= 1
-        live[slot.rows] += last[slot.layers] >= 0
     return starts, longest

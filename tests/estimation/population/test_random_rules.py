@@ -69,6 +69,14 @@ def _tree(
     return Node(*condition, holds, fails)
 
 
+def _by_inputs(rng: random.Random, tree: Tree) -> Tree:
+    """Sometimes a tree that asks for the units of kernels before, of some layers only."""
+    if rng.random() < 0.8:
+        return tree
+    asking = Node("input_units", 0.0, rng.choice(UNITS), tree, Leaf((("host", 4),)))
+    return Node(rng.choice(PLACEMENT_NUMBERS), rng.choice((1.0, 3.0, 16.0)), None, tree, asking)
+
+
 def _model(rng: random.Random) -> MappingModel:
     """Rules that no compiler would have."""
 
@@ -80,7 +88,7 @@ def _model(rng: random.Random) -> MappingModel:
         vanish={(name,): _tree(rng, (VANISHES, "stays"), VANISH_NUMBERS, VANISH_WORDS) for name in vanishing},
         merge={pair(): _tree(rng, (MERGED, "apart"), NUMBERS, WORDS) for _ in range(rng.randint(0, 30))},
         placement={
-            (rng.choice(OPERATORS),): _tree(rng, ("array", "host"), PLACEMENT_NUMBERS)
+            (rng.choice(OPERATORS),): _by_inputs(rng, _tree(rng, ("array", "host"), PLACEMENT_NUMBERS))
             for _ in range(rng.randint(0, 4))
         },
         primaries={},
