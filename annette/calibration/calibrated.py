@@ -15,7 +15,7 @@ from annette.calibration.intervals import Interval
 from annette.calibration.member import Member, population_of
 from annette.calibration.prior import PRIOR_COLUMNS, Prior
 from annette.calibration.terms import Terms
-from annette.errors import UsageError
+from annette.errors import ModelError, UsageError
 from annette.estimation.bounds import LatencyIntervals
 from annette.graph.network import Network
 from annette.parallel import require_jobs
@@ -28,6 +28,8 @@ MODEL_NAME = "calibrated"
 """What the model is called where a platform has its layer models."""
 
 _CHUNK = 4096
+_LEAST_S, _MOST_S = 1e-12, 1e12
+"""No network takes less or more: what a model says beyond that is of costs that do not fit the network."""
 
 Floats = NDArray[np.float64]
 
@@ -47,10 +49,11 @@ class Source:
 
     def columns(self, space: SearchSpace, encodings: Encodings, contents: Contents) -> Floats:
         """What it says of architectures over its mean, shape (n, `width`); contents are of their graphs."""
-        if isinstance(self.model, Prior):
-            return self.model.columns(contents)
-        ratios: Floats = self.model.predict_space(space, encodings).latency_s / self.mean_s
-        return ratios[:, None]
+        with np.errstate(all="ignore"):  # `CalibratedModel.predict_contents` refuses what comes of it
+            if isinstance(self.model, Prior):
+                return self.model.columns(contents)
+            ratios: Floats = self.model.predict_space(space, encodings).latency_s / self.mean_s
+            return ratios[:, None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -127,13 +130,27 @@ class CalibratedModel:
         """The latencies of networks that are made of this.
 
         ``sources`` has `Source.columns` of each source side by side, shape (n_networks, n_columns).
+
+        Raises
+        ------
+        ModelError
+            If the model's costs say nothing of a network: none is of what the network is made of, or they are
+            of no device.
         """
-        networks = population_of(contents, self.terms, sources)
-        log_s = np.zeros(len(contents))
-        for member, weight in zip(self.members, self.weights, strict=True):
-            log_s += weight * np.log(member.predict_s(networks))
-        latency_s = np.exp(log_s)
-        width = np.exp(self.interval.log_half_width(networks.columns, latency_s))
+        with np.errstate(all="ignore"):  # what comes of costs of no device is refused below
+            networks = population_of(contents, self.terms, sources)
+            log_s = np.zeros(len(contents))
+            for member, weight in zip(self.members, self.weights, strict=True):
+                log_s += weight * np.log(member.predict_s(networks))
+            latency_s = np.exp(log_s)
+            is_sane = (latency_s >= _LEAST_S) & (latency_s <= _MOST_S)  # not a number is not sane either
+            if not is_sane.all():
+                raise ModelError(
+                    f"{self.device}: the calibrated model puts {latency_s[~is_sane][0]:g} s on a network, "
+                    f"expected {_LEAST_S:g} to {_MOST_S:g}: its costs do not fit what the network is made of;"
+                    " calibrate with networks that are alike"
+                )
+            width = np.exp(self.interval.log_half_width(networks.columns, latency_s))
         return LatencyIntervals(latency_s=latency_s, low_s=latency_s / width, high_s=latency_s * width)
 
     @property
@@ -223,10 +240,7 @@ class CalibratedModel:
             As `predict_space`, and for what it does not know: layer models, energy.
         """
         self._require_known(model, target, n_jobs)
-        latency_s = self.predict_space(space, encodings).latency_s
-        if on_progress is not None:
-            on_progress(len(latency_s), len(latency_s))
-        return latency_s
+        return self.estimate_space_intervals(space, encodings, on_progress=on_progress).latency_s
 
     def estimate_space_intervals(
         self,
@@ -324,7 +338,8 @@ class CalibratedModel:
         """By which factor the latency of the mean network may be off either way with 90 %; > 1."""
         mean = np.ones((1, len(self.terms.names)))
         mean_s = np.array([float(self.members[0].costs.sum())])
-        return float(np.exp(self.interval.log_half_width(mean, mean_s)[0]))
+        with np.errstate(all="ignore"):  # as wide as can be where it cannot be reckoned
+            return float(np.exp(self.interval.log_half_width(mean, mean_s)[0]))
 
     def _require_space(self, space: SearchSpace) -> None:
         if self.space != space.name:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -39,6 +40,8 @@ _MAX_DEPTH = 8
 """Sources that have sources."""
 _MOST = 1e15
 """No number of a model is larger: seconds, mean amounts of terms, weights."""
+_MOST_LETTERS, _MOST_NOTE_LETTERS, _MOST_NOTES = 200, 25_000, 100
+"""Of names, and of notes, one of which names all sources."""
 
 
 def save_calibrated(model: CalibratedModel, folder: str | PathLike[str]) -> None:
@@ -47,15 +50,20 @@ def save_calibrated(model: CalibratedModel, folder: str | PathLike[str]) -> None
     Raises
     ------
     StoreError
-        If it cannot be written.
+        If it cannot be written, or a name in it is none that `load_calibrated` takes.
     """
     path = Path(folder)
+    for name in (model.device, *(item.model.device for item in model.sources)):
+        _text(name, "device")
     document = {"schema_version": SCHEMA_VERSION, **to_document(model)}
+    part = path / f".{CALIBRATED_FILE}.{os.getpid()}.part"
     try:
         path.mkdir(parents=True, exist_ok=True)
-        (path / CALIBRATED_FILE).write_text(
-            json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8"
-        )
+        try:
+            part.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+            os.replace(part, path / CALIBRATED_FILE)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as err:
         raise StoreError(f"{path}: cannot be written: {err.strerror or err}") from err
 
@@ -94,7 +102,7 @@ def load_calibrated(folder: str | PathLike[str]) -> CalibratedModel:
     except StoreError as err:
         raise StoreError(f"{path}: {err}") from err
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as err:
-        raise StoreError(f"{path}: damaged ({type(err).__name__}: {err}); calibrate again") from err
+        raise StoreError(f"{path}: damaged ({type(err).__name__}: {shorten(err)}); calibrate again") from err
 
 
 def to_document(model: CalibratedModel) -> dict[str, Any]:
@@ -163,11 +171,16 @@ def _from_document(document: Mapping[str, Any], depth: int) -> CalibratedModel:
             )
         )
     _require(bool(members), "members", 0, "one or more")
+    for place, member in enumerate(members):
+        priced = member.costs if place == 0 else np.append(member.costs, member.source_costs)
+        _require(bool((priced > 0).any()), f"members[{place}].costs_s", "only 0", "a cost > 0")
     weights = tuple(_amount(item["weight"], "members.weight") for item in document["members"])
     _require(abs(sum(weights) - 1) < 1e-6, "members.weight", weights, "shares of the whole")
+    notes = document["notes"]
+    _require(isinstance(notes, list) and len(notes) <= _MOST_NOTES, "notes", len(notes), "fewer")
     return CalibratedModel(
-        device=str(document["device"]),
-        space=None if document["space"] is None else str(document["space"]),
+        device=_text(document["device"], "device"),
+        space=None if document["space"] is None else _text(document["space"], "space"),
         graph=document["graph"],
         terms=terms,
         members=tuple(members),
@@ -176,7 +189,7 @@ def _from_document(document: Mapping[str, Any], depth: int) -> CalibratedModel:
         interval=_interval(document["interval"], len(names)),
         samples=int(_amount(document["samples"], "samples")),
         held_out_error=_amount(document["held_out_error"], "held_out_error"),
-        notes=tuple(map(str, document["notes"])),
+        notes=tuple(_text(note, "notes", _MOST_NOTE_LETTERS) for note in notes),
     )
 
 
@@ -185,6 +198,7 @@ def _interval(document: Mapping[str, Any], n_terms: int) -> Interval:
     least = float(np.linalg.eigvalsh((spread + spread.T) / 2).min())
     is_sound = least >= -1e-6 * float(np.abs(spread).max())
     _require(is_sound, "interval.spread", f"an eigenvalue of {least:.3g}", "none below 0")
+    _require(document["unit_s"] > 0, "interval.unit_s", document["unit_s"], "a number > 0")
     return Interval(
         quantile=_amount(document["quantile"], "interval.quantile"),
         spread=spread,
@@ -217,7 +231,7 @@ def _source(document: Mapping[str, Any], depth: int) -> Source:
     costs = [item["costs_s"][name] for name in COUNTS]
     return Source(
         model=Prior(
-            device=str(item["name"]),
+            device=_text(item["name"], "sources.name"),
             fixed_s=_amount(item["fixed_s"], "sources.fixed_s"),
             mean_s=mean_s,
             kinds=kinds,
@@ -293,6 +307,17 @@ def _amount(value: Any, where: str) -> float:
     is_sane = not isinstance(value, bool) and isinstance(value, int | float) and 0 <= value <= _MOST
     _require(is_sane, where, value, f"a number from 0 to {_MOST:g}")
     return float(value)
+
+
+def _text(value: object, where: str, most: int = _MOST_LETTERS) -> str:
+    """A text that can be printed: it forges no line of what a command says."""
+    _require(
+        isinstance(value, str) and 0 < len(value) <= most and value.isprintable(),
+        where,
+        value,
+        f"1 to {most:,} letters that can be printed",
+    )
+    return str(value)
 
 
 def _require(holds: bool, where: str, found: object, expected: str) -> None:

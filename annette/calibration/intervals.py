@@ -59,7 +59,9 @@ class Interval:
     def log_half_width(self, columns: Floats, predicted_s: Floats) -> Floats:
         """Of networks with these amounts and predictions, shape (n,); its exp is a factor."""
         leverage = np.maximum(self._leverage(columns, predicted_s), 0.0)  # below 0 by rounding only
-        return np.minimum(self.quantile * np.sqrt(1.0 + leverage), _MOST_LOG)
+        # What cannot be reckoned is as wide as can be: fmin takes the number of a number and a NaN.
+        half_width: Floats = np.fmin(self.quantile * np.sqrt(1.0 + leverage), _MOST_LOG)
+        return half_width
 
     def _leverage(self, columns: Floats, predicted_s: Floats) -> Floats:
         rows = columns * (self.unit_s / predicted_s)[:, None]
