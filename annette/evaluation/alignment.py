@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 
+from annette.evaluation.matching import Edge, Matcher
 from annette.evaluation.sides import Side, SideKernel
 
 __all__ = ["Alignment", "Group", "align"]
 
-Edge = tuple[int, int]
-"""A kernel of the one side and one of the other that do some of the same work."""
 _NAMED_FRACTION = 0.9
 """Of the smaller network's kernels; numbered names of unlike networks lead two thirds to the same family."""
-_MOST_PAIRS = 4_000_000
-"""Lengths multiplied; of longer sequences frequent words are no anchors, which difflib calls junk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +53,9 @@ def align(a: Side, b: Side) -> Alignment:
     in before them). Else order decides: equal kernels first, then between these layers that are equal in
     operator and shape, then kernels whose primary layers are of one family.
 
-    Where layers are not known (two documents), kernels take their place, with family and size.
+    Where layers are not known (two documents), kernels take their place, with family and size. Of sides of
+    many thousands of equal kernels some are matched in order only, so that it takes seconds at most (see
+    `annette.evaluation.matching.Matcher`).
 
     Examples
     --------
@@ -76,7 +74,7 @@ def align(a: Side, b: Side) -> Alignment:
         (i, j) for i, j in _by_names(first, second, only_primary=True) if first[i].family == second[j].family
     ]
     filled = [*named, *_leftovers(named, first, second)]
-    ordered = _by_order(first, second, has_layers=a.knows_layers and b.knows_layers)
+    ordered = _by_order(first, second, Matcher(), has_layers=a.knows_layers and b.knows_layers)
     smaller = min(len(first), len(second))
     named_alike, ordered_alike = (_count_alike(edges, first, second) for edges in (filled, ordered))
     orders_better = ordered_alike > named_alike and 2 * ordered_alike >= smaller
@@ -103,12 +101,17 @@ def _by_names(
     first: Sequence[SideKernel], second: Sequence[SideKernel], *, only_primary: bool = False
 ) -> list[Edge]:
     """Kernels that share a layer's name, if wanted of a layer that is primary in one; moves by their own."""
-    places = {name: (j, at) for j, kernel in enumerate(second) for at, name in _names(kernel)}
+    places = {
+        name: (j, at == primary)
+        for j, (kernel, primary) in enumerate((item, item.primary) for item in second)
+        for at, name in _names(kernel)
+    }
     edges = []
     for i, kernel in enumerate(first):
+        primary = kernel.primary
         for at, name in _names(kernel):
-            j, there = places.get(name, (None, 0))
-            if j is None or (only_primary and kernel.primary != at and second[j].primary != there):
+            j, is_primary = places.get(name, (None, False))
+            if j is None or (only_primary and at != primary and not is_primary):
                 continue
             edges.append((i, j))
     return list(dict.fromkeys(edges))
@@ -118,16 +121,20 @@ def _names(kernel: SideKernel) -> Iterator[tuple[int, str]]:
     return enumerate(kernel.layers or (kernel.name,))
 
 
-def _by_order(first: Sequence[SideKernel], second: Sequence[SideKernel], *, has_layers: bool) -> list[Edge]:
+def _by_order(
+    first: Sequence[SideKernel], second: Sequence[SideKernel], matcher: Matcher, *, has_layers: bool
+) -> list[Edge]:
     """Kernels in the same order on both sides: equal ones, and between these those with equal layers."""
-    exact = _matches(*([_exact(item, has_layers=has_layers) for item in side] for side in (first, second)))
+    exact = matcher.match(
+        *([_exact(item, has_layers=has_layers) for item in side] for side in (first, second))
+    )
     edges = list(exact)
     for (i, j), (next_i, next_j) in _gaps(exact, len(first), len(second)):
         parts = (
             _items(first, i, next_i, has_layers=has_layers),
             _items(second, j, next_j, has_layers=has_layers),
         )
-        edges += _layer_edges(*parts)
+        edges += _layer_edges(*parts, matcher)
     return list(dict.fromkeys(edges))
 
 
@@ -153,33 +160,26 @@ def _items(kernels: Sequence[SideKernel], start: int, stop: int, *, has_layers: 
     if not has_layers:
         return [_Item(i, _sized(kernels[i]), kernels[i].family, is_primary=True) for i in range(start, stop)]
     return [
-        _Item(i, word, (word.operator, kernels[i].family), is_primary=place == kernels[i].primary)
-        for i in range(start, stop)
+        _Item(i, word, (word.operator, kernels[i].family), is_primary=place == primary)
+        for i, primary in ((i, kernels[i].primary) for i in range(start, stop))
         for place, word in enumerate(kernels[i].words)
     ]
 
 
-def _layer_edges(one: Sequence[_Item], other: Sequence[_Item]) -> Iterator[Edge]:
+def _layer_edges(one: Sequence[_Item], other: Sequence[_Item], matcher: Matcher) -> Iterator[Edge]:
     """Layers equal in operator and shape, then between these primary layers of equal operator and family.
 
     Layers that are secondary on both sides, an activation behind another convolution, tie no kernels.
     """
-    exact = _matches([item.exact for item in one], [item.exact for item in other])
+    exact = matcher.match([item.exact for item in one], [item.exact for item in other])
     for i, j in exact:
         if one[i].is_primary or other[j].is_primary:
             yield one[i].kernel, other[j].kernel
     for (i, j), (next_i, next_j) in _gaps(exact, len(one), len(other)):
         here = [item for item in one[i:next_i] if item.is_primary]
         there = [item for item in other[j:next_j] if item.is_primary]
-        for at, to in _matches([item.loose for item in here], [item.loose for item in there]):
+        for at, to in matcher.match([item.loose for item in here], [item.loose for item in there]):
             yield here[at].kernel, there[to].kernel
-
-
-def _matches(one: Sequence[Hashable], other: Sequence[Hashable]) -> list[Edge]:
-    """Pairs of equal items in the order of both."""
-    is_long = len(one) * len(other) > _MOST_PAIRS
-    blocks = SequenceMatcher(None, one, other, autojunk=is_long).get_matching_blocks()
-    return [(block.a + at, block.b + at) for block in blocks for at in range(block.size)]
 
 
 def _gaps(pairs: Sequence[Edge], n_one: int, n_other: int) -> Iterator[tuple[Edge, Edge]]:
@@ -200,7 +200,7 @@ def _leftovers(
         [place for place in range(len(kernels)) if place not in taken]
         for kernels, taken in zip((first, second), seen, strict=True)
     ]
-    pairs = _matches([first[i].words for i in rest[0]], [second[j].words for j in rest[1]])
+    pairs = Matcher().match([first[i].words for i in rest[0]], [second[j].words for j in rest[1]])
     return [(rest[0][here], rest[1][there]) for here, there in pairs]
 
 

@@ -164,23 +164,15 @@ class Comparison:
     @cached_property
     def families(self) -> tuple[FamilyChange, ...]:
         """By family, the largest change first; each kernel counts in its own family."""
-        names = dict.fromkeys(item.family for change in self.changes for item in (*change.a, *change.b))
-        sides = [
-            [item for change in self.changes for item in change.a],
-            [item for change in self.changes for item in change.b],
+        times_s: dict[str, tuple[list[float], list[float]]] = {}
+        for change in self.changes:
+            for place, side in enumerate((change.a, change.b)):
+                for item in side:
+                    times_s.setdefault(item.family, ([], []))[place].append(item.latency_s)
+        found = [
+            FamilyChange(family=name, a_kernels=len(a), b_kernels=len(b), a_s=math.fsum(a), b_s=math.fsum(b))
+            for name, (a, b) in times_s.items()
         ]
-        found = []
-        for name in names:
-            own = [[item.latency_s for item in side if item.family == name] for side in sides]
-            found.append(
-                FamilyChange(
-                    family=name,
-                    a_kernels=len(own[0]),
-                    b_kernels=len(own[1]),
-                    a_s=math.fsum(own[0]),
-                    b_s=math.fsum(own[1]),
-                )
-            )
         return tuple(sorted(found, key=lambda item: (-abs(item.difference_s), item.family)))
 
     def count(self, kind: str) -> int:

@@ -24,7 +24,7 @@ __all__ = [
     "side_of_measurement",
 ]
 
-_MOST_KERNELS = 100_000
+_MOST_KERNELS = 20_000
 """Of a document; more than any network has."""
 _MOST_S = 1e9
 """Of a document; thirty years."""
