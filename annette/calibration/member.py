@@ -28,6 +28,8 @@ terms seem to cost nothing can still be found to take long."""
 _SOURCE_SIZE = 3.0
 """Sources are that many times as large as the terms before costs are fitted: the same latency needs a smaller
 cost, so that it is rather laid to them than to terms."""
+_LEAST_SHARE = 1e-4
+"""Of the time of the mean network that every one takes."""
 
 Floats = NDArray[np.float64]
 
@@ -144,8 +146,13 @@ def kernel_shares(networks: Population, kind_costs: Floats, base: Floats) -> Flo
 
 
 def base_s(networks: Population, costs: Floats, source_costs: Floats) -> Floats:
-    """What the terms and the sources say, shape (n_networks,); > 0."""
+    """What the terms and the sources say, shape (n_networks,); > 0.
+
+    It is never less than `_LEAST_SHARE` of the mean network's: few samples may find that all terms of an
+    almost empty network cost nothing.
+    """
     base: Floats = networks.columns @ costs
     if len(source_costs):
         base = base + networks.sources @ source_costs
-    return np.maximum(base, np.finfo(np.float64).tiny)
+    least = _LEAST_SHARE * float(costs.sum() + source_costs.sum())
+    return np.maximum(base, max(least, np.finfo(np.float64).tiny))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -191,3 +192,15 @@ def test_a_model_of_a_space_does_not_predict_networks() -> None:
     with pytest.raises(UsageError, match="calibrated on nasbench201"):
         model.predict_networks([open_network("zoo:lenet5")])
     assert model.open_space().name == "nasbench201"
+
+
+def test_a_network_whose_terms_cost_nothing_gets_a_small_latency_and_not_none() -> None:
+    rows = SPACE.sample(12, seed=0)
+    model = calibrate_space(SPACE, rows, (rows == 3).sum(1) * 1e-3 + 1e-3, device="toy")
+    contents = open_view(SPACE, model.graph).contents(rows[:2])
+    networks = population_of(contents, model.terms)
+    empty = replace(networks, columns=np.zeros_like(networks.columns))
+    member = model.members[0]
+    found = member.predict_s(empty)
+    assert np.isfinite(found).all()
+    assert (found > 1e-5 * member.costs.sum()).all()
