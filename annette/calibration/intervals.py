@@ -31,10 +31,10 @@ to 1."""
 
 CONFORMAL = 19
 """Samples from which on a rank below the greatest error stands for nine in ten."""
-FEW_LEVEL, FEW_HELD_OUT, FEW_FITTED, FEW_COUNT = 6.0, 0.55, 0.37, -0.37
+FEW_LEVEL, FEW_HELD_OUT, FEW_FITTED, FEW_COUNT = 4.3, 0.46, 0.37, -0.39
 """Half width of fewer samples: level * held_out ** a * fitted ** b * count ** c. Fitted to 5 to 14
-designed and random samples of 35 columns of real devices, judged with each chip left out by
-benchmarks/studies/few_intervals.py."""
+designed and random samples of 21 columns of real devices, the source devices of HELP's tasks, and judged on
+others and with each chip left out, by benchmarks/studies/few_intervals.py."""
 _LEAST_HELD_OUT, _LEAST_FITTED = 1e-4, 1e-3
 """Added to both: no latency is measured better than that."""
 
@@ -73,12 +73,16 @@ def fit_interval(columns: Floats, latency_s: Floats, held_out: Floats, fitted: F
     """The interval after the errors of samples by models that were fitted without them.
 
     Of `CONFORMAL` samples or more the half width is the ceil(0.9 (k + 1))-th smallest of the k errors, each
-    over how far out its sample lies among the others: what is conformal, and holds for any model if samples
-    are drawn as the networks are that are asked about. Of fewer that would be the greatest error, and
-    designed samples lie at the corners, where errors are too large (a model that extrapolates) or too small
-    (a coarse clock counts less for large networks). The half width is then a product of powers of the median
-    error of samples left out and of what the fit leaves over in the samples themselves; it is rather too wide
-    than too narrow, above all for devices whose noise is the same everywhere.
+    over how far out its sample lies among the others. The rank is that of conformal prediction, its guarantee
+    is not: the errors are of samples left out one by one or by tenths, of a model that is then fitted to all
+    of them (the jackknife, which guarantees nothing for a finite number), and the same errors chose graphs,
+    sources and weights. How much is covered is what studies measured.
+
+    Of fewer that would be the greatest error, and designed samples lie at the corners, where errors are too
+    large (a model that extrapolates) or too small (a coarse clock counts less for large networks). The half
+    width is then a product of powers of the median error of samples left out and of what the fit leaves over
+    in the samples themselves. It is rather too wide than too narrow for devices whose noise is the same
+    everywhere, and too narrow for some others.
 
     Parameters
     ----------
@@ -94,8 +98,8 @@ def fit_interval(columns: Floats, latency_s: Floats, held_out: Floats, fitted: F
     References
     ----------
     Barber, Candes, Ramdas, Tibshirani: Predictive inference with the jackknife+, Annals of Statistics 49
-    (2021); Lei et al.: Distribution-Free Predictive Inference for Regression, JASA 113 (2018), section 5.2,
-    for scores over a local spread.
+    (2021), also on what the jackknife itself does not guarantee; Lei et al.: Distribution-Free Predictive
+    Inference for Regression, JASA 113 (2018), section 5.2, for scores over a local spread.
     """
     unit = float(np.exp(np.log(latency_s).mean()))
     rows = columns * (unit / latency_s)[:, None]
