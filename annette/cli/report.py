@@ -29,12 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["report", "write_estimate_page", "write_page"]
 
-_MOST_BYTES = 256_000_000
-"""Of a JSON document; larger ones are refused before they are read."""
-_MOST_BLANKS = 64
-_STORES = (b"SQLite format 3\x00", b"PAR1")
-"""How stores begin, and campaigns that were written as Parquet."""
-
 
 def report(
     what: Annotated[
@@ -144,21 +138,21 @@ def write_page(document: dict[str, Any], output: Path, option: str = "--output")
 
 def _kind(what: str, platform: str | None) -> str:
     """``network``, ``campaign`` or ``document``: by what stands at the beginning of the file."""
+    from annette.store.documents import file_kind
+
     if what.startswith("zoo:"):
         return "network"
-    path = Path(what)
-    if not path.is_file():
+    if not Path(what).is_file():
         if platform is not None:
             return "network"  # which says that there is none
         raise UsageError(
             f"{what}: no such file; expected a network (zoo:NAME, an ONNX file) with --platform, a "
             "campaign's store, or a file with what annette evaluate or compare --format json printed"
         )
-    with path.open("rb") as file:
-        head = file.read(_MOST_BLANKS)
-    if head.startswith(_STORES):
-        return "campaign"
-    return "document" if platform is None and head.lstrip().startswith(b"{") else "network"
+    kind = file_kind(what)
+    if kind == "campaign":
+        return kind
+    return "document" if platform is None and kind == "json" else "network"
 
 
 def _report_network(
@@ -203,19 +197,9 @@ def _campaign_document(what: str) -> dict[str, Any]:
 def _document(what: str) -> dict[str, Any]:
     from annette.report.comparison_summary import is_comparison, summarise_comparison
     from annette.report.evaluation_summary import is_evaluation, summarise_evaluation
-    from annette.store.strict_json import parse_strict_json
+    from annette.store.documents import read_document
 
-    path = Path(what)
-    if path.stat().st_size > _MOST_BYTES:
-        raise UsageError(
-            f"{what}: {path.stat().st_size} bytes, expected a document of at most {_MOST_BYTES} bytes"
-        )
-    try:
-        document = parse_strict_json(path.read_bytes())
-    except ValueError as err:
-        raise UsageError(
-            f"{what}: {err}; expected what annette evaluate or compare --format json prints"
-        ) from err
+    document = read_document(what, "what annette evaluate or compare --format json prints")
     if is_comparison(document):
         return summarise_comparison(document, what)
     if not is_evaluation(document):

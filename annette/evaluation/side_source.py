@@ -6,8 +6,6 @@ import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 from annette.errors import UsageError
 from annette.estimation.catalogue import list_platforms, load_platform
@@ -21,17 +19,13 @@ from annette.evaluation.sides import (
 )
 from annette.graph.network import Network
 from annette.store.campaign import CampaignStore
+from annette.store.documents import file_kind, read_document
 from annette.store.records import Record
-from annette.store.strict_json import parse_strict_json, shorten
+from annette.store.strict_json import shorten
 from annette.zoo.registry import open_network
 
 __all__ = ["SideOptions", "open_side"]
 
-_MOST_BYTES = 256_000_000
-"""Of a JSON document; larger ones are refused before they are read."""
-_STORES = (b"SQLite format 3\x00", b"PAR1")
-"""How stores begin, and campaigns that were written as Parquet."""
-_MOST_BLANKS = 64
 _NAMED = 6
 
 
@@ -85,10 +79,10 @@ def open_side(spec: str, options: SideOptions) -> Side:
                 f"{spec}: is a platform; say of which network by --network, as in --network zoo:resnet50"
             )
         return _estimate(_network(options.network, options), spec, options)
-    if kind == "store":
+    if kind == "campaign":
         return _recorded(spec, options)
     if kind == "json":
-        document = _read_json(spec)
+        document = read_document(spec, "what annette measure or annette estimate prints with --format json")
         if is_answer(document):
             return side_from_document(document, spec)
     if options.platform is None:
@@ -102,15 +96,12 @@ def open_side(spec: str, options: SideOptions) -> Side:
 
 
 def _kind(spec: str) -> str:
-    """``network``, ``platform``, ``store`` or ``json``: by the name, else by how the file begins."""
+    """``network``, ``platform``, ``campaign`` or ``json``: by the name, else by how the file begins."""
     if spec.startswith("zoo:"):
         return "network"
     if os.path.isfile(spec):
-        with open(spec, "rb") as file:
-            head = file.read(_MOST_BLANKS)
-        if head.startswith(_STORES):
-            return "store"
-        return "json" if head.lstrip().startswith(b"{") else "network"
+        kind = file_kind(spec)
+        return "network" if kind == "other" else kind
     names = [name for name, _ in list_platforms()]
     if os.path.isdir(spec) or spec in names:
         return "platform"
@@ -121,20 +112,6 @@ def _kind(spec: str) -> str:
         "platform, a campaign's store, or a file with what annette measure or annette estimate printed with "
         "--format json"
     )
-
-
-def _read_json(spec: str) -> Any:
-    path = Path(spec)
-    if path.stat().st_size > _MOST_BYTES:
-        raise UsageError(
-            f"{spec}: {path.stat().st_size} bytes, expected a document of at most {_MOST_BYTES} bytes"
-        )
-    try:
-        return parse_strict_json(path.read_bytes())
-    except ValueError as err:
-        raise UsageError(
-            f"{spec}: {err}; expected what annette measure or annette estimate prints with --format json"
-        ) from err
 
 
 def _network(spec: str, options: SideOptions) -> Network:
