@@ -19,6 +19,8 @@ _NAMED_FRACTION = 0.1
 _MOST_NAMED = 4
 _LEAST = 0.0005
 """Less prints as 0.0 points."""
+_ROUNDING = 1e-12
+"""So little is what sums of floats leave, and no part of an error."""
 _CANCELLING = 0.02
 
 
@@ -107,7 +109,7 @@ def _parts(found: Diagnosis) -> Iterator[str]:
     if not named:
         return
     texts = [f"{format_points(part.fraction)} points are {part_name(part)}" for part in named]
-    rest = [part for part in found.parts if part not in named and part.fraction]
+    rest = [part for part in found.parts if part not in named and abs(part.fraction) > _ROUNDING]
     if rest:
         fraction = math.fsum(part.fraction for part in rest)
         texts.append(f"{format_points(fraction)} points are {_rest(rest)}")
