@@ -139,7 +139,10 @@ def _remarks(side: Side) -> str:
         low, high = map(format_seconds, side.interval_s)
         parts.append(f"90 % interval {low} to {high}")
     if side.spread_fraction is not None:
-        parts.append(f"repeats within {format_fraction(side.spread_fraction)}")
+        parts.append(f"visits differ by {format_fraction(side.spread_fraction)}")
+    elif side.repeats_s is not None:
+        low, high = map(format_seconds, side.repeats_s)
+        parts.append(f"its runs {low} to {high}")
     if side.verdict is not None:
         parts.append(f"verdict {'do not rely' if side.verdict == 'unreliable' else side.verdict}")
     return f" ({side.kind}{''.join(f'; {part}' for part in parts)})"
@@ -152,8 +155,8 @@ def _total(found: Comparison) -> str:
     text = f"B takes {format_seconds(abs(difference_s))} {'more' if difference_s > 0 else 'less'} than A"
     if ratio is not None:
         text += f" ({100 * (ratio - 1):+.1f} %, {ratio:.3g} times A)"
-    if found.is_certain is False:
-        text += "; what is not known of the two is as large as that, the order may be the other way round"
+    if found.is_apart is False:
+        text += "; the ranges of the two overlap, the order may be the other way round"
     return text
 
 

@@ -81,6 +81,7 @@ def _document(
         "stability": {
             "verdict": stability.verdict,
             "spread_fraction": stability.spread_fraction,
+            "visits_known": stability.visits_known,
             "text": stability.text,
         },
         "conditions": dict(measurement.conditions),

@@ -145,12 +145,13 @@ class Comparison:
         return self.difference_s - math.fsum(item.difference_s for item in self.changes)
 
     @property
-    def is_certain(self) -> bool | None:
-        """Whether the difference is larger than what is not known of both; ``None``: that is not known.
+    def is_apart(self) -> bool | None:
+        """Whether the ranges of both do not overlap; ``None``: one is not known.
 
-        Of estimates the 90 % intervals must not overlap; a measurement counts with its spread.
+        The range of an estimate is its 90 % interval, that of a measurement what it takes when repeated. Both
+        are exceeded now and then: ranges that lie apart are likely to be in the right order, no more.
         """
-        ends = [_ends(side) for side in (self.a, self.b)]
+        ends = [side.interval_s or side.repeats_s for side in (self.a, self.b)]
         if None in ends:
             return None
         (low, high), (other_low, other_high) = (item for item in ends if item is not None)
@@ -187,7 +188,7 @@ class Comparison:
             "b": self.b.to_dict(),
             "difference_s": self.difference_s,
             "ratio": self.ratio,
-            "certain": self.is_certain,
+            "ranges_apart": self.is_apart,
             "aligned_by": self.way,
             "beyond_kernels_s": self.beyond_s,
             "families": [item.to_dict() for item in self.families],
@@ -271,12 +272,3 @@ def _kernel(item: SideKernel) -> dict[str, object]:
         "layers": list(item.layers),
         "latency_s": item.latency_s,
     }
-
-
-def _ends(side: Side) -> tuple[float, float] | None:
-    """Where the side's latency lies; ``None``: not known."""
-    if side.interval_s is not None:
-        return side.interval_s
-    if side.kind == "measurement" and side.spread_fraction is not None:
-        return side.latency_s, side.latency_s * (1 + side.spread_fraction)
-    return None

@@ -86,7 +86,10 @@ class Side:
     interval_s: tuple[float, float] | None = None
     """Ends of the 90 % interval of an estimate; ``None``: not known."""
     spread_fraction: float | None = None
-    """How much visits of a measurement differ; ``None``: not known."""
+    """How much visits of a measurement differ, (median - least) / least; ``None``: one, or not known."""
+    repeats_s: tuple[float, float] | None = None
+    """What a measurement takes when it is repeated, least and most: of several visits the latency less and
+    plus the spread, of one visit what its runs took. ``None``: one run, or not known."""
     verdict: str | None = None
     """Level of an estimate's verdict; ``None`` for a measurement, and where it is not known."""
 
@@ -109,6 +112,7 @@ class Side:
             "latency_s": self.latency_s,
             "interval_s": None if self.interval_s is None else list(self.interval_s),
             "spread_fraction": self.spread_fraction,
+            "repeats_s": None if self.repeats_s is None else list(self.repeats_s),
             "verdict": self.verdict,
             "kernels": None if self.kernels is None else len(self.kernels),
             "kernels_s": None if self.kernels is None else self.kernels_s,
@@ -191,7 +195,17 @@ def side_of_measurement(measurement: Measurement, network: Network) -> Side:
         eliminated_layers=measurement.eliminated_layers,
         knows_layers=True,
         spread_fraction=measurement.spread_fraction,
+        repeats_s=_repeats_s(measurement.latency_s, measurement.spread_fraction, measurement.values_s or ()),
     )
+
+
+def _repeats_s(
+    latency_s: float, spread_fraction: float | None, values_s: Sequence[float]
+) -> tuple[float, float] | None:
+    """As `Side.repeats_s`; ``spread_fraction`` is of visits, ``values_s`` of the runs of one."""
+    if spread_fraction is not None:
+        return max(0.0, latency_s * (1 - spread_fraction)), latency_s * (1 + spread_fraction)
+    return (min(values_s), max(values_s)) if len(values_s) > 1 else None
 
 
 def _words(
@@ -254,8 +268,9 @@ def side_from_document(document: Mapping[str, Any], where: str) -> Side:
     gone = _names(document.get("eliminated_layers", []), f"{where}: eliminated_layers")
     if len(kernels) > _MOST_KERNELS:
         raise UsageError(f"{where}: {len(kernels)} kernels, expected at most {_MOST_KERNELS}")
-    stability = document.get("stability")
-    spread = stability.get("spread_fraction") if isinstance(stability, Mapping) else None
+    spread = _spread(document, f"{where}: stability: spread_fraction")
+    runs = document.get("values_s")
+    runs_s = [] if runs is None else _list(runs, f"{where}: values_s")
     verdict = document.get("verdict")
     level = verdict.get("level") if isinstance(verdict, Mapping) else None
     known = tuple(_kernel(item, f"{where}: kernels[{place}]") for place, item in enumerate(kernels))
@@ -268,9 +283,20 @@ def side_from_document(document: Mapping[str, Any], where: str) -> Side:
         kernels=None if is_untold else known,
         eliminated_layers=gone,
         interval_s=_interval(document.get("interval_s"), f"{where}: interval_s"),
-        spread_fraction=None if spread is None else _seconds(spread, f"{where}: stability: spread_fraction"),
+        spread_fraction=spread,
+        repeats_s=_repeats_s(latency_s, spread, [_seconds(item, f"{where}: values_s") for item in runs_s]),
         verdict=None if level is None else _text(level, f"{where}: verdict: level"),
     )
+
+
+def _spread(document: Mapping[str, Any], where: str) -> float | None:
+    """The spread of a measurement's visits; ``None``: there was one, whose runs differ by what is said."""
+    stability = document.get("stability")
+    if not isinstance(stability, Mapping) or stability.get("spread_fraction") is None:
+        return None
+    visits = document.get("visits")
+    is_known = stability.get("visits_known", isinstance(visits, list) and len(visits) > 1)
+    return _seconds(stability["spread_fraction"], where) if is_known is True else None
 
 
 def _kernel(value: object, where: str) -> SideKernel:

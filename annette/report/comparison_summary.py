@@ -39,12 +39,12 @@ def summarise_comparison(document: Mapping[str, Any], where: str = "comparison")
     """
     if not is_comparison(document):
         raise UsageError(f"{where}: found no comparison, expected what annette compare --format json prints")
-    certain = document.get("certain")
+    apart = document.get("ranges_apart")
     return {
         "schema_version": 1,
         "kind": "comparison",
         **{name: _side(document[name], f"{where}: {name}") for name in ("a", "b")},
-        "certain": certain if isinstance(certain, bool) else None,
+        "ranges_apart": apart if isinstance(apart, bool) else None,
         "aligned_by": read_text(document.get("aligned_by")),
         "beyond_kernels_s": read_number(document.get("beyond_kernels_s"), f"{where}: beyond_kernels_s"),
         "families": [
@@ -60,19 +60,23 @@ def summarise_comparison(document: Mapping[str, Any], where: str = "comparison")
 
 def _side(value: object, where: str) -> dict[str, Any]:
     side = read_mapping(value, where)
-    ends = read_list(side.get("interval_s"), f"{where}: interval_s")
-    if len(ends) not in (0, 2):
-        raise UsageError(f"{where}: interval_s: found {len(ends)} numbers, expected two")
     return {
         "kind": read_text(side.get("kind")),
         "network": read_text(side.get("network")),
         "on": read_text(side.get("on")),
         "latency_s": read_seconds(side.get("latency_s"), f"{where}: latency_s", may_be_zero=True),
-        "interval_s": [read_seconds(end, f"{where}: interval_s", may_be_zero=True) for end in ends] or None,
+        **{key: _range(side.get(key), f"{where}: {key}") for key in ("interval_s", "repeats_s")},
         "spread_fraction": read_number(side.get("spread_fraction"), f"{where}: spread_fraction"),
         "verdict": read_text(side.get("verdict")),
         "kernels": read_number(side.get("kernels"), f"{where}: kernels"),
     }
+
+
+def _range(value: object, where: str) -> list[float] | None:
+    ends = read_list(value, where)
+    if len(ends) not in (0, 2):
+        raise UsageError(f"{where}: found {len(ends)} numbers, expected two")
+    return [read_seconds(end, where, may_be_zero=True) for end in ends] or None
 
 
 def _family(value: object, where: str) -> dict[str, Any]:

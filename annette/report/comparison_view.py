@@ -72,11 +72,11 @@ def _answer(document: Mapping[str, Any]) -> tuple[str, str]:
         text = f"B takes {format_seconds(abs(b_s - a_s))} {'less' if b_s < a_s else 'more'}, {times}."
     else:
         text = f"B takes {format_seconds(abs(b_s - a_s))} {'less' if b_s < a_s else 'more'}."
-    if document["certain"] is None:
+    if document["ranges_apart"] is None:
         return "check", f"{text} How sure that is, is not known."
-    if document["certain"]:
-        return "solid", f"{text} The difference is larger than what is not known of both."
-    return "check", f"{text} The difference is within what is not known of both."
+    if document["ranges_apart"]:
+        return "solid", f"{text} The ranges of the two do not overlap."
+    return "check", f"{text} The ranges of the two overlap: the order may be the other way round."
 
 
 def _facts(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -89,6 +89,9 @@ def _facts(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
             remark += f", 90 % interval {low} to {high}"
         if side["spread_fraction"] is not None:
             remark += f", visits differ by {format_fraction(side['spread_fraction'])}"
+        elif side["repeats_s"]:
+            low, high = map(format_seconds, side["repeats_s"])
+            remark += f", its runs {low} to {high}"
         facts.append((f"{name.upper()}: latency", format_seconds(side["latency_s"]), remark))
     a_s, b_s = document["a"]["latency_s"], document["b"]["latency_s"]
     share = f"{100 * (b_s / a_s - 1):+.1f} %" if a_s > 0 and b_s / a_s < 1e6 else "-"

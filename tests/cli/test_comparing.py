@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from annette.backends.registry import open_device
+from annette.benchmark.campaign import measure_visits
 from annette.cli.main import exit_code
+from annette.store.campaign import CampaignStore, PlanRecord, Task
+from annette.zoo.registry import zoo_network
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -65,6 +69,22 @@ def test_what_measure_and_estimate_print_is_compared(annette: Run) -> None:
     assert document["difference_s"] == document["b"]["latency_s"] - document["a"]["latency_s"]
     assert {item["kind"] for item in document["changes"]} == {"same"}
     assert annette("compare", "measured.json", "measured.json")[1].count("both take the same time") == 1
+
+
+def test_a_measurement_is_the_same_side_out_of_a_store_and_as_printed(annette: Run) -> None:
+    network, device = zoo_network("lenet5"), open_device("zcu102-dpu")
+    (measured,) = measure_visits(device, network, 3)
+    plan, task = PlanRecord(name="mine", seed=1, text="{}"), Task(network=network, category="b", group="g")
+    with CampaignStore.create("run.db", device=device.info, plan=plan) as store:
+        store.add_tasks([task])
+        store.record(task.id, measured)
+    printed = annette("measure", "zoo:lenet5", "-d", "zcu102-dpu", "--seed", "3", "--format", "json")[1]
+    Path("a.json").write_text(printed, encoding="utf-8")
+    document = json.loads(annette("compare", "run.db", "a.json", "--format", "json")[1])
+    assert document["a"] == document["b"]
+    low_s, high_s = document["a"]["repeats_s"]
+    assert low_s < document["a"]["latency_s"] < high_s
+    assert document["ranges_apart"] is False
 
 
 @pytest.mark.parametrize(

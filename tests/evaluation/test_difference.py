@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from annette.evaluation.difference import Comparison, compare
 from annette.evaluation.side_source import SideOptions, open_side
 from annette.evaluation.sides import Side, side_from_document, side_of_estimate, side_of_measurement
 from annette.graph.onnx_writer import write_onnx
+from annette.measurement import DeviceInfo, Measurement
 from annette.store.campaign import CampaignStore, PlanRecord, Task
 from annette.zoo.registry import zoo_network
 
@@ -81,16 +83,40 @@ def test_a_device_that_does_not_tell_its_kernels_is_compared_by_its_total(pair: 
     assert found.difference_s == pair.difference_s
 
 
-def test_a_difference_is_certain_only_beyond_what_is_not_known(pair: Comparison) -> None:
+def test_ranges_lie_apart_or_overlap_or_are_not_known(pair: Comparison) -> None:
     def estimate(low_s: float, high_s: float) -> Side:
         return replace(pair.b, interval_s=(low_s, high_s), latency_s=(low_s + high_s) / 2)
 
-    assert compare(estimate(1, 2), estimate(3, 4)).is_certain is True
-    assert compare(estimate(1, 3), estimate(2, 4)).is_certain is False
-    measured = replace(pair.a, latency_s=1.0, spread_fraction=0.05)
-    assert compare(measured, estimate(1.04, 2)).is_certain is False
-    assert compare(measured, estimate(1.06, 2)).is_certain is True
-    assert compare(replace(measured, spread_fraction=None), estimate(1, 2)).is_certain is None
+    assert compare(estimate(1, 2), estimate(3, 4)).is_apart is True
+    assert compare(estimate(1, 3), estimate(2, 4)).is_apart is False
+    measured = replace(pair.a, latency_s=1.0, repeats_s=(0.95, 1.05))
+    assert compare(measured, estimate(1.04, 2)).is_apart is False
+    assert compare(measured, estimate(0.5, 0.96)).is_apart is False
+    assert compare(measured, estimate(1.06, 2)).is_apart is True
+    assert compare(replace(measured, repeats_s=None), estimate(1, 2)).is_apart is None
+
+
+def visited(*values_s: float, spread_fraction: float | None = None) -> Side:
+    network = zoo_network("lenet5")
+    device = DeviceInfo(name="cpu", backend="test", visits=1 if spread_fraction is None else 3)
+    return side_of_measurement(
+        Measurement(network_id=network.id, device=device, values_s=values_s, spread_fraction=spread_fraction),
+        network,
+    )
+
+
+def test_repeats_of_one_visit_are_its_runs_and_of_several_lie_on_both_sides_of_the_least() -> None:
+    assert visited(3.0, 1.0, 2.0).repeats_s == (1.0, 3.0)
+    assert visited(2.0, spread_fraction=0.25).repeats_s == (1.5, 2.5)
+    assert visited(2.0, spread_fraction=3.0).repeats_s == (0.0, 8.0)
+    assert visited(2.0).repeats_s is None  # one run tells nothing of the next
+
+
+def test_a_measurement_lies_within_the_noise_of_itself_measured_again() -> None:
+    network, device = zoo_network("lenet5"), open_device("zcu102-dpu")
+    sides = [side_of_measurement(device.measure(network, seed=seed), network) for seed in range(8)]
+    found = [compare(a, b).is_apart for a, b in combinations(sides, 2)]
+    assert found == [False] * 28
 
 
 # From files ------------------------------------------------------------------------------------------
@@ -125,6 +151,17 @@ def test_a_store_gives_the_measurement_that_is_named(tmp_path: Path) -> None:
         open_side(str(path), SideOptions(network="sevven"))
 
 
+def test_several_visits_of_a_printed_measurement_give_its_spread() -> None:
+    document = {
+        "network": "n", "device": "d", "latency_s": 2.0, "kernels": [], "values_s": [2.0],
+        "stability": {"spread_fraction": 0.25}, "visits": [{}, {}],
+    }  # fmt: skip
+    side = side_from_document(document, "a.json")
+    assert (side.spread_fraction, side.repeats_s) == (0.25, (1.5, 2.5))
+    known = {**document, "stability": {"spread_fraction": 0.25, "visits_known": True}, "visits": [{}]}
+    assert side_from_document(known, "a.json") == side
+
+
 def test_networks_platforms_and_files_are_told_by_what_they_are(tmp_path: Path, platform: Platform) -> None:
     network = zoo_network("lenet5")
     write_onnx(network, tmp_path / "net.onnx")
@@ -151,7 +188,8 @@ def test_networks_platforms_and_files_are_told_by_what_they_are(tmp_path: Path, 
         ({"kernels": [{"family": "conv", "unit": "u", "name": "c"}]}, r"kernels\[0\]: latency_s: found None"),
         ({"eliminated_layers": "abc"}, "eliminated_layers: found str, expected a list"),
         ({"interval_s": [2.0, 1.0]}, "interval_s: .* expected a lower and an upper end"),
-        ({"stability": {"spread_fraction": "x"}}, "spread_fraction: found 'x'"),
+        ({"stability": {"spread_fraction": "x"}, "visits": [1, 2]}, "spread_fraction: found 'x'"),
+        ({"values_s": [1.0, "x"]}, "a.json: values_s: found 'x', expected seconds"),
     ],
 )
 def test_a_document_with_a_wrong_field_is_one_line_that_names_it(

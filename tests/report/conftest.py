@@ -106,7 +106,7 @@ def comparison_document() -> dict[str, Any]:
         "b": {**side, "network": f"after {HOSTILE}", "latency_s": 5.001e-3},
         "difference_s": 0.501e-3,
         "ratio": 5.001 / 4.5,
-        "certain": False,
+        "ranges_apart": False,
         "aligned_by": "names",
         "beyond_kernels_s": 0.0,
         "families": [
