@@ -36,6 +36,7 @@ from annette.models.mapping_sizes import (
     producer_agrees,
     rank_in,
     rank_out,
+    scales_channels,
     size_of,
     uneven_padding,
     weight_elements,
@@ -212,6 +213,7 @@ _AROUND: dict[str, Feature] = {
     "operand_count": _operand_count,
     "constant_count": constant_count,
     "operands_agree": operands_agree,
+    "scales_channels": scales_channels,
 }
 _MERGE: dict[str, Feature] = {
     "producer_readers": _feeder_readers,

@@ -96,6 +96,7 @@ MEANINGS = MappingProxyType(
         "rank_out": "number of axes of the layer's output",
         "readers": "layers that read the layer's output",
         "reads_input": "the layer reads an input of the network",
+        "scales_channels": "activations without the output's shape have one value a channel",
         "reads_twice": "the layer reads one tensor twice",
         "rejoins": "a reader of the layer also reads what the layer reads, as in x * sigmoid(x)",
         "shared_operand": "an operand is also read by others",

@@ -39,6 +39,7 @@ __all__ = [
     "producer_agrees",
     "rank_in",
     "rank_out",
+    "scales_channels",
     "size_of",
     "uneven_padding",
     "weight_elements",
@@ -79,6 +80,16 @@ def operands_agree(site: Site) -> float:
     """Whether all activations have the shape of the output: no broadcasting."""
     tensors, shape = site.walk.view.tensors, output_shape(site)
     return float(all(tensors[operand.tensor].shape == shape for operand in site.operands))
+
+
+def scales_channels(site: Site) -> float:
+    """Whether some activations lack the output's shape, and each of those has one value a channel: a gate."""
+    tensors, shape = site.walk.view.tensors, output_shape(site)
+    others = [found for found in (tensors[item.tensor].shape for item in site.operands) if found != shape]
+    if len(shape) < 3 or not others:
+        return 0.0
+    spots = (1,) * (len(shape) - 2)
+    return float(all(found in ((shape[0], shape[1], *spots), (1, shape[1], *spots)) for found in others))
 
 
 def producer_agrees(site: Site) -> float:
