@@ -14,7 +14,7 @@ from annette.graph.codec import network_from_json, network_to_json
 from annette.measurement import DeviceInfo
 from annette.store.campaign import CampaignStore
 from annette.store.identity import device_difference
-from annette.store.records import PlanRecord, Task
+from annette.store.records import SUGGESTED, SUGGESTED_FOR, PlanRecord, Task
 from annette.store.strict_json import parse_strict_json, shorten
 
 __all__ = ["KIND", "SuggestedTasks", "add_suggested", "open_for_suggested", "read_suggested"]
@@ -26,6 +26,9 @@ _MAX_BYTES = 64 * 1024 * 1024
 _MAX_TASKS = 10_000
 _MAX_LAYERS = 1000
 """Of one suggested network: kernels have few."""
+_TAGS = {"kind": 100, SUGGESTED: 1000, "family": 1000, "source": 1000, SUGGESTED_FOR: 20_000}
+"""What tags a suggested task has, and how long each may be: no other is taken from a file, since tags decide
+what is learned from a task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,19 +101,33 @@ def read_suggested(path: str | Path) -> SuggestedTasks:
         raise UsageError(f"{where}: seed: found {shorten(repr(seed))}, expected a whole number >= 0")
     if not 1 <= len(items) <= _MAX_TASKS:
         raise UsageError(f"{where}: {len(items)} micro_kernels, expected 1 to {_MAX_TASKS}")
-    tasks = [_task(item, f"{where}: micro_kernels[{place}]") for place, item in enumerate(items)]
+    by = str(document.get("platform") or "unknown")[: _TAGS[SUGGESTED]]
+    tasks = [_task(item, by, f"{where}: micro_kernels[{place}]") for place, item in enumerate(items)]
     distinct = tuple({task.network.id: task for task in tasks}.values())
     return SuggestedTasks(tasks=distinct, seed=seed, origin=document)
 
 
-def _task(item: Any, where: str) -> Task:
+def _task(item: Any, by: str, where: str) -> Task:
     if not isinstance(item, dict) or not {"group", "tags", "network"} <= item.keys():
         raise UsageError(f"{where}: expected group, tags and network")
     group, tags = item["group"], item["tags"]
-    if not isinstance(group, str) or len(group) > 200 or not isinstance(tags, dict) or len(tags) > 20:
-        raise UsageError(f"{where}: group or tags are not what annette suggest writes; write the file again")
-    if not all(isinstance(value, str) and len(key) + len(value) <= 1000 for key, value in tags.items()):
+    if not isinstance(group, str) or not group.startswith(f"{KIND}/") or len(group) > 200:
+        raise UsageError(f"{where}: group: expected {KIND}/ and a number; write the file again")
+    if not isinstance(tags, dict):
+        raise UsageError(f"{where}: tags: expected texts by name; write the file again")
+    strange = next((key for key in tags if key not in _TAGS), None)
+    if strange is not None:
+        raise UsageError(
+            f"{where}: tags: found {shorten(repr(strange))}, expected some of {', '.join(_TAGS)}; write the "
+            "file again"
+        )
+    if not all(isinstance(value, str) and len(value) <= _TAGS[key] for key, value in tags.items()):
         raise UsageError(f"{where}: tags: expected short texts; write the file again")
+    tags = {"kind": KIND, SUGGESTED: by, **tags}
+    if tags["kind"] != KIND:
+        raise UsageError(
+            f"{where}: tags: kind: found {shorten(repr(tags['kind']))}, expected {KIND}; write the file again"
+        )
     try:
         network = network_from_json(json.dumps(item["network"]))
     except (GraphError, RecursionError) as err:

@@ -91,14 +91,22 @@ def evaluate_recorded(
         As these two.
     """
     import annette
+    from annette.estimation.platform import Platform
     from annette.evaluation.latency_table import read_latency_table
     from annette.evaluation.recorded_table import evaluate_table
+    from annette.models.trained_networks import noted
+    from annette.store.records import SUGGESTED_FOR
 
     trained = annette.load(platform)
     table = read_latency_table(path, space=space, unit=(unit or TableUnit.SECONDS).value)
     if column is None:
         raise UsageError(f"--device-column: which one of {', '.join(table.devices) or 'none'}?")
     note_repeats(table)
+    if isinstance(trained, Platform) and (targets := noted(trained.metrics, SUGGESTED_FOR)):
+        note_line(
+            f"{trained.name} was trained on kernels suggested for {format_number(len(targets), 'network')}: "
+            "those of them in the table count here, though they are no longer unseen"
+        )
     with progress_bar(f"predicting {path.name}") as on_progress:
         answer = evaluate_table(trained, table, column, quality=quality, jobs=jobs, on_progress=on_progress)
     return answer.to_dict()

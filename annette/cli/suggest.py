@@ -14,11 +14,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from annette.cli.completion import complete_network, complete_platform
+from annette.cli.completion import complete_model, complete_network, complete_platform
 from annette.cli.console import print_json, print_line, print_table, stages
 from annette.cli.options import (
-    ModelOption,
-    SeedOption,
     check_model,
     open_network_argument,
     require_writable,
@@ -88,8 +86,21 @@ def suggest(
             help="With --platform: the campaign that it was trained on; what it has is not suggested again.",
         ),
     ] = None,
-    model: ModelOption = "mixed",
-    seed: SeedOption = 0,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="With --platform: the layer model whose intervals are to be narrowed; mixed by default.",
+            autocompletion=complete_model,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed", min=0, help="Seed of what is drawn, with --space or --platform; 0 by default."
+        ),
+    ] = None,
     file: Annotated[
         Path | None,
         typer.Option(
@@ -114,13 +125,19 @@ def suggest(
     annette suggest zoo:mobilenet_v2 --platform ./mine --store run.db -n 40 -o suggested.json
     """
     if platform is not None:
-        _suggest_kernels(platform, networks or [], space, count, measured, store, model, seed, file, output)
+        model = check_model(model or "mixed")
+        _suggest_kernels(
+            platform, networks or [], space, count, measured, store, model, seed or 0, file, output
+        )
         return
-    for option, value in (("--store", store), ("--output", file)):
+    for option, value in (("--store", store), ("--output", file), ("--model", model)):
         if value is not None:
             raise UsageError(f"{option} {value}: goes with --platform, for micro-kernels of its campaign")
     if (space is None) == (not networks):
         raise UsageError("suggest: expected either --space NAME or networks, as in --space nasbench201")
+    if space is None and seed is not None:
+        raise UsageError(f"--seed {seed}: nothing is drawn where networks are named; leave it out")
+    seed = seed or 0
     rows = (
         _of_space(space, count, measured, seed)
         if space is not None
@@ -193,7 +210,7 @@ def _suggest_kernels(
         raise UsageError(f"--space {space}: expected networks or a space, not both")
     require_writable("--output", file)
     with stages(f"suggesting for {platform}") as on_stage:
-        found = _found_kernels(platform, networks, space, count, store, check_model(model), seed, on_stage)
+        found = _found_kernels(platform, networks, space, count, store, model, seed, on_stage)
     content = found.to_tasks().to_bytes()
     if file is not None:
         write_output("--output", file, lambda: file.write_bytes(content))

@@ -27,7 +27,7 @@ from annette.models.intervals import ErrorSpread
 from annette.models.kernel_table import COLUMNS, KernelTable, build_kernel_table, concatenate_tables
 from annette.models.training import training_data
 from annette.store.campaign import CampaignStore
-from annette.store.records import SUGGESTED, Task
+from annette.store.records import SUGGESTED, SUGGESTED_FOR, Task
 from annette.zoo.spaces.space import SearchSpace
 
 __all__ = ["SuggestedKernel", "Suggestion", "space_targets", "suggest_kernels", "typical_targets"]
@@ -47,6 +47,10 @@ _SPARE = 1.5
 """So many candidates for each that is wanted, at least."""
 _MOST_VARIANTS = 40
 _MOST_NEIGHBOURS = 4
+_ID_DIGITS = 12
+"""Of `Network.id`: so many tell networks apart."""
+_MOST_TARGETS = 1000
+"""Each task names them all."""
 _OF_THE_NETWORK = frozenset({"network_bytes", "near_bytes", "far_bytes", "recent_bytes"})
 _OWN_COLUMNS = [place for place, name in enumerate(COLUMNS) if name not in _OF_THE_NETWORK]
 
@@ -156,6 +160,8 @@ def suggest_kernels(
         than are wanted.
     """
     require_model(model)
+    if len(networks) > _MOST_TARGETS:
+        raise UsageError(f"suggest: {len(networks)} networks, expected at most {_MOST_TARGETS}")
     if count < 1:
         raise UsageError(f"suggest: {count} micro-kernels asked for, expected 1 or more")
     spread = require_spread(platform, model)
@@ -173,9 +179,10 @@ def suggest_kernels(
     expected = TargetErrors.of([(aim.errors, aim.share) for aim in aims], errors, spread)
     chosen, left = choose_measurements(expected, errors.covariance(errors, spread), count)
     now = np.array([aim.spread for aim in aims])
+    named = " ".join(dict.fromkeys(network.id[:_ID_DIGITS] for network in networks))
     kernels = tuple(
         SuggestedKernel(
-            task=candidates[place].task(platform.name),
+            task=candidates[place].task(platform.name, named),
             family=candidates[place].family,
             source=candidates[place].source,
             is_varied=candidates[place].is_varied,
@@ -294,8 +301,8 @@ class _Candidate:
     group: str
     is_varied: bool
 
-    def task(self, platform: str) -> Task:
-        """The task of it, suggested by a platform."""
+    def task(self, platform: str, targets: str) -> Task:
+        """The task of it, suggested by a platform for networks."""
         return Task(
             network=self.network,
             category="micro-kernel" if len(self.network.layers) == 1 else "block",
@@ -305,6 +312,7 @@ class _Candidate:
                 (SUGGESTED, platform),
                 ("family", self.family),
                 ("source", self.source[:200]),
+                (SUGGESTED_FOR, targets),
             ),
         )
 

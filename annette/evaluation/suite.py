@@ -24,6 +24,7 @@ from annette.evaluation.stream import OnProgress, iterate_results
 from annette.graph.network import Network
 from annette.hardware.codec import is_preset
 from annette.models.layer_models import MODEL_NAMES
+from annette.models.trained_networks import was_suggested_for
 from annette.store.identity import device_difference
 from annette.zoo.suites import SuiteMember, is_sampled, iterate_members
 
@@ -33,6 +34,10 @@ EVALUATION_SCHEMA_VERSION = 1
 """Version of `Evaluation.to_dict`."""
 
 _GIVEN = "given networks"
+_NOT_UNSEEN = (
+    "kernels that the platform was trained on were suggested for this network (annette suggest), so it is no "
+    "longer unseen"
+)
 _LOG = logging.getLogger(__name__)
 
 
@@ -205,7 +210,8 @@ def evaluate_suite(
         For an unknown suite or device, without networks, with too many jobs, or without ``device`` for a
         platform of a real one.
     MeasurementError
-        If no network could be measured; the message gives the first reason.
+        If no network could be measured, or micro-kernels were suggested for each; the message gives the first
+        reason. (Such networks are left out, and are among those that failed.)
     """
     members = _members(suite, sample_seed)
     backend = _open(platform, device)
@@ -216,12 +222,12 @@ def evaluate_suite(
     for result in found:
         if isinstance(result, FailedNetwork):
             failed.append(result)
+        elif was_suggested_for(platform.metrics, result.network_id):
+            failed.append(FailedNetwork(name=result.name, error=_NOT_UNSEEN))
         else:
             results.append(result)
     if not results:
-        raise MeasurementError(
-            f"evaluation: no network could be measured; {failed[0].name}: {failed[0].error}"
-        )
+        raise MeasurementError(f"evaluation: no network is left; {failed[0].name}: {failed[0].error}")
     return Evaluation(
         platform=platform.name,
         suite=", ".join(dict.fromkeys(member.suite for member in members)),

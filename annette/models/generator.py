@@ -16,7 +16,7 @@ from annette.errors import ModelError
 from annette.graph.mapping import Mapping
 from annette.graph.network import Network
 from annette.measurement import DeviceInfo
-from annette.models.held_out_networks import held_out_networks
+from annette.models.held_out_networks import drawn_rows, held_out_networks
 from annette.models.interval_fit import fit_intervals
 from annette.models.interval_whole import WholeNetworks, fit_whole_networks
 from annette.models.intervals import Intervals
@@ -28,21 +28,19 @@ from annette.models.mapping_model import MappingModel, exact_kernels, fit_mappin
 from annette.models.network_overhead import MIN_NETWORKS, NetworkOverhead, fit_overhead, overhead_terms
 from annette.models.network_residual import NetworkResidual
 from annette.models.residual_fit import ResidualDecision, judge_residual
+from annette.models.trained_networks import trained_networks
 from annette.models.training import energy_data, training_data
 from annette.store.campaign import CampaignStore, Record
 from annette.store.codec import device_to_json, measurement_to_json
-from annette.store.records import TIMED_IN, WHOLE_NETWORK
+from annette.store.records import WHOLE_NETWORK
 
 __all__ = [
-    "TRAINED_NETWORKS",
     "PlatformParts",
     "cross_validate_mapping",
     "generate_platform",
     "network_overhead",
 ]
 
-TRAINED_NETWORKS = "trained_networks"
-"""Among the metrics: names of the networks whose kernels were timed inside them, or that were timed whole."""
 MIN_MEASUREMENTS = 20
 """Fewer measured networks than this cannot carry a platform."""
 MAPPING_FOLDS = 3
@@ -135,9 +133,7 @@ def generate_platform(
     if whole is not None and (learned := fit_overhead(whole.terms, whole.measured_s)) is not None:
         overhead = learned
         metrics["overhead"] = {"networks": learned.n_networks, "mape": dict(learned.error)}
-    tagged = (record.task.tag(TIMED_IN) or record.task.tag(WHOLE_NETWORK) for record in measured)
-    if names := sorted({name for name in tagged if name is not None}):
-        metrics[TRAINED_NETWORKS] = names
+    metrics.update(trained_networks(measured))
     networks = held_out_networks(measured, predicted, data, store.device)
     decision = None
     if networks is not None and overhead is None:
@@ -146,7 +142,7 @@ def generate_platform(
             overhead = decision.residual
             metrics["residual"] = decision.to_json()
     stage("calibrating the intervals")
-    intervals = fit_intervals(data, layer_models, held_out, networks)
+    intervals = fit_intervals(data, layer_models, held_out, networks, drawn=drawn_rows(measured))
     if whole is not None:
         intervals = fit_whole_networks(intervals, layer_models, whole)
     return PlatformParts(

@@ -21,7 +21,7 @@ from annette.models.training import TrainingData, kernel_rows
 from annette.store.campaign import Record
 from annette.store.records import SUGGESTED
 
-__all__ = ["HeldOutNetworks", "held_out_networks"]
+__all__ = ["HeldOutNetworks", "drawn_rows", "held_out_networks"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -129,6 +129,23 @@ def held_out_networks(
         groups=np.array(groups, dtype=np.int64),
         are_blocks=np.array(are_blocks, dtype=np.bool_),
     )
+
+
+def drawn_rows(records: Sequence[Record]) -> NDArray[np.bool_] | None:
+    """Of each row of the training data of these records whether it is of a benchmark that was not suggested.
+
+    ``None``: all are alike, drawn or suggested.
+    """
+    suggested = [record.task.tag(SUGGESTED) is not None for record in records]
+    if all(suggested) or not any(suggested):
+        return None
+    parts = [
+        np.full(int((rows >= 0).sum()), not was_chosen)
+        for rows, was_chosen in zip(kernel_rows(records), suggested, strict=True)
+        if rows is not None
+    ]
+    drawn = np.concatenate(parts)
+    return drawn if drawn.any() else None
 
 
 def _whole_over_kernels(measurement: Measurement) -> float:

@@ -25,7 +25,8 @@ _LEAST_SPREAD = 1e-4
 _SLOPE_PRIOR = 30.0
 """A slope is held near 0 as if so many rows without one were seen beside."""
 _CORRELATIONS = (0.5, 0.2)
-"""Of the same and of other families, where too few networks tell."""
+"""Of the same and of other families, where too few networks tell. One kernel has no other to go with: only
+networks of several tell."""
 
 
 def conformal_quantile(values: NDArray[np.float64], level: float) -> float:
@@ -48,7 +49,12 @@ def conformal_quantile(values: NDArray[np.float64], level: float) -> float:
 
 
 def fit_intervals(
-    data: TrainingData, models: LayerModels, held_out: HeldOut, networks: HeldOutNetworks | None
+    data: TrainingData,
+    models: LayerModels,
+    held_out: HeldOut,
+    networks: HeldOutNetworks | None,
+    *,
+    drawn: NDArray[np.bool_] | None = None,
 ) -> Intervals:
     """The intervals of each layer model, from errors on what it had not seen.
 
@@ -61,14 +67,20 @@ def fit_intervals(
     held_out : HeldOut
         What cross-validation said of them.
     networks : HeldOutNetworks or None
-        Networks of several kernels under mappings that were predicted without them; ``None``: there are none.
+        Networks of several layers under mappings that were predicted without them; ``None``: there are none.
+        Where fewer than 20 of them have several kernels, correlations keep their defaults, the reach is that
+        of kernels, and the notes say so: ``single_kernel_networks``.
+    drawn : ndarray of bool, shape (n_kernels,), optional
+        Rows to calibrate on, at least one: those that a plan drew. Families without any are calibrated on
+        what they have. By default all rows.
     """
+    drawn = np.ones(len(data), dtype=np.bool_) if drawn is None else drawn
     found: dict[str, ErrorSpread] = {}
     notes: dict[str, dict[str, float]] = {}
     for model, predicted in held_out.predicted.items():
         if not np.isfinite(predicted).all():
             continue  # a single group: nothing was held out
-        found[model], notes[model] = _fit_model(data, models, model, predicted, held_out, networks)
+        found[model], notes[model] = _fit_model(data, models, model, predicted, held_out, networks, drawn)
     return Intervals(models=found, calibration=notes)
 
 
@@ -79,12 +91,17 @@ def _fit_model(
     predicted: NDArray[np.float64],
     held_out: HeldOut,
     networks: HeldOutNetworks | None,
+    drawn: NDArray[np.bool_],
 ) -> tuple[ErrorSpread, dict[str, float]]:
     table = data.table
     ratio = np.log(data.cost / predicted)
     errors = np.abs(ratio)
+    everywhere = float(errors[drawn].mean())
     draft = ErrorSpread(
-        families={key: _family_spread(errors, predicted, table.rows_of(key)) for key in table.family_names},
+        families={
+            key: _family_spread(errors, predicted, _drawn_of(table.rows_of(key), drawn), everywhere)
+            for key in table.family_names
+        },
         unseen=max(held_out.unseen, _LEAST_SPREAD),
         per_octave=held_out.per_octave,
         same_family=_CORRELATIONS[0],
@@ -95,11 +112,14 @@ def _fit_model(
         network_down=0.0,
         network_up=0.0,
     )
-    down, up = interval_ends(ratio / draft.kernel_spread(table, predicted, models))
+    down, up = interval_ends((ratio / draft.kernel_spread(table, predicted, models))[drawn])
     draft = replace(draft, kernel_down=down, kernel_up=up, network_down=down, network_up=up)
-    notes = {"kernels": float(len(errors)), "kernel_mape": _mape(ratio), "networks": 0.0}
+    notes = {"kernels": float(drawn.sum()), "kernel_mape": _mape(ratio[drawn]), "networks": 0.0}
     if networks is None or len(networks.measured_s) < _MIN_NETWORKS:
         return draft, notes
+    n_single = int((np.bincount(networks.table.network_index, minlength=networks.table.n_networks) < 2).sum())
+    if len(networks.measured_s) - n_single < _MIN_NETWORKS:
+        return draft, {**notes, "single_kernel_networks": float(n_single)}
     sums = _Sums.of(networks, models, model, predicted, draft)
     ratio = np.log(networks.measured_s / sums.total_s)
     draft = _with_correlations(draft, sums, ratio - np.median(ratio))
@@ -136,19 +156,25 @@ def _mape(ratio: NDArray[np.float64]) -> float:
 # Kernels -------------------------------------------------------------------------------------------
 
 
+def _drawn_of(rows: NDArray[np.int64], drawn: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Those of a family's rows that were drawn, or all of a family that is known of suggestions alone."""
+    own = rows[drawn[rows]]
+    return own if len(own) else rows
+
+
 def _family_spread(
-    errors: NDArray[np.float64], predicted: NDArray[np.float64], rows: NDArray[np.int64]
+    errors: NDArray[np.float64], predicted: NDArray[np.float64], rows: NDArray[np.int64], everywhere: float
 ) -> FamilySpread:
     """The spread of a family's kernels: that under which errors of a Laplace distribution are likeliest.
 
-    The likelihood is ``-log(s) - |error| / s`` a row, with log(s) linear in the logarithm of the latency.
+    The likelihood is ``-log(s) - |error| / s`` a row, with log(s) linear in the logarithm of the latency. Few
+    rows lean on the mean error ``everywhere``.
     """
     own, logs = errors[rows], np.log(predicted[rows])
     centre = float(logs.mean())
     edges = {"least_s": float(np.exp(logs.min())), "most_s": float(np.exp(logs.max()))}
     middle = float(np.clip(np.exp(centre), edges["least_s"], edges["most_s"]))
     if len(rows) < _MIN_FAMILY_ROWS:
-        everywhere = float(errors.mean())
         spread = (float(own.sum()) + _PRIOR_ROWS * everywhere) / (len(rows) + _PRIOR_ROWS)
         return FamilySpread(spread=max(spread, _LEAST_SPREAD), slope=0.0, latency_s=middle, **edges)
     slope = _likeliest_slope(own, logs - centre)

@@ -14,6 +14,7 @@ from annette.measurement import Measurement
 __all__ = [
     "SALVAGED",
     "SUGGESTED",
+    "SUGGESTED_FOR",
     "TIMED_IN",
     "WHOLE_NETWORK",
     "Category",
@@ -29,6 +30,9 @@ SALVAGED = "salvaged"
 SUGGESTED = "suggested"
 """The tag of tasks that were chosen for what they tell of certain networks, with the platform that chose:
 kernels to learn from, but no sample to judge by."""
+SUGGESTED_FOR = "suggested_for"
+"""The tag of such tasks with the networks that they were chosen for: the first 12 digits of each one's
+`Network.id`, with spaces between. A platform that learned from them must not be judged by these networks."""
 TIMED_IN = "timed_in"
 """The tag of kernels that were timed while a network ran, with the network's name."""
 WHOLE_NETWORK = "whole_network"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 from annette.errors import UsageError
 from annette.estimation.platform import Platform
@@ -10,16 +12,26 @@ from annette.evaluation.comparison import FailedNetwork, MeasuredNetwork, Networ
 from annette.evaluation.suite import Evaluation
 from annette.graph.builder import NetworkBuilder
 from annette.measurement import KernelMeasurement, Measurement
-from annette.models.generator import TRAINED_NETWORKS
+from annette.models.trained_networks import (
+    TRAINED_CONTENTS,
+    TRAINED_NETWORKS,
+    content_of_kernels,
+    noted,
+)
 from annette.tables.importing import ImportedTable, table_networks
 from annette.tables.kernel import TableKernel, add_kernel
 from annette.units import format_number
 
 __all__ = ["evaluate_table"]
 
+_LOG = logging.getLogger(__name__)
+
 
 def evaluate_table(platform: Platform, table: ImportedTable) -> Evaluation:
     """The platform against a kernel table: networks that it was trained on are left out.
+
+    They are known by their names and, whatever they are called, by their timed kernels. A platform of another
+    device is evaluated all the same; the log says so.
 
     A network's latency is its end-to-end time. Where the table has none, it is the sum of its kernels for a
     platform that knows of nothing beyond these. Which kernels run is predicted and compared as well.
@@ -34,16 +46,23 @@ def evaluate_table(platform: Platform, table: ImportedTable) -> Evaluation:
     Raises
     ------
     UsageError
-        If no network is left, or none can be compared.
+        If no network is left, none can be compared, or the platform is of a kernel table and does not say
+        which networks it was trained on.
     """
-    known = platform.metrics.get(TRAINED_NETWORKS)
-    trained = {str(name) for name in known} if isinstance(known, list | tuple) else set()
     names = list(dict.fromkeys(kernel.network for kernel in table.kernels))
+    trained = _trained(platform, table)
     left = [name for name in names if name not in trained]
     if not left:
         raise UsageError(
             f"table of {table.device}: platform {platform.name!r} was trained on all of its networks; leave "
             "some out when you import it, as in --leave-out 10, and train again"
+        )
+    if platform.device.name != table.device:
+        _LOG.warning(
+            "platform %r was trained on %s, the table is of %s",
+            platform.name,
+            platform.device.name,
+            table.device,
         )
     answers = _results(platform, table, left)
     results = [item for item in answers if isinstance(item, NetworkResult)]
@@ -60,6 +79,30 @@ def evaluate_table(platform: Platform, table: ImportedTable) -> Evaluation:
         networks=tuple(results),
         failed=tuple(failed),
     )
+
+
+def _trained(platform: Platform, table: ImportedTable) -> frozenset[str]:
+    """Which networks of the table the platform was trained on."""
+    if platform.device.backend == "table" and not {TRAINED_NETWORKS, TRAINED_CONTENTS} <= set(
+        platform.metrics
+    ):
+        raise UsageError(
+            f"platform {platform.name!r}: was trained on a kernel table and does not say on which networks, "
+            "so none can be told from them; train it again"
+        )
+    contents = noted(platform.metrics, TRAINED_CONTENTS)
+    by_name = noted(platform.metrics, TRAINED_NETWORKS)
+    if not contents:
+        return by_name
+    known: dict[TableKernel, str] = {}
+    ids: dict[str, list[str]] = {}
+    for kernel in table.timed:
+        content = replace(kernel, row=1, network="", unit="", latency_s=None)
+        if content not in known:
+            build = NetworkBuilder("kernel")
+            known[content] = build.finish(add_kernel(build, content)[1]).id
+        ids.setdefault(kernel.network, []).append(known[content])
+    return by_name | {name for name, own in ids.items() if content_of_kernels(own) in contents}
 
 
 def _results(

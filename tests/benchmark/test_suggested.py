@@ -32,7 +32,10 @@ def _task(network: Network, place: int) -> Task:
     layer = network.layers[place]
     cut = cut_layers(network, [layer.name], name=f"{KIND}/{place}/0")
     assert cut is not None
-    return Task(network=cut, category="micro-kernel", group=f"{KIND}/{cut.id[:16]}", tags=(("kind", KIND),))
+    return Task(
+        network=cut, category="micro-kernel", group=f"{KIND}/{cut.id[:16]}",
+        tags=(("kind", KIND), ("suggested", "mine")),
+    )  # fmt: skip
 
 
 SUGGESTED = SuggestedTasks(
@@ -64,6 +67,12 @@ FAULTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         lambda item: item["micro_kernels"][0]["network"]["tensors"][0].__setitem__(1, [1, 1, 9, 9]),
         "micro_kernels[0]: network",
     ),
+    "a tag of kernel tables": (
+        lambda item: item["micro_kernels"][2]["tags"].update(whole_network="resnet18"),
+        "micro_kernels[2]: tags: found 'whole_network', expected some of kind, suggested",
+    ),
+    "another kind": (lambda item: item["micro_kernels"][0]["tags"].update(kind="drawn"), "found 'drawn'"),
+    "a plan's group": (lambda item: item["micro_kernels"][0].update(group="conv/3"), "group: expected"),
     "a tag that is no text": (lambda item: item["micro_kernels"][0]["tags"].update(kind=3), "tags: expected"),
 }
 
@@ -79,6 +88,14 @@ def test_faults_are_told_in_one_line(name: str, tmp_path: Path) -> None:
         read_suggested(path)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_read_is_known_as_suggested_whatever_the_file_says(tmp_path: Path) -> None:
+    document = json.loads(SUGGESTED.to_bytes())
+    document["micro_kernels"][1]["tags"] = {}
+    path = tmp_path / "suggested.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    assert [task.tag("suggested") for task in read_suggested(path).tasks] == ["mine"] * 3
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"[]", b"{", b'{"micro_kernels": 1e999}'])

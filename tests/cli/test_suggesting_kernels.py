@@ -78,6 +78,8 @@ def test_suggested_kernels_can_start_a_store(folder: Path, capsys: pytest.Captur
         (("suggest", "zoo:lenet5", "-p", "none"), "platform 'none'"),
         (("suggest", "zoo:lenet5", "-s", "run.db"), "--store run.db: goes with --platform"),
         (("suggest", "zoo:lenet5", "-o", "a.json"), "--output a.json: goes with --platform"),
+        (("suggest", "--space", "nasbench201", "-m", "roofline"), "--model roofline: goes with --platform"),
+        (("suggest", "zoo:lenet5", "zoo:alexnet", "--seed", "9"), "--seed 9: nothing is drawn"),
         (("benchmark", "-d", "ncs2", "-s", "run.db", "--suggested", "bad.json"), "cannot be read"),
         (
             ("benchmark", "-d", "ncs2", "-s", "new.db", "--plan", "quick", "--suggested", "bad.json"),

@@ -10,7 +10,11 @@ import pytest
 
 import annette
 from annette.backends.registry import open_device
+from annette.estimation.platform import Platform
 from annette.evaluation.suite import evaluate_suite
+from annette.hardware.codec import accelerator_id
+from annette.models.layer_models import MODEL_NAMES
+from annette.report.device import find_accelerator
 
 GOLDEN = json.loads(
     (Path(__file__).resolve().parents[2] / "benchmarks" / "golden.json").read_text(encoding="utf-8")
@@ -48,6 +52,18 @@ def test_networks_of_a_search_space_are_ranked_among_neighbours(platform: str) -
         assert mixed["spearman"] >= promise["spearman"]
         reached = [item["spearman"] for item in mixed["ranking"]["quartiles"]]
         assert min(reached) >= promise["quartile_spearman"], reached
+
+
+@pytest.mark.parametrize("name", [name for name, _ in annette.list_platforms()])
+def test_a_shipped_platform_knows_its_accelerator_and_how_sure_it_is(name: str) -> None:
+    platform = annette.load(name)
+    assert isinstance(platform, Platform)
+    assert platform.intervals is not None
+    assert set(platform.intervals.models) == set(MODEL_NAMES)
+    if platform.device.backend == "simulator":
+        accelerator = find_accelerator(platform.device)  # None once its preset has changed
+        assert accelerator is not None
+        assert dict(platform.device.environment)["accelerator"] == accelerator_id(accelerator)
 
 
 @pytest.mark.parametrize("name", list(GOLDEN["platforms"]))

@@ -12,11 +12,13 @@ import pytest
 from annette.backends.simulator import open_simulator
 from annette.benchmark.campaign import run_campaign
 from annette.benchmark.suggested import add_suggested
-from annette.errors import UsageError
+from annette.errors import MeasurementError, UsageError
 from annette.estimation.platform import Platform
 from annette.evaluation.suggestion import Suggestion, space_targets, suggest_kernels, typical_targets
+from annette.evaluation.suite import evaluate_suite
 from annette.measurement import DeviceInfo
-from annette.models.held_out_networks import held_out_networks
+from annette.models.held_out_networks import drawn_rows, held_out_networks
+from annette.models.trained_networks import trained_networks
 from annette.models.training import training_data
 from annette.store.campaign import CampaignStore
 from annette.store.records import Record
@@ -102,6 +104,12 @@ def test_measured_suggestions_become_kernels_to_learn_from(
         assert (summary.measured, summary.failed) == (25, 0)
         assert len(training_data(store.records(), store.device)) >= before + 25
         records = tuple(store.records())
+        drawn = drawn_rows(records)
+        assert drawn is not None
+        assert len(drawn) == len(training_data(records, store.device))
+        assert drawn[:before].all()
+        assert not drawn[before:].any()
+        assert trained_networks(records) == {"suggested_for": [NETWORK.id[:12]]}
         counts = [_judged(items, store.device) for items in (records, records[:-25])]
         assert counts[0] == counts[1] > 100  # chosen ones are no sample to judge by
 
@@ -112,6 +120,18 @@ def _judged(records: Sequence[Record], device: DeviceInfo) -> int:
     known = dict(enumerate(item for item in mappings if item is not None))
     found = held_out_networks(records, known, training_data(records, device), device)
     return 0 if found is None else found.table.n_networks
+
+
+def test_networks_that_kernels_were_suggested_for_are_judged_no_more(small_platform: Platform) -> None:
+    networks = [zoo_network(name) for name in ("lenet5", "squeezenet1_1")]
+    trained = replace(small_platform, metrics={"suggested_for": [networks[0].id[:12]]})
+    found = evaluate_suite(trained, networks)
+    assert [item.name for item in found.networks] == ["squeezenet1_1"]
+    (left_out,) = found.failed
+    assert left_out.name == "lenet5"
+    assert "no longer unseen" in left_out.error
+    with pytest.raises(MeasurementError, match="lenet5: kernels that the platform was trained on"):
+        evaluate_suite(trained, networks[:1])
 
 
 def test_networks_that_stand_for_others_are_in_no_suite() -> None:
@@ -127,5 +147,7 @@ def test_what_cannot_be_suggested_is_refused(small_platform: Platform) -> None:
         suggest_kernels(small_platform, [NETWORK], 0)
     with pytest.raises(UsageError, match="5000 micro-kernels asked for, found"):
         suggest_kernels(small_platform, [zoo_network("lenet5")], 5000)
+    with pytest.raises(UsageError, match="1001 networks, expected at most 1000"):
+        suggest_kernels(small_platform, [NETWORK] * 1001, 1)
     with pytest.raises(UsageError, match="layer model 'best'"):
         suggest_kernels(small_platform, [NETWORK], 1, model="best")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -185,6 +186,38 @@ def test_few_networks_leave_the_calibration_to_kernels(small_platform: Platform)
     assert spread.network_up == spread.kernel_up > 0
     assert spread.network_down == spread.kernel_down > 0
     assert spread.same_family > spread.other_family > 0
+
+
+def test_networks_of_one_kernel_tell_no_correlations(small_platform: Platform) -> None:
+    data, held_out, networks = _campaign(small_platform, 5, 60)
+    n_kernels = len(data)
+    single = HeldOutNetworks(
+        table=replace(data.table, network_index=np.arange(n_kernels), n_networks=n_kernels),
+        rows=networks.rows, measured_s=data.latency_s, end_to_end_s=data.latency_s,
+        groups=data.groups, are_blocks=np.ones(n_kernels, dtype=bool),
+    )  # fmt: skip
+    found, without = (
+        fit_intervals(data, small_platform.layer_models, held_out, item) for item in (single, None)
+    )
+    assert found.models == without.models
+    assert found.calibration["mixed"]["single_kernel_networks"] == n_kernels
+    assert found.calibration["mixed"]["networks"] == 0
+
+
+def test_suggested_kernels_calibrate_nothing(small_platform: Platform) -> None:
+    data, held_out, _ = _campaign(small_platform, 6, 60)
+    drawn = np.arange(len(data)) % 3 > 0
+    worse = replace(data, latency_s=np.where(drawn, data.latency_s, 5.0 * data.latency_s))
+    found = [
+        fit_intervals(item, small_platform.layer_models, held_out, None, drawn=drawn).models["mixed"]
+        for item in (data, worse)
+    ]
+    assert found[0] == found[1]
+    assert found[0] != fit_intervals(worse, small_platform.layer_models, held_out, None).models["mixed"]
+    family = data.table.family_names[0]  # one that was only suggested has its own spread
+    unseen = ~np.isin(np.arange(len(data)), data.table.rows_of(family))
+    spread = fit_intervals(data, small_platform.layer_models, held_out, None, drawn=unseen).models["mixed"]
+    assert spread.families[family].spread < spread.unseen
 
 
 def test_what_could_not_be_held_out_has_no_intervals(small_platform: Platform) -> None:

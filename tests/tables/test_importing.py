@@ -320,6 +320,45 @@ def test_a_platform_is_evaluated_on_the_networks_that_it_was_not_trained_on(
     assert found.suite == "1 network of the table (7 more, trained on, left out)"
 
 
+def test_networks_under_other_names_are_known_by_their_kernels(
+    platform: Platform, table: ImportedTable
+) -> None:
+    renamed = replace(
+        table,
+        kernels=tuple(replace(kernel, network=f"theirs_{kernel.network}") for kernel in table.kernels),
+        latencies={f"theirs_{name}": value for name, value in table.latencies.items()},
+    )
+    found = evaluate_table(platform, renamed)
+    assert [network.name for network in found.networks] == ["theirs_net7"]
+
+
+def test_a_platform_of_a_table_that_does_not_say_what_it_was_trained_on_is_refused(
+    platform: Platform, table: ImportedTable
+) -> None:
+    for gone in ("trained_networks", "trained_contents"):
+        metrics = {key: value for key, value in platform.metrics.items() if key != gone}
+        with pytest.raises(UsageError, match="does not say on which networks") as caught:
+            evaluate_table(replace(platform, metrics=metrics), table)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_table_of_another_device_is_warned_of(
+    platform: Platform, table: ImportedTable, caplog: pytest.LogCaptureFixture
+) -> None:
+    evaluate_table(platform, table)
+    assert not caplog.records
+    evaluate_table(platform, replace(table, device="other phone"))
+    assert "was trained on made, the table is of other phone" in caplog.text
+
+
+def test_a_table_of_single_kernels_tells_no_correlations(platform: Platform) -> None:
+    """Its kernels are timed one by one, so that nothing is seen of how errors in a network go together."""
+    assert platform.intervals is not None
+    for model, spread in platform.intervals.models.items():
+        assert (spread.same_family, spread.other_family, spread.whole) == (0.5, 0.2, 0.0)
+        assert platform.intervals.calibration[model]["single_kernel_networks"] >= 20
+
+
 def test_without_other_networks_there_is_nothing_to_evaluate(
     platform: Platform, table: ImportedTable
 ) -> None:
