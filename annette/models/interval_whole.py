@@ -39,8 +39,8 @@ class WholeNetworks:
 def fit_whole_networks(intervals: Intervals, models: LayerModels, whole: WholeNetworks) -> Intervals:
     """The intervals with the reach of networks found on whole ones, each under an overhead fitted without it.
 
-    The layer models may have seen kernels of the same networks; that their overhead was left out is what
-    counts here. Of few networks the greatest error stands in for the quantiles, and the kernels' reach is the
+    Only the overhead was left out: the layer models may have seen kernels of the same networks, as those of a
+    kernel table did, so that other networks can lie outside more often than one in ten. Of few networks the greatest error stands in for the quantiles, and the kernels' reach is the
     least.
 
     Parameters
