@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,13 +152,13 @@ class _Salvage:
         self.provenance: dict[str, str]
         self.device, self.plan, self.provenance = read_campaign_row(self._where, row[:-1], row[-1])
         self._structure_faults: list[str] = []
-        self._faults: list[tuple[str, int, str]] = []
+        self._faults = _Faults()
         self._counts = {"tasks": 0, "visits": 0, "damaged_tasks": 0, "damaged_visits": 0}
 
     def rows(self) -> Iterator[tuple[int, Task, bool, list[tuple[int, Measurement]]]]:
         """Ordinal and task of each row that can be read, whether it was appended, and its measurements."""
         self._structure_faults = list(self._structure())
-        self._faults, self._counts = [], dict.fromkeys(self._counts, 0)
+        self._faults, self._counts = _Faults(), dict.fromkeys(self._counts, 0)
         found = self._measurements()
         seen: set[str] = set()
         for ordinal, row in self._each_row("tasks", f"{TASK_COLUMNS}, {self._column('appended')}", "task"):
@@ -189,8 +190,8 @@ class _Salvage:
 
     def result(self) -> StoreCheck:
         """What the last `rows` found."""
-        lines = [*self._structure_faults, *_lines(self._faults)]
-        more = len(lines) - _MOST_FAULTS
+        lines = [*self._structure_faults, *self._faults.lines()]
+        more = len(self._structure_faults) + self._faults.n_lines - _MOST_FAULTS
         faults = lines[:_MOST_FAULTS] + ([f"and {more} more"] if more > 0 else [])
         return StoreCheck(
             path=str(self.path), schema_version=self._version, faults=tuple(faults), **self._counts
@@ -199,7 +200,7 @@ class _Salvage:
     def _note(self, kind: str, row: int, text: str) -> None:
         self._counts[f"damaged_{kind}s"] += 1
         name = "task" if kind == "task" else "measurement"
-        self._faults.append((name, row, text.removeprefix(f"{self._where}: ")))
+        self._faults.add(name, row, text.removeprefix(f"{self._where}: "))
 
     def _structure(self) -> Iterator[str]:
         """What SQLite's own check says; it looks at the structure of pages and of indices."""
@@ -249,40 +250,86 @@ class _Salvage:
             if row is not None:
                 yield number, row
 
-    def _numbers(self, table: str) -> list[int]:
+    def _numbers(self, table: str) -> Iterable[int]:
         """The numbers of the table's rows; of pages that cannot be read, all between those around them."""
-        before, is_whole = self._scan(f"SELECT rowid FROM {table} NOT INDEXED ORDER BY rowid")
+        most = self._most_rows()
+        before, is_whole = self._scan(f"SELECT rowid FROM {table} NOT INDEXED ORDER BY rowid", most)
         if is_whole:
             return before
-        listed, is_whole = self._scan(f"SELECT rowid FROM {table} INDEXED BY sqlite_autoindex_{table}_1")
+        index = f"SELECT rowid FROM {table} INDEXED BY sqlite_autoindex_{table}_1"
+        listed, is_whole = self._scan(index, most)
         if is_whole:
             return sorted({*before, *listed})
-        behind, _ = self._scan(f"SELECT rowid FROM {table} NOT INDEXED ORDER BY rowid DESC")
-        first = before[-1] + 1 if before else 0
-        most = first + self.path.stat().st_size // _LEAST_ROW_BYTES
-        last = min([number for number in behind if number >= first], default=most)
-        return sorted({*before, *range(first, min(last, most)), *behind})
+        behind, _ = self._scan(f"SELECT rowid FROM {table} NOT INDEXED ORDER BY rowid DESC", most)
+        first = max(before, default=-1) + 1
+        last = min([number for number in behind if number >= first], default=first + most)
+        lost = range(first, min(last, first + most))  # may be long: it is never a list
+        known = sorted({*before, *behind})
+        return itertools.chain(
+            (number for number in known if number < first),
+            lost,
+            (number for number in known if number >= first),
+        )
 
-    def _scan(self, query: str) -> tuple[list[int], bool]:
-        """The numbers up to the first page that cannot be read, and whether there was none."""
+    def _most_rows(self) -> int:
+        """How many rows the file can hold: by its pages as SQLite counts them, and their place on the disk.
+
+        The size that a file says it has is no bound: it may be stretched, and holes hold no rows.
+        """
+        pages, page_bytes = (
+            int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
+            for name in ("page_count", "page_size")
+        )
+        size_bytes = 0
+        for path in (self.path, self.path.with_name(f"{self.path.name}-wal")):
+            with contextlib.suppress(FileNotFoundError):
+                stat = path.stat()
+                blocks_bytes = 512 * getattr(stat, "st_blocks", 0)  # not everywhere told
+                size_bytes += min(stat.st_size, blocks_bytes or stat.st_size)
+        return min(pages * page_bytes, size_bytes) // _LEAST_ROW_BYTES
+
+    def _scan(self, query: str, most: int) -> tuple[list[int], bool]:
+        """The numbers up to the first page that cannot be read, and whether there was none.
+
+        No more than ``most``: pages that lead to each other in circles have rows without end.
+        """
         found: list[int] = []
         try:
             for row in self._connection.execute(query):
+                if len(found) == most:
+                    return found, False
                 found.append(int(row[0]))
         except sqlite3.DatabaseError:
             return found, False
         return found, True
 
 
-def _lines(faults: Sequence[tuple[str, int, str]]) -> list[str]:
+class _Faults:
     """What is wrong with which row; rows behind one another with the same fault in one line."""
-    found: list[tuple[str, int, int, str]] = []
-    for name, row, text in faults:
-        if found and (name, row - 1, text) == (found[-1][0], found[-1][2], found[-1][3]):
-            found[-1] = (name, found[-1][1], row, text)
-        else:
-            found.append((name, row, row, text))
-    return [
-        f"row {first} of {name}s: {text}" if first == last else f"rows {first} to {last} of {name}s: {text}"
-        for name, first, last, text in found
-    ]
+
+    def __init__(self) -> None:
+        self._runs: list[tuple[str, int, int, str]] = []
+        self._last: tuple[str, int, int, str] | None = None
+        self.n_lines = 0
+        """Of all; the first twenty alone are kept, however many there are."""
+
+    def add(self, name: str, row: int, text: str) -> None:
+        """Note that the row, of a kind called ``name``, has the fault."""
+        if self._last is not None and (name, row - 1, text) == (self._last[0], *self._last[2:]):
+            self._last = (name, self._last[1], row, text)
+            if self.n_lines == len(self._runs):
+                self._runs[-1] = self._last
+            return
+        self._last = (name, row, row, text)
+        self.n_lines += 1
+        if self.n_lines <= _MOST_FAULTS:
+            self._runs.append(self._last)
+
+    def lines(self) -> list[str]:
+        """The first of them for people."""
+        return [
+            f"row {first} of {name}s: {text}"
+            if first == last
+            else f"rows {first} to {last} of {name}s: {text}"
+            for name, first, last, text in self._runs
+        ]

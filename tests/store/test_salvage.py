@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import sqlite3
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -15,11 +17,13 @@ from annette.graph.builder import NetworkBuilder
 from annette.measurement import DeviceInfo, Measurement
 from annette.store.campaign import CampaignStore
 from annette.store.records import PlanRecord, Task
-from annette.store.salvage import check_store, export_store
+from annette.store.salvage import _Faults, check_store, export_store
 
 DEVICE = DeviceInfo(name="fake", backend="test")
 PLAN = PlanRecord(name="plan", seed=7, text="{}")
 PAGE = 4096
+STRETCHED_BYTES = 1 << 28
+"""Of a file that takes next to nothing on the disk."""
 
 
 def _tasks(count: int) -> list[Task]:
@@ -101,6 +105,39 @@ def test_a_damaged_page_is_found_and_the_rows_of_the_others_are_saved(
     assert 0 < saved.visits < 60
     assert len(_kept(tmp_path / "saved.db")) == saved.visits
     assert saved.visits + saved.damaged_visits == 60
+
+
+def test_a_stretched_file_takes_no_memory_for_rows_that_it_cannot_hold(whole: Path, tmp_path: Path) -> None:
+    content = bytearray(whole.read_bytes())
+    with contextlib.closing(sqlite3.connect(whole)) as connection:
+        roots = "SELECT rootpage FROM sqlite_master WHERE tbl_name = 'tasks'"
+        for (page,) in connection.execute(roots):
+            content[(page - 1) * PAGE : page * PAGE] = b"\xff" * PAGE
+    path = tmp_path / "stretched.db"
+    for size_in_header in (len(content), STRETCHED_BYTES):  # as annette left it, and as a hostile hand does
+        content[28:32] = (size_in_header // PAGE).to_bytes(4, "big")
+        path.write_bytes(content)
+        os.truncate(path, STRETCHED_BYTES)
+        tracemalloc.start()
+        try:
+            found = check_store(path)
+            peak_bytes = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak_bytes < 2 << 20
+        assert (found.tasks, found.damaged_visits) == (0, 60)
+        assert 60 <= found.damaged_tasks <= len(content) // 64
+        assert len(found.faults) <= 21
+
+
+def test_faults_beyond_those_shown_are_counted() -> None:
+    faults = _Faults()
+    for row in range(0, 100_000, 2):
+        faults.add("task", row, "torn")
+        faults.add("task", row + 1, "torn" if row >= 60 else "gone")
+    assert len(faults.lines()) == 20
+    assert faults.lines()[:2] == ["row 0 of tasks: torn", "row 1 of tasks: gone"]
+    assert faults.n_lines == 61  # one for each of sixty rows, and one for all the others
 
 
 def test_a_campaign_goes_on_with_what_was_saved(whole: Path, tmp_path: Path) -> None:
