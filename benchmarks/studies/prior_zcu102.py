@@ -31,13 +31,13 @@ from numpy.typing import NDArray
 from provenance import RESULTS, provenance
 from scipy.optimize import nnls
 
-import annette
 from annette.calibration.calibrate import REFERENCE, REFERENCE_SEED, calibrate_contents
 from annette.calibration.calibrated import Source
 from annette.calibration.design import candidate_rows, choose_rows, design_of
 from annette.calibration.features import COUNTS, Contents
 from annette.calibration.graphs import graph_views
 from annette.calibration.sources import prior_from_platform
+from annette.estimation.catalogue import load_platform
 from annette.evaluation.metrics import spearman
 from annette.zoo.spaces.registry import open_space
 
@@ -74,7 +74,7 @@ def open_board(table: Path, platform_name: str) -> Board:
         len(networks.measured_s)
     )
     networks = networks[np.sort(order[len(order) // 2 :])]
-    space, platform = open_space("mnasnet"), annette.load(platform_name)
+    space, platform = open_space("mnasnet"), load_platform(platform_name)
     (view,) = graph_views(space)
     both = view.contents(
         np.concatenate([candidate_rows(space, seed=REFERENCE_SEED, count=REFERENCE), networks.encodings])

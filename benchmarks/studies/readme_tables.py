@@ -119,8 +119,12 @@ def speed_table(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def few_table(document: dict[str, Any]) -> str:
-    """One row a space and group of devices: ranks by what a device is known from, error and coverage."""
+def few_table(document: dict[str, Any], intervals: dict[str, Any]) -> str:
+    """One row a space and group of devices: ranks by what a device is known from, error and coverage.
+
+    Coverage at ten samples is out of few_intervals.json: of numbers that did not see the device's chip.
+    """
+    unseen = _unseen_coverage(intervals)
     columns = tuple(
         f"{count} {key}" for count in (10, 20) for key in ("random", "designed", "designed with sources")
     )
@@ -143,24 +147,54 @@ def few_table(document: dict[str, Any]) -> str:
             cells += [f"{figures['macs_spearman']:.3f}"]
             cells += [f"{figures[column]['spearman']:.3f}" for column in columns]
             cells += [f"{figures['oracle_spearman']:.3f}", f"{figures['20 designed']['mape']:.1%}"]
-            cells += [f"{figures['10 designed']['coverage']:.0%}"]
+            covered = [unseen[space, device] for device in figures["devices"]]
+            cells += [f"{sum(covered) / len(covered):.0%}"]
             lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _unseen_coverage(intervals: dict[str, Any]) -> dict[tuple[str, str], float]:
+    """Coverage at ten designed samples by space and device, of numbers that did not see the chip."""
+    rows = ((*key.split("/"), entry["10 designed"]) for key, entry in intervals["coverage"].items())
+    return {(space.partition(",")[0], device): covered for space, device, covered in rows}
+
+
+def few_covered_table(intervals: dict[str, Any]) -> str:
+    """How many columns have about what their intervals promise, by number and sort of samples."""
+    lines = ["| samples | source devices | worst | test devices | worst |", "|---|---|---|---|---|"]
+    groups = [intervals["summary"][name] for name in ("source devices, each chip left out", "test devices")]
+    for title in groups[0]:
+        cells = [title]
+        for group in groups:
+            figures = group[title]
+            cells += [f"{figures['at least 85 %']} of {figures['devices']}", f"{figures['least']:.0%}"]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def prior_table(document: dict[str, Any]) -> str:
     """What a platform of a simulated board tells of the real one, by measured networks."""
     ways = ("without prior", "factor and constant", "with prior")
-    lines = [
-        "| measured networks | without | platform x factor + constant | `--source` |",
-        "|---|---|---|---|",
-    ]
+    head = (
+        "measured networks",
+        "without",
+        "covered",
+        "platform x factor + constant",
+        "`--source`",
+        "covered",
+    )
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     first = document["0"]["with prior"]["all"]
     macs = document["0"]["macs_spearman"]
-    lines.append(f"| 0 | {macs:.3f} (MACs) | - | {first['spearman']:.3f}, {first['mape']:.1%} (`estimate`) |")
+    start = f"{first['spearman']:.3f}, {first['mape']:.1%} (`estimate`)"
+    lines.append(f"| 0 | {macs:.3f} (MACs) | - | - | {start} | - |")
     for count in ("5", "10", "20"):
         found = [document[count][f"designed, {way}"] for way in ways]
-        cells = [f"{item['spearman']['mean']:.3f}, {item['mape']['mean']:.1%}" for item in found]
+        cells = []
+        for item in found:
+            cells.append(f"{item['spearman']['mean']:.3f}, {item['mape']['mean']:.1%}")
+            if "coverage" in item:
+                cells.append(f"{item['coverage']['mean']:.0%}")
         lines.append(f"| {count} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -179,8 +213,9 @@ def few_tasks_table(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def few_devices_table(document: dict[str, Any]) -> str:
+def few_devices_table(document: dict[str, Any], intervals: dict[str, Any]) -> str:
     """Every device: rank with its spread over seeds, error and coverage at ten and twenty samples."""
+    unseen = _unseen_coverage(intervals)
     head = ["space", "device", "10: Spearman", "MAPE", "covered", "20: Spearman", "MAPE", "covered", "oracle"]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     formulas = set(document["formulas"])
@@ -188,12 +223,10 @@ def few_devices_table(document: dict[str, Any]) -> str:
         for device, found in entry["devices"].items():
             cells = [space, f"{device} *" if f"{space}/{device}" in formulas else device]
             for count in ("10 designed", "20 designed"):
-                rank, error, covered = (found[count][key] for key in ("spearman", "mape", "coverage"))
-                cells += [
-                    f"{rank['mean']:.3f} ± {rank['sd']:.3f}",
-                    f"{error['mean']:.1%}",
-                    f"{covered['mean']:.0%}",
-                ]
+                rank, error = found[count]["spearman"], found[count]["mape"]["mean"]
+                of_ten = count == "10 designed"
+                covered = unseen[space, device] if of_ten else found[count]["coverage"]["mean"]
+                cells += [f"{rank['mean']:.3f} ± {rank['sd']:.3f}", f"{error:.1%}", f"{covered:.0%}"]
             lines.append(f"| {' | '.join([*cells, format(found['oracle_spearman'], '.3f')])} |")
     return "\n".join(lines)
 
@@ -243,10 +276,11 @@ def _tables() -> dict[Path, dict[str, str]]:
             "real_cpu": overview_table(processors),
         },
         ROOT / "docs" / "few_measurements.md": {
-            "few": few_table(load("few_measurements")),
+            "few": few_table(load("few_measurements"), load("few_intervals")),
             "prior": prior_table(load("prior_zcu102")),
+            "few_covered": few_covered_table(load("few_intervals")),
             "few_tasks": few_tasks_table(load("few_measurements")),
-            "few_devices": few_devices_table(load("few_measurements")),
+            "few_devices": few_devices_table(load("few_measurements"), load("few_intervals")),
         },
         ROOT / "docs" / "compare.md": {"sources": sources_table(load("error_sources"))},
         ROOT / "docs" / "evaluation.md": {"fidelity": fidelity_table(load("nas_fidelity"))},

@@ -13,6 +13,7 @@ from annette.calibration.codec import load_calibrated, save_calibrated
 from annette.calibration.design import suggest_architectures
 from annette.calibration.features import GROUPS, count_space
 from annette.calibration.prior import PRIOR_COLUMNS, Prior, prior_from_networks
+from annette.estimation.catalogue import load_platform
 from annette.evaluation.metrics import mape
 from annette.zoo.spaces.registry import open_space
 
@@ -23,7 +24,7 @@ OTHERS = SPACE.sample(100, seed=9)
 @pytest.fixture(scope="module")
 def prior() -> Prior:
     networks = [SPACE.network(row) for row in SPACE.sample(25, seed=0).tolist()]
-    return prior_from_networks(annette.load("ncs2"), networks)
+    return prior_from_networks(load_platform("ncs2"), networks)
 
 
 def test_kernels_add_up_to_what_the_platform_says(prior: Prior) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -12,9 +13,11 @@ from annette.cli.main import exit_code
 from annette.zoo.spaces.registry import open_space
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "studies"))
 from pages import blocks, commands, execute, read_page
 
 NAME = "few_measurements.md"
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 PAGE = read_page(NAME)
 COMMANDS = commands(PAGE)
 
@@ -62,3 +65,27 @@ def test_the_table_of_networks_is_calibrated(
     Path("networks.csv").write_text(block.text, encoding="utf-8")
     (line,) = (item for item in PAGE.split("`") if item.startswith("annette calibrate networks.csv"))
     assert "calibrated by 5 latencies of networks" in _run(line, capsys)
+
+
+def test_the_tables_say_what_was_recorded_and_how_much_is_covered() -> None:
+    import readme_tables
+
+    few, prior, intervals = (
+        json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("few_measurements", "prior_zcu102", "few_intervals")
+    )
+    for table in (
+        readme_tables.few_table(few, intervals),
+        readme_tables.few_covered_table(intervals),
+        readme_tables.few_devices_table(few, intervals),
+        readme_tables.prior_table(prior),
+    ):
+        assert table in PAGE
+    for way in ("without prior", "with prior"):
+        covered = prior["5"][f"designed, {way}"]["coverage"]["mean"]
+        (row,) = (line for line in PAGE.splitlines() if line.startswith("| 5 | "))
+        assert f"| {covered:.0%} |" in row
+    missed = [key for key, item in intervals["coverage"].items() if item["5 designed"] < 0.85]
+    (row,) = (line for line in PAGE.splitlines() if line.startswith("| 5 designed |"))
+    counts = [int(cell.split(" of ")[0]) for cell in row.split("|") if " of " in cell]
+    assert sum(counts) == len(intervals["coverage"]) - len(missed)
