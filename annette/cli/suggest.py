@@ -280,7 +280,7 @@ def _print_kernels(found: Suggestion, store: Path | None, file: Path | None) -> 
     else:
         print_line(
             f"next: annette benchmark --device {found.device} --store {kept} --suggested "
-            f"{shlex.quote(str(file))}, then annette train {kept}"
+            f"{shlex.quote(str(file))}, then annette train {kept} --output my-platform --force"
         )
 
 
