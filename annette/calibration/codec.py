@@ -173,7 +173,7 @@ def _from_document(document: Mapping[str, Any], depth: int) -> CalibratedModel:
     _require(bool(members), "members", 0, "one or more")
     for place, member in enumerate(members):
         priced = member.costs if place == 0 else np.append(member.costs, member.source_costs)
-        _require(bool((priced > 0).any()), f"members[{place}].costs_s", "only 0", "a cost > 0")
+        _require(bool((priced > 0).any()), f"members[{place}].costs_s", 0, "one cost > 0 or more")
     weights = tuple(_amount(item["weight"], "members.weight") for item in document["members"])
     _require(abs(sum(weights) - 1) < 1e-6, "members.weight", weights, "shares of the whole")
     notes = document["notes"]

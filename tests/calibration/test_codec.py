@@ -99,7 +99,7 @@ def test_a_member_that_costs_nothing_is_refused(tmp_path: Path, place: int) -> N
     member = document["members"][place]
     for key in ("costs_s", "source_costs_s"):
         member[key] = [0.0] * len(member[key])
-    with pytest.raises(StoreError, match=rf"members\[{place}\].costs_s: found 'only 0'"):
+    with pytest.raises(StoreError, match=rf"members\[{place}\].costs_s: found 0"):
         reload(document, tmp_path)
 
 

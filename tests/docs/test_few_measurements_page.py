@@ -85,6 +85,12 @@ def test_the_tables_say_what_was_recorded_and_how_much_is_covered() -> None:
         covered = prior["5"][f"designed, {way}"]["coverage"]["mean"]
         (row,) = (line for line in PAGE.splitlines() if line.startswith("| 5 | "))
         assert f"| {covered:.0%} |" in row
+    for sort, start in (
+        ("designed", "Of ten designed ones 85 % are covered on"),
+        ("random", "of ten random ones on"),
+    ):
+        enough = sum(item[f"10 {sort}"] >= 0.85 for item in intervals["coverage"].values())
+        assert f"{start} {enough} " in " ".join(PAGE.split())
     missed = [key for key, item in intervals["coverage"].items() if item["5 designed"] < 0.85]
     (row,) = (line for line in PAGE.splitlines() if line.startswith("| 5 designed |"))
     counts = [int(cell.split(" of ")[0]) for cell in row.split("|") if " of " in cell]
