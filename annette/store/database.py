@@ -267,11 +267,22 @@ def _is_empty(connection: sqlite3.Connection) -> bool:
     return (tables, application) == (0, 0)
 
 
+def _refuse_programs(connection: sqlite3.Connection, path: Path) -> None:
+    """A store holds rows alone: views and triggers run what their author wrote, perhaps without end."""
+    query = "SELECT type FROM sqlite_master WHERE type NOT IN ('table', 'index') LIMIT 1"
+    found = connection.execute(query).fetchone()
+    if found is not None:
+        raise StoreError(
+            f"store {path}: holds a {found[0]}, expected tables and their indices alone; do not use the file"
+        )
+
+
 def _check_identity(connection: sqlite3.Connection, path: Path, oldest: int = OLDEST_READ) -> None:
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = schema_version(connection)
     if application != _APPLICATION_ID:
         raise StoreError(f"store {path}: an SQLite file, but not a campaign store; name another file")
+    _refuse_programs(connection, path)
     if version < oldest:
         raise StoreError(
             f"store {path}: written by an older annette (schema version {version}, expected "

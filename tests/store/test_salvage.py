@@ -130,6 +130,21 @@ def test_a_stretched_file_takes_no_memory_for_rows_that_it_cannot_hold(whole: Pa
         assert len(found.faults) <= 21
 
 
+def test_a_view_in_place_of_a_table_is_refused_before_it_is_read(whole: Path, tmp_path: Path) -> None:
+    path = tmp_path / "view.db"
+    path.write_bytes(whole.read_bytes())
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("ALTER TABLE tasks RENAME TO some")
+        connection.execute(
+            "CREATE VIEW tasks AS WITH RECURSIVE c(x) AS (SELECT 0 UNION ALL SELECT x + 1 FROM c LIMIT 9) "
+            "SELECT x AS rowid, x AS ordinal, id, category, group_name, tags, network_id, network, appended "
+            "FROM c, (SELECT * FROM some LIMIT 1)"
+        )
+    for use in (check_store, CampaignStore.open):
+        with pytest.raises(StoreError, match="holds a view, expected tables"):
+            use(path)
+
+
 def test_faults_beyond_those_shown_are_counted() -> None:
     faults = _Faults()
     for row in range(0, 100_000, 2):
