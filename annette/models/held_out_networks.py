@@ -43,6 +43,8 @@ class HeldOutNetworks:
     """Shape (n_networks,): seconds, > 0: the sum of the expected times of the kernels that the device has."""
     end_to_end_s: NDArray[np.float64]
     """Shape (n_networks,): the same times what the whole took over its kernels, run by run."""
+    n_kernels: NDArray[np.int64]
+    """Shape (n_networks,): as how many kernels the device ran each, whatever was predicted."""
     groups: NDArray[np.int64]
     """Shape (n_networks,): those of the training data."""
     are_blocks: NDArray[np.bool_]
@@ -52,7 +54,9 @@ class HeldOutNetworks:
     models that are not named."""
 
     def __post_init__(self) -> None:
-        per_network = (self.measured_s, self.end_to_end_s, self.groups, self.are_blocks)
+        per_network = (
+            self.measured_s, self.end_to_end_s, self.n_kernels, self.groups, self.are_blocks
+        )  # fmt: skip
         if len(self.rows) != len(self.table) or {self.table.n_networks} != set(map(len, per_network)):
             raise ModelError("held-out networks: parts differ in length")
 
@@ -98,6 +102,7 @@ def held_out_networks(
     rows: list[int] = []
     measured: list[float] = []
     whole: list[float] = []
+    counts: list[int] = []
     groups: list[int] = []
     are_blocks: list[bool] = []
     number = -1
@@ -117,6 +122,7 @@ def held_out_networks(
         own = own_rows[own_rows >= 0]
         measured.append(float(data.latency_s[own].sum()))
         whole.append(measured[-1] * _whole_over_kernels(record.measurement))
+        counts.append(len(own))
         groups.append(int(data.groups[own[0]]))
         are_blocks.append(record.task.category == "block" and record.task.tag("suite") is None)
     if not items:
@@ -126,6 +132,7 @@ def held_out_networks(
         rows=np.array(rows, dtype=np.int64),
         measured_s=np.array(measured, dtype=np.float64),
         end_to_end_s=np.array(whole, dtype=np.float64),
+        n_kernels=np.array(counts, dtype=np.int64),
         groups=np.array(groups, dtype=np.int64),
         are_blocks=np.array(are_blocks, dtype=np.bool_),
     )

@@ -117,7 +117,7 @@ def _fit_model(
     notes = {"kernels": float(drawn.sum()), "kernel_mape": _mape(ratio[drawn]), "networks": 0.0}
     if networks is None or len(networks.measured_s) < _MIN_NETWORKS:
         return draft, notes
-    n_single = int((np.bincount(networks.table.network_index, minlength=networks.table.n_networks) < 2).sum())
+    n_single = int((networks.n_kernels < 2).sum())
     if len(networks.measured_s) - n_single < _MIN_NETWORKS:
         return draft, {**notes, "single_kernel_networks": float(n_single)}
     sums = _Sums.of(networks, models, model, predicted, draft)

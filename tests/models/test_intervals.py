@@ -140,6 +140,7 @@ def _campaign(
     networks = HeldOutNetworks(
         table=tables, rows=np.arange(len(tables)), measured_s=measured, end_to_end_s=measured,
         groups=np.arange(n_networks), are_blocks=np.ones(n_networks, dtype=bool),
+        n_kernels=np.full(n_networks, 12),
     )  # fmt: skip
     return data, HeldOut(predicted={"mixed": predicted}, unseen=0.4, per_octave=0.05), networks
 
@@ -190,17 +191,12 @@ def test_few_networks_leave_the_calibration_to_kernels(small_platform: Platform)
 
 def test_networks_of_one_kernel_tell_no_correlations(small_platform: Platform) -> None:
     data, held_out, networks = _campaign(small_platform, 5, 60)
-    n_kernels = len(data)
-    single = HeldOutNetworks(
-        table=replace(data.table, network_index=np.arange(n_kernels), n_networks=n_kernels),
-        rows=networks.rows, measured_s=data.latency_s, end_to_end_s=data.latency_s,
-        groups=data.groups, are_blocks=np.ones(n_kernels, dtype=bool),
-    )  # fmt: skip
+    single = replace(networks, n_kernels=np.ones(60, dtype=np.int64))  # though more were predicted
     found, without = (
         fit_intervals(data, small_platform.layer_models, held_out, item) for item in (single, None)
     )
     assert found.models == without.models
-    assert found.calibration["mixed"]["single_kernel_networks"] == n_kernels
+    assert found.calibration["mixed"]["single_kernel_networks"] == 60
     assert found.calibration["mixed"]["networks"] == 0
 
 

@@ -211,6 +211,7 @@ def held_out_blocks(platform: Platform, seed: int) -> tuple[HeldOutNetworks, Hel
         rows=np.arange(len(tables)),
         measured_s=measured_s,
         end_to_end_s=np.where(are_blocks, measured_s + 3e-6 * sizes, 2.0 * measured_s),
+        n_kernels=sizes,
         groups=np.arange(n_networks),
         are_blocks=are_blocks,
     )
