@@ -521,6 +521,50 @@ def _run_answer(case: bytes, folder: Path) -> None:
         measurement_to_json(answer)
 
 
+# What compare reads ------------------------------------------------------------------------------------
+
+
+def _compare_seeds(kept: Path) -> list[bytes]:
+    """What `annette estimate` and `annette measure` print as JSON; each is compared with the first."""
+    found = []
+    for words in (
+        ("estimate", "zoo:lenet5", "--platform", PLATFORM),
+        ("estimate", "zoo:lenet5,batch=2", "--platform", PLATFORM),
+        ("measure", "zoo:lenet5", "--device", f"simulator:{PLATFORM}", "--seed", "1"),
+    ):
+        found.append(_printed([*words, "--format", "json"]).encode())
+    return found
+
+
+@cache
+def _compared() -> bytes:
+    return _compare_seeds(Path())[0]
+
+
+def _printed(words: list[str]) -> str:
+    from annette.cli.main import exit_code
+
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+        if exit_code(words):
+            raise Unclear(f"{words} fails")
+    return out.getvalue()
+
+
+def _run_compare(case: bytes, folder: Path) -> None:
+    from annette.evaluation.difference import compare
+    from annette.evaluation.side_source import SideOptions, open_side
+
+    (folder / "other.json").write_bytes(_compared())
+    (folder / "case.json").write_bytes(case)
+    other, side = (open_side(name, SideOptions()) for name in ("other.json", "case.json"))
+    for one, two in ((other, side), (side, other), (side, side)):
+        found = compare(one, two)
+        json.dumps(found.to_dict(), allow_nan=False)
+        found.to_frame()
+    _run_arguments(json.dumps(["compare", "other.json", "case.json"]).encode(), folder)
+
+
 # Tables ------------------------------------------------------------------------------------------------
 
 
@@ -800,6 +844,7 @@ TARGETS: dict[str, Target] = {
             run=_run_repeats
         ),
         Target(name="answer", seeds=_answer_seeds, mutate=_json_change, run=_run_answer),
+        Target(name="compare", seeds=_compare_seeds, mutate=_json_change, run=_run_compare),
         Target(name="kernels", seeds=_kernel_tables, mutate=_csv_change, run=_run_kernel_table),
          # type: ignore[arg-type]
         Target(name="profile", seeds=_profile_seeds, mutate=_profile_change, run=_run_profile),
