@@ -63,6 +63,7 @@ def import_table(
 
     Example: annette import kernels.csv --columns tflite-gpu --device pixel4 --store phone.db
     """
+    from annette.models.generator import MIN_MEASUREMENTS
     from annette.tables.doubts import find_doubts
     from annette.tables.importing import draw_networks, read_tables
     from annette.tables.importing import import_table as write_store
@@ -92,6 +93,10 @@ def import_table(
         print_line(f"left out for annette evaluate: {', '.join(gone)}")
     for doubt in find_doubts(found):
         note_line(doubt)
+    if len(found.timed) < MIN_MEASUREMENTS:
+        note_line(
+            f"annette train needs {MIN_MEASUREMENTS} kernels with a time; the table has {len(found.timed)}"
+        )
     print_line(f"\nkept in {store}; next: annette train {shlex.quote(str(store))} --output my-platform")
 
 

@@ -35,6 +35,7 @@ from annette.store.codec import device_to_json, measurement_to_json
 from annette.store.records import WHOLE_NETWORK
 
 __all__ = [
+    "MIN_MEASUREMENTS",
     "PlatformParts",
     "cross_validate_mapping",
     "generate_platform",
@@ -103,7 +104,7 @@ def generate_platform(
     if len(measured) < MIN_MEASUREMENTS:
         raise ModelError(
             f"store {store.path}: {len(measured)} networks measured of {len(records)} tried, expected at "
-            f"least {MIN_MEASUREMENTS}; go on with `annette benchmark --store {store.path}`"
+            f"least {MIN_MEASUREMENTS}; measure more (annette benchmark --store {store.path}) or import more"
         )
     observations, groups = _observations(measured)
     stage("learning the mapping")
