@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from annette.estimation.verdict import Verdict
+
 __all__ = ["CALIBRATED_ESTIMATE_SCHEMA_VERSION", "CalibratedEstimate"]
 
 CALIBRATED_ESTIMATE_SCHEMA_VERSION = 1
@@ -29,6 +31,10 @@ class CalibratedEstimate:
     term_s: Mapping[str, float]
     """Seconds by physical term, the greatest first; they add up to `latency_s`. The sum is what was
     measured, the terms are what few latencies say of them."""
+    unseen_operators: tuple[str, ...] | None
+    """Operators of the network that no sample had; ``None`` where the model does not know its samples'."""
+    verdict: Verdict
+    """Whether to rely on it: `annette.estimation.verdict.judge_whole`."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "term_s", MappingProxyType(dict(self.term_s)))
@@ -43,4 +49,6 @@ class CalibratedEstimate:
             "latency_s": self.latency_s,
             "interval_s": [self.low_s, self.high_s],
             "terms_s": dict(self.term_s),
+            "unseen_operators": None if self.unseen_operators is None else list(self.unseen_operators),
+            "verdict": self.verdict.to_dict(),
         }

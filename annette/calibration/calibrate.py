@@ -15,6 +15,7 @@ from annette.calibration.graphs import GRAPHS, graph_views
 from annette.calibration.intervals import fit_interval
 from annette.calibration.member import Population, fit_member, population_of
 from annette.calibration.prior import Prior
+from annette.calibration.seen import seen_operators
 from annette.calibration.terms import FIXED, Terms, terms_of
 from annette.calibration.validation import held_out_log_errors, middle_error, typical_error
 from annette.errors import ModelError
@@ -166,7 +167,8 @@ def calibrate_networks(networks: Sequence[Network], latency_s: ArrayLike, *, dev
     """
     measured = _checked(latency_s, len(networks))
     contents = count_networks(networks)
-    return calibrate_contents({"needed": (contents, contents)}, measured, device=device, space=None)
+    model = calibrate_contents({"needed": (contents, contents)}, measured, device=device, space=None)
+    return replace(model, operators=seen_operators(networks))
 
 
 def unidentified_terms(columns: Floats, terms: Terms) -> dict[str, tuple[str, ...]]:

@@ -14,9 +14,11 @@ from annette.calibration.graphs import open_view
 from annette.calibration.intervals import Interval
 from annette.calibration.member import Member, population_of
 from annette.calibration.prior import PRIOR_COLUMNS, Prior
+from annette.calibration.seen import Unseen, unseen_in
 from annette.calibration.terms import Terms
 from annette.errors import ModelError, UsageError
 from annette.estimation.bounds import LatencyIntervals
+from annette.estimation.verdict import judge_whole
 from annette.graph.network import Network
 from annette.parallel import require_jobs
 from annette.zoo.spaces.registry import open_space
@@ -85,6 +87,9 @@ class CalibratedModel:
     """Root mean square of the relative error of samples that were left out."""
     notes: tuple[str, ...]
     """What to be aware of, one line each."""
+    operators: tuple[str, ...] | None = None
+    """What the samples had, by `annette.calibration.seen.seen_operators`; ``None`` of a search space, where
+    all is known, and of models saved before this was kept."""
 
     def predict_space(self, space: SearchSpace, encodings: ArrayLike | Sequence[str]) -> LatencyIntervals:
         """The latencies of a space's architectures, with 90 % intervals.
@@ -117,6 +122,8 @@ class CalibratedModel:
         ------
         UsageError
             If the model is of a search space: its terms are those in which that space's networks differ.
+        ModelError
+            If the model knows the cost of nothing that a network has.
         """
         if self.space is not None:
             raise UsageError(
@@ -124,6 +131,7 @@ class CalibratedModel:
                 "networks to predict networks"
             )
         contents = count_networks(networks)
+        self._require_priced(networks, contents)
         return self.predict_contents(contents, np.empty((len(contents), 0)))
 
     def predict_contents(self, contents: Contents, sources: Floats) -> LatencyIntervals:
@@ -178,23 +186,38 @@ class CalibratedModel:
             For what is no architecture of the space, or a network where an architecture is expected.
         GraphError
             If a network cannot be read.
+        ModelError
+            As `predict_networks`.
         """
+        unseen: Unseen | None = Unseen(operators=(), fraction=0.0, is_all=False)
         if self.space is None:
             opened = _open_network(network)
             name, contents = opened.name, count_networks([opened])
             found, sources = self.predict_networks([opened]), np.empty((1, 0))
+            unseen = None if self.operators is None else unseen_in(opened, self.operators)
         else:
             space, row = self.open_space(), self._one_row(network)
             name, contents = space.format(row), open_view(space, self.graph).contents([row])
             found = self.predict_space(space, [row])
             sources = self._source_columns(space, np.array([row]), contents)
+        latency_s, low_s, high_s = (
+            float(values[0]) for values in (found.latency_s, found.low_s, found.high_s)
+        )
+        names = None if unseen is None else unseen.operators
         return CalibratedEstimate(
             network=name,
             platform=self.device,
-            latency_s=float(found.latency_s[0]),
-            low_s=float(found.low_s[0]),
-            high_s=float(found.high_s[0]),
-            term_s=self._split(float(found.latency_s[0]), contents, sources),
+            latency_s=latency_s,
+            low_s=low_s,
+            high_s=high_s,
+            term_s=self._split(latency_s, contents, sources),
+            unseen_operators=names,
+            verdict=judge_whole(
+                latency_s=latency_s,
+                interval=(low_s, high_s),
+                unseen=names,
+                unseen_fraction=0.0 if unseen is None else unseen.fraction,
+            ),
         )
 
     def estimate_many(
@@ -340,6 +363,21 @@ class CalibratedModel:
         mean_s = np.array([float(self.members[0].costs.sum())])
         with np.errstate(all="ignore"):  # as wide as can be where it cannot be reckoned
             return float(np.exp(self.interval.log_half_width(mean, mean_s)[0]))
+
+    def _require_priced(self, networks: Sequence[Network], contents: Contents) -> None:
+        """Refuse networks of which no kind of layer was in the samples, or costs anything by the model."""
+        columns = self.terms.columns(contents)
+        costs = self.members[0].costs
+        is_priced = (columns @ costs > 0) & ((columns[:, 1:] > 0).any(axis=1) | (len(costs) == 1))
+        for network, has_price in zip(networks, is_priced, strict=True):
+            is_new = self.operators is not None and unseen_in(network, self.operators).is_all
+            if is_new or not has_price:
+                kinds = sorted({layer.op_type for layer in network.layers})
+                shown = ", ".join(kinds[:6]) + (f" and {len(kinds) - 6} more" if len(kinds) > 6 else "")
+                raise ModelError(
+                    f"{network.name}: no kind of its layers that takes time ({shown}) was in what "
+                    f"{self.device} was calibrated on; calibrate with networks that have them"
+                )
 
     def _require_space(self, space: SearchSpace) -> None:
         if self.space != space.name:

@@ -42,6 +42,7 @@ _MOST = 1e15
 """No number of a model is larger: seconds, mean amounts of terms, weights."""
 _MOST_LETTERS, _MOST_NOTE_LETTERS, _MOST_NOTES = 200, 25_000, 100
 """Of names, and of notes, one of which names all sources."""
+_MOST_OPERATORS = 1000
 
 
 def save_calibrated(model: CalibratedModel, folder: str | PathLike[str]) -> None:
@@ -55,6 +56,7 @@ def save_calibrated(model: CalibratedModel, folder: str | PathLike[str]) -> None
     path = Path(folder)
     for name in (model.device, *(item.model.device for item in model.sources)):
         _text(name, "device")
+    _operators(model.operators)
     document = {"schema_version": SCHEMA_VERSION, **to_document(model)}
     part = path / f".{CALIBRATED_FILE}.{os.getpid()}.part"
     try:
@@ -114,6 +116,7 @@ def to_document(model: CalibratedModel) -> dict[str, Any]:
         "samples": model.samples,
         "held_out_error": model.held_out_error,
         "notes": list(model.notes),
+        **({} if model.operators is None else {"operators": list(model.operators)}),
         "terms": {"names": list(model.terms.names), "means": model.terms.means.tolist()},
         "members": [
             {
@@ -190,7 +193,18 @@ def _from_document(document: Mapping[str, Any], depth: int) -> CalibratedModel:
         samples=int(_amount(document["samples"], "samples")),
         held_out_error=_amount(document["held_out_error"], "held_out_error"),
         notes=tuple(_text(note, "notes", _MOST_NOTE_LETTERS) for note in notes),
+        operators=_operators(document.get("operators")),
     )
+
+
+def _operators(items: object) -> tuple[str, ...] | None:
+    """The samples' operators; files older than this field, and those of search spaces, have none."""
+    if items is None:
+        return None
+    _require(isinstance(items, list | tuple), "operators", items, "a list of names")
+    names: Sequence[object] = items if isinstance(items, list | tuple) else ()
+    _require(len(names) <= _MOST_OPERATORS, "operators", len(names), f"{_MOST_OPERATORS} at most")
+    return tuple(_text(name, "operators") for name in names)
 
 
 def _interval(document: Mapping[str, Any], n_terms: int) -> Interval:

@@ -26,6 +26,7 @@ __all__ = [
     "count_networks",
     "count_space",
     "number_kernels",
+    "operator_of",
 ]
 
 GROUPS = ("conv", "pointwise", "depthwise", "grouped", "dense", "pool", "sum", "scale", "move", "other")
@@ -195,6 +196,22 @@ def count_space(space: SearchSpace, encodings: ArrayLike, *, pruned: bool = Fals
     known = _KnownPieces(space, pruned)
     used = [known.times(rows[start : start + _CHUNK]) for start in range(0, len(rows), _CHUNK)]
     return known.contents(used)
+
+
+def operator_of(network: Network, layer: Layer) -> str | None:
+    """The operator of a layer, with the sort of convolution that it is; ``None`` for what takes no time.
+
+    Examples
+    --------
+    >>> from annette.zoo.registry import open_network
+    >>> network = open_network("zoo:mobilenet_v2")
+    >>> sorted({operator_of(network, layer) or "" for layer in network.layers if layer.op_type == "Conv"})
+    ['Conv', 'Conv (depthwise)', 'Conv (pointwise)']
+    """
+    if layer.op_type in _FREE:
+        return None
+    group = _group(network, layer)
+    return f"{layer.op_type} ({group})" if group in ("pointwise", "depthwise", "grouped") else layer.op_type
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from annette.cli.console import OutputFormat, print_json, print_line, print_table
+from annette.cli.console import OutputFormat, print_json, print_line, print_table, verdict_tone
 from annette.cli.options import open_network_argument
 from annette.errors import UsageError
 from annette.units import format_fraction, format_seconds
@@ -39,6 +39,8 @@ def estimate_calibrated(
         For what is no architecture of the space, and for options that need kernels.
     GraphError
         If a network cannot be read.
+    ModelError
+        If the model knows the cost of nothing in it.
     """
     from annette.calibration.codec import load_calibrated
 
@@ -60,6 +62,9 @@ def estimate_calibrated(
         f"(90 % interval {format_seconds(answer.low_s)} to {format_seconds(answer.high_s)})",
         bold=True,
     )
+    verdict = answer.verdict
+    word = f"{verdict.title}." if verdict.reasons else verdict.title
+    print_line(f"verdict: {' '.join((word, *verdict.reasons))}", tone=verdict_tone(verdict.level))
     print_line(
         f"calibrated by {device.samples} latencies of {device.space or 'networks'}; by physical term:\n"
     )

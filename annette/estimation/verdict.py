@@ -10,7 +10,7 @@ from annette.units import format_fraction
 if TYPE_CHECKING:
     from annette.estimation.estimate import Coverage, Interval
 
-__all__ = ["CHECK", "LEVELS", "SOLID", "UNRELIABLE", "Verdict", "judge", "level_title"]
+__all__ = ["CHECK", "LEVELS", "SOLID", "UNRELIABLE", "Verdict", "judge", "judge_whole", "level_title"]
 
 SOLID, CHECK, UNRELIABLE = "solid", "check", "unreliable"
 LEVELS = (SOLID, CHECK, UNRELIABLE)
@@ -25,6 +25,8 @@ _SOME_OUTSIDE, _MUCH_OUTSIDE = 0.1, 0.5
 """The same for sizes outside the measured range, where families are known but trees no longer follow."""
 _WIDE, _VERY_WIDE = 0.2, 0.5
 """Half-widths of the interval relative to the latency."""
+_MOST_WIDE = 10.0
+"""Above this no figure is told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +90,7 @@ def judge(coverage: Coverage, *, latency_s: float, n_kernels: int, interval: Int
     found: list[tuple[int, str]] = []
 
     def weigh(value: float, limits: tuple[float, float], reason: str) -> None:
-        rank = sum(value > limit for limit in limits)
-        if rank:
+        if rank := _rank(value, limits):
             found.append((rank, reason))
 
     unseen, generic, outside = (
@@ -117,6 +118,62 @@ def judge(coverage: Coverage, *, latency_s: float, n_kernels: int, interval: Int
             half, (_WIDE, _VERY_WIDE),
             f"The 90 % interval is wide: {format_fraction(half)} of the latency to either side.",
         )  # fmt: skip
+    return _worst(found)
+
+
+def judge_whole(
+    *, latency_s: float, interval: tuple[float, float], unseen: tuple[str, ...] | None, unseen_fraction: float
+) -> Verdict:
+    """The verdict on an estimate by a model that knows whole networks and no kernels.
+
+    The limits are those of `judge`:
+
+    - half the width of the 90 % interval, relative to the latency: over 20 % ``check``, over 50 %
+      ``unreliable``;
+    - bytes or multiply-accumulates of operators that no sample had: over 1 %, over 25 %. Their share of the
+      latency is not known;
+    - a model that does not say which operators its samples had is ``check``.
+
+    Parameters
+    ----------
+    latency_s : float
+        Seconds; > 0.
+    interval : tuple of two floats
+        Both ends of the 90 % interval, seconds.
+    unseen : tuple of str or None
+        Operators of the network that no sample had; ``None`` where that is not known.
+    unseen_fraction : float
+        Their share of the network's bytes or multiply-accumulates, 0 to 1.
+
+    Examples
+    --------
+    >>> judge_whole(latency_s=1.0, interval=(0.9, 1.2), unseen=("Softmax",), unseen_fraction=0.3).level
+    'unreliable'
+    """
+    found: list[tuple[int, str]] = []
+    half = (interval[1] - interval[0]) / 2.0 / latency_s
+    if unseen is None:
+        found.append((1, "It is not known which operators the model was calibrated on; calibrate again."))
+    elif rank := _rank(unseen_fraction, (_SOME_UNSEEN, _MUCH_UNSEEN)):
+        share = format_fraction(unseen_fraction)
+        reason = f"{share} of the network's work is of operators that no sample had: {_shorten(unseen)}."
+        found.append((rank, reason))
+    if rank := _rank(half, (_WIDE, _VERY_WIDE)):
+        width = f"{format_fraction(half)} of the latency to either side"
+        says_nothing = "so wide that it says nothing"
+        found.append(
+            (rank, f"The 90 % interval is {f'wide: {width}' if half < _MOST_WIDE else says_nothing}.")
+        )
+    return _worst(found)
+
+
+def _rank(value: float, limits: tuple[float, float]) -> int:
+    """How many limits a value is above: the place of its level in `LEVELS`."""
+    return sum(value > limit for limit in limits)
+
+
+def _worst(found: list[tuple[int, str]]) -> Verdict:
+    """The verdict of reasons with their ranks, the gravest first."""
     found.sort(key=lambda item: -item[0])
     worst = found[0][0] if found else 0
     return Verdict(level=LEVELS[worst], reasons=tuple(reason for _, reason in found))

@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 
 import annette
-from annette.calibration.calibrate import calibrate_space
+from annette.calibration.calibrate import calibrate_networks, calibrate_space
 from annette.calibration.codec import load_calibrated, save_calibrated
 from annette.calibration.design import suggest_architectures
 from annette.cli.main import exit_code
 from annette.errors import UsageError
 from annette.estimation.search import LatencyConstraint, LatencyObjective
+from annette.graph.builder import NetworkBuilder
+from annette.graph.network import Network
+from annette.graph.onnx_writer import write_onnx
 from annette.zoo.spaces.registry import open_space
 
 SPACE = open_space("nasbench201")
@@ -177,3 +180,86 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("models") / "toy"
     save_calibrated(calibrate_space(SPACE, rows, 1e-3 + (rows == 3).sum(1) * 1e-3, device="toy"), folder)
     return str(folder)
+
+
+@pytest.fixture(scope="module")
+def of_networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of networks of convolutions, of a device on which multiply-accumulates count."""
+    networks = [_convolutions(width, depth) for width, depth in ((8, 2), (8, 5), (16, 3), (32, 2), (24, 4))]
+    latency_s = [1e-4 * len(network.layers) for network in networks]
+    folder = tmp_path_factory.mktemp("networks") / "board"
+    save_calibrated(calibrate_networks(networks, latency_s, device="board"), folder)
+    return folder
+
+
+def _convolutions(width: int, depth: int, softmaxes: int = 0) -> Network:
+    build = NetworkBuilder("few")
+    x = build.input("x", (1, 3, 16, 16))
+    for _ in range(depth):
+        x = build.relu(build.conv(x, width, kernel=3, padding=1))
+    for _ in range(softmaxes):
+        x = build.softmax(x)
+    return build.finish(x)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("keeps_operators", [True, False])
+def test_a_network_of_unseen_kinds_is_refused_in_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, of_networks: Path, keeps_operators: bool
+) -> None:
+    write_onnx(_convolutions(3, 0, softmaxes=30), tmp_path / "soft.onnx")
+    folder = of_networks if keeps_operators else _without_operators(of_networks, tmp_path / "old")
+    code, out, err = _run(capsys, "estimate", str(tmp_path / "soft.onnx"), "-p", str(folder))
+    assert (code, out) == (1, "")
+    assert "no kind of its layers that takes time (Softmax) was in what board was calibrated on" in err
+    assert err.strip().count("\n") == 0
+
+
+def test_the_verdict_names_operators_that_no_sample_had(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, of_networks: Path
+) -> None:
+    write_onnx(_convolutions(8, 2, softmaxes=4), tmp_path / "half.onnx")
+    words = ("estimate", str(tmp_path / "half.onnx"), "-p", str(of_networks))
+    code, out, _ = _run(capsys, *words)
+    assert code == 0
+    assert "verdict: do not rely. " in out
+    assert "of the network's work is of operators that no sample had: Softmax." in out
+    document = json.loads(_run(capsys, *words, "--format", "json")[1])
+    assert document["unseen_operators"] == ["Softmax"]
+    assert document["verdict"]["level"] == "unreliable"
+
+
+def test_a_model_of_before_operators_were_kept_says_that_they_are_not_known(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, of_networks: Path
+) -> None:
+    old = _without_operators(of_networks, tmp_path / "old")
+    write_onnx(_convolutions(8, 3), tmp_path / "known.onnx")
+    words = ("estimate", str(tmp_path / "known.onnx"), "--format", "json", "-p")
+    document, new = (json.loads(_run(capsys, *words, str(folder))[1]) for folder in (old, of_networks))
+    assert document["unseen_operators"] is None
+    assert "It is not known which operators" in " ".join(document["verdict"]["reasons"])
+    assert new["unseen_operators"] == []
+    assert new["latency_s"] == document["latency_s"]
+    assert not [reason for reason in new["verdict"]["reasons"] if "operators" in reason]
+
+
+def test_the_verdict_on_an_architecture_is_that_of_its_interval(
+    capsys: pytest.CaptureFixture[str], saved: str
+) -> None:
+    arch = SPACE.format((3, 1, 2, 3, 0, 4))
+    document = json.loads(_run(capsys, "estimate", arch, "-p", saved, "--format", "json")[1])
+    low_s, high_s = document["interval_s"]
+    half = (high_s - low_s) / 2 / document["latency_s"]
+    expected = "solid" if half < 0.2 else "check" if half < 0.5 else "unreliable"
+    assert document["verdict"]["level"] == expected
+    title = {"solid": "solid", "check": "check.", "unreliable": "do not rely."}[expected]
+    assert f"verdict: {title}" in _run(capsys, "estimate", arch, "-p", saved)[1]
+
+
+def _without_operators(folder: Path, target: Path) -> Path:
+    """The model as versions before this one wrote it."""
+    document = json.loads((folder / "calibrated.json").read_text())
+    assert document.pop("operators") == ["Conv", "Relu"]
+    target.mkdir()
+    (target / "calibrated.json").write_text(json.dumps(document))
+    return target

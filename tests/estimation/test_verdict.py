@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from annette.estimation.catalogue import load_platform
 from annette.estimation.estimate import Coverage, Interval
-from annette.estimation.verdict import LEVELS, judge
+from annette.estimation.verdict import LEVELS, judge, judge_whole
 from annette.graph.builder import NetworkBuilder
 from annette.graph.network import Network
 
@@ -121,3 +121,22 @@ def test_kernels_tell_their_work_and_traffic() -> None:
     assert kernel.ops == 2 * 8 * 8 * 16 * 32
     assert kernel.memory_bytes == 8 * 8 * (16 + 32) + 16 * 32  # int8
     assert kernel.to_dict()["ops"] == kernel.ops
+
+
+@given(half=st.floats(0.0, 0.9), unseen=fractions)
+def test_of_whole_networks_the_worse_of_interval_and_unseen_operators_decides(
+    half: float, unseen: float
+) -> None:
+    verdict = judge_whole(
+        latency_s=1.0, interval=(1.0 - half, 1.0 + half), unseen=("Softmax",), unseen_fraction=unseen
+    )
+    width = judge(FULL, latency_s=1.0, n_kernels=3, interval=Interval(low_s=1.0 - half, high_s=1.0 + half))
+    expected = max(LEVELS.index(width.level), (unseen > 0.01) + (unseen > 0.25))
+    assert LEVELS.index(verdict.level) == expected
+    assert any("Softmax" in reason for reason in verdict.reasons) == (unseen > 0.01)
+
+
+def test_of_whole_networks_an_interval_of_any_width_is_told_in_few_letters() -> None:
+    verdict = judge_whole(latency_s=1.0, interval=(1e-9, 1e9), unseen=(), unseen_fraction=0.0)
+    assert verdict.level == "unreliable"
+    assert verdict.reasons == ("The 90 % interval is so wide that it says nothing.",)
