@@ -40,8 +40,8 @@ def fit_whole_networks(intervals: Intervals, models: LayerModels, whole: WholeNe
     """The intervals with the reach of networks found on whole ones, each under an overhead fitted without it.
 
     Only the overhead was left out: the layer models may have seen kernels of the same networks, as those of a
-    kernel table did, so that other networks can lie outside more often than one in ten. Of few networks the greatest error stands in for the quantiles, and the kernels' reach is the
-    least.
+    kernel table did, so that other networks can lie outside more often than one in ten. Of few networks the
+    greatest error stands in for the quantiles, and the kernels' reach is the least.
 
     Parameters
     ----------
