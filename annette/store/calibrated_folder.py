@@ -20,6 +20,6 @@ def is_calibrated(name_or_path: str | PathLike[str]) -> bool:
     A name without a path separator means the platform that ships with annette, if there is one of that name.
     """
     text = str(name_or_path)
-    if Path(text).name == text and (resource_folder("trained_models") / text / MANIFEST_NAME).is_file():
+    if Path(text).name == text and os.path.isfile(resource_folder("trained_models") / text / MANIFEST_NAME):
         return False
     return os.path.isfile(os.path.join(name_or_path, CALIBRATED_FILE))

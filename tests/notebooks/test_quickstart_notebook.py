@@ -47,7 +47,8 @@ def test_one_device_is_faster_here_and_the_other_there(
     assert round(1e3 * efficient[1]) == 37
     kernels = dpu.estimate("zoo:efficientnet_b0").to_frame()
     assert set(kernels.family[kernels.unit == "host"]) >= {"activation"}
-    assert kernels.latency_s[kernels.unit == "host"].sum() > 0.9 * kernels.latency_s.sum()
+    assert "five sixths of the time" in words
+    assert round(6 * kernels.latency_s[kernels.unit == "host"].sum() / kernels.latency_s.sum()) == 5
     assert "host" not in set(dpu.estimate("zoo:mobilenet_v2").to_frame().unit)
     assert "host" not in set(stick.estimate("zoo:efficientnet_b0").to_frame().unit)
 
