@@ -94,6 +94,7 @@ def run(words: list[str], after_calls: int) -> tuple[int, str]:
         os.dup2(there, 2)
         sys.stdout, sys.stderr = io.StringIO(), os.fdopen(2, "w", buffering=1)
         sys.argv = ["annette", *words]
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let background jobs ignore it
         interrupt_after(after_calls)
         code = 71
         try:
